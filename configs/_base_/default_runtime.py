@@ -1,0 +1,28 @@
+default_scope = 'mmpretrain'
+custom_imports = dict(
+    imports=['models', 'dataset', 'evaluation', 'engine']
+)  # registers all names used in configs
+runner_type = 'MammoRunner'
+
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=10),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    # best: lowest validation loss of the first task, which is the first metric reported
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2, save_best='auto'),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    plain_checkpoint=dict(type='PlainCheckpointHook'),
+    data_check=dict(type='DataCheckHook', check_data=True, strict_split=False),
+)
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'),
+)
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(type='UniversalVisualizer', vis_backends=vis_backends)
+log_processor = dict(type='MammoLogProcessor')
+log_level = 'INFO'
+load_from = None
+resume = False
+randomness = dict(seed=0)

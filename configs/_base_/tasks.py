@@ -1,0 +1,13 @@
+# The one list of tasks. Heads, losses, metrics and the width of the neck follow from it.
+# To predict something else, edit it here or set `model = dict(tasks=[...])` in your own config:
+#   name: key in the meta file's gt_label; kind: binary (label 0 or 1) or regression; loss_weight.
+# The first task is the main one: the best checkpoint is the one with its lowest validation loss.
+model = dict(
+    tasks=[
+        dict(name='N', kind='binary', loss_weight=1.0),  # lymph-node metastasis
+        dict(name='LVI', kind='binary', loss_weight=0.5),  # lymphovascular invasion
+        dict(name='multifocality', kind='binary', loss_weight=0.5),
+        dict(name='NumPos', kind='regression', loss_weight=0.5),  # number of positive nodes
+        dict(name='tumor_size', kind='regression', loss_weight=0.5),  # scaled
+    ]
+)

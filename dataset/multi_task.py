@@ -1,0 +1,47 @@
+"""Multi-task dataset: a meta file and a folder of images become labelled samples.
+
+meta.json + data_root -> dicts with img_path (readable), img_name (as in the file), gt_label, identity
+"""
+
+import os
+from typing import Any
+
+from mmpretrain.datasets import MultiTaskDataset
+from mmpretrain.registry import DATASETS
+
+from preprocess.meta import MetaError, read_meta
+
+
+@DATASETS.register_module()
+class MammoMultiTaskDataset(MultiTaskDataset):
+    """Stock multi-task dataset with validation, missing labels and patient identity.
+
+    Items keep every field of the meta file; ``gt_label`` holds the known labels only.
+
+    Args:
+        ann_file: meta file, relative to ``data_root``.
+        data_root: folder that ``ann_file`` and, without ``data_prefix``, the image paths start from.
+        **kwargs: those of :class:`mmpretrain.datasets.MultiTaskDataset`; ``metainfo`` overrides the
+            file's own.
+
+    Raises:
+        preprocess.meta.MetaError: the meta file breaks the format or lists no image.
+    """
+
+    def __init__(self, ann_file: str, data_root: str | None = None, **kwargs: Any) -> None:
+        super().__init__(ann_file, data_root=data_root or '', **kwargs)
+
+    def load_data_list(self, ann_file: str, metainfo_override: dict | None = None) -> list[dict[str, Any]]:
+        meta = self.read_annotations(ann_file)
+        if not meta['data_list']:
+            raise MetaError(f'{ann_file}: "data_list" is empty, there is nothing to load')
+        self._metainfo = self._get_meta_info({**meta['metainfo'], **(metainfo_override or {})})
+        return [self.parse_data_info(item) for item in meta['data_list']]
+
+    def read_annotations(self, ann_file: str) -> dict[str, Any]:
+        """The content of the meta file; see :func:`preprocess.meta.read_meta`."""
+        return read_meta(ann_file)
+
+    def parse_data_info(self, raw_data: dict[str, Any]) -> dict[str, Any]:
+        name = raw_data['img_path']  # os.path.join keeps an absolute path as it is
+        return {**raw_data, 'img_path': os.path.join(self.data_prefix, name), 'img_name': name}

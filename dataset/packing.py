@@ -1,0 +1,53 @@
+"""The last transform: image and labels become what the model takes.
+
+dict with img, gt_label, identity -> dict(inputs=(C, H, W) tensor, data_samples=MultiTaskDataSample)
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmcv.transforms import BaseTransform
+from mmpretrain.datasets.transforms import PackInputs
+from mmpretrain.registry import TRANSFORMS
+from mmpretrain.structures import DataSample, MultiTaskDataSample
+
+IDENTITY_KEYS = (
+    'img_name', 'patient_id', 'exam_id', 'exam_order', 'view', 'laterality', 'tumor_side', 'cohort',
+)  # fmt: skip
+
+
+@TRANSFORMS.register_module()
+class MammoPackMultiTaskInputs(BaseTransform):
+    """Pack an image and its labels; a label that is absent leaves its task out of the sample.
+
+    Labels become float32 tensors of shape (1,). (Stock packing turns ``[0.765]`` into 0 and refuses
+    ``0.765``.)
+
+    Args:
+        multi_task_fields: fields that hold values by task; only ``gt_label`` exists here.
+        task_handlers: optional transform per task that packs further fields, as published configs
+            name them.
+    """
+
+    def __init__(
+        self, multi_task_fields: Sequence[str] = ('gt_label',), task_handlers: dict[str, dict] | None = None
+    ) -> None:
+        if tuple(multi_task_fields) != ('gt_label',):
+            raise ValueError(
+                f"MammoPackMultiTaskInputs: multi_task_fields is {multi_task_fields}, expected ('gt_label',)"
+            )
+        self.task_handlers = {
+            task: TRANSFORMS.build(handler) for task, handler in (task_handlers or {}).items()
+        }
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        keys = (*PackInputs.DEFAULT_META_KEYS, *IDENTITY_KEYS)
+        sample = MultiTaskDataSample(metainfo={key: results[key] for key in keys if key in results})
+        rest = {key: value for key, value in results.items() if key not in ('img', 'gt_label')}
+        for task, value in results['gt_label'].items():
+            handler = self.task_handlers.get(task)
+            task_sample = handler(rest)['data_samples'] if handler else DataSample()
+            task_sample.set_field(torch.tensor([value], dtype=torch.float32), 'gt_label', dtype=torch.Tensor)
+            sample.set_field(task_sample, task)
+        return dict(inputs=PackInputs.format_input(results['img']), data_samples=sample)

@@ -1,0 +1,20 @@
+"""The runner, hooks and safe loading; importing this package registers them with mmengine."""
+
+from engine.amp import Bf16OptimWrapper
+from engine.checkpoint import CheckpointError, load_weights_only
+from engine.data_check import DataCheckHook
+from engine.image_check import DataError
+from engine.log import MammoLogProcessor
+from engine.plain_state import PlainCheckpointHook
+from engine.runner import MammoRunner
+
+__all__ = [
+    'Bf16OptimWrapper',
+    'CheckpointError',
+    'DataCheckHook',
+    'DataError',
+    'MammoLogProcessor',
+    'MammoRunner',
+    'PlainCheckpointHook',
+    'load_weights_only',
+]

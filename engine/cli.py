@@ -1,0 +1,69 @@
+"""What the training and test commands share: options, and errors that end as one message.
+
+command line -> config
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.dist import is_main_process
+
+from engine.checkpoint import CheckpointError
+from engine.image_check import DataError
+from preprocess.meta import MetaError
+from preprocess.png import ImageFileError
+
+BAD_INPUT = 2  # exit code
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        'config', help='config file; a config is code and is executed, run only those you trust'
+    )
+    parser.add_argument(
+        '--work-dir', help='folder for logs and checkpoints; default: work_dirs/<config name>'
+    )
+    parser.add_argument('--amp', action='store_true', help='mixed precision; bfloat16 on CPU')
+    parser.add_argument(
+        '--check-data',
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help='decode every image once before starting, and list all that are missing or damaged',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='settings that replace those of the config: key=value ...',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by launchers')
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """The config with the common arguments merged in; ``--cfg-options`` come last and win."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if not Path(args.config).is_file():
+        raise DataError(f'{args.config}: no such config')
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+    if 'data_check' in cfg.default_hooks:
+        cfg.default_hooks.data_check.check_data = args.check_data
+    return cfg
+
+
+@contextmanager
+def one_message_for_bad_input() -> Iterator[None]:
+    """End the program with one line, not a traceback, when the user's input is at fault."""
+    try:
+        yield
+    except (MetaError, DataError, CheckpointError, ImageFileError) as error:
+        if is_main_process():
+            sys.stderr.write(f'error: {error}\n')
+        sys.exit(BAD_INPUT)

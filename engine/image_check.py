@@ -1,0 +1,81 @@
+"""Each image of a run is decoded once; what was found whole is remembered.
+
+paths -> nothing, or one error that lists every file to mend
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from mmengine.logging import print_log
+
+from preprocess.png import ImageFileError, check_image
+
+SHOWN = 20  # items of a long list that a message shows
+
+
+class DataError(ValueError):
+    """Data that cannot be trained on or tested; the message lists what to mend."""
+
+
+def check_images(paths: Iterable[str]) -> None:
+    """Decode each local image file once.
+
+    Raises:
+        DataError: lists every file that is missing or damaged.
+    """
+    cache = _cache_file()
+    known = set(cache.read_text().split()) if cache.is_file() else set()
+    local = sorted({path for path in paths if '://' not in path})
+    unknown = [(path, key) for path in local if (key := _fingerprint(path)) not in known]
+    if unknown:
+        print_log(
+            f'checking {len(unknown)} of {len(local)} images (the others were found whole before)', 'current'
+        )
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        problems = list(pool.map(_problem_with, (path for path, _ in unknown)))
+    _remember(cache, [key for (_, key), problem in zip(unknown, problems, strict=True) if not problem])
+    found = [problem for problem in problems if problem]
+    if found:
+        raise DataError(
+            f'{len(found)} of {len(local)} images cannot be used; mend or remove them: {shown(found)}'
+        )
+
+
+def _problem_with(path: str) -> str | None:
+    try:
+        check_image(path)
+    except ImageFileError as error:
+        return str(error)
+    return None
+
+
+def _fingerprint(path: str) -> str:
+    """Hash of path, size and time of a file; of the path alone if there is no file."""
+    file = Path(path)
+    stat = file.stat() if file.is_file() else None
+    identity = f'{file.resolve()}|{stat and stat.st_size}|{stat and stat.st_mtime_ns}'
+    return hashlib.sha256(identity.encode()).hexdigest()
+
+
+def _cache_file() -> Path:
+    return (
+        Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'mammo_lnm' / 'checked_images.txt'
+    )
+
+
+def _remember(cache: Path, keys: list[str]) -> None:
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        with cache.open('a') as file:
+            file.writelines(f'{key}\n' for key in keys)
+    except OSError as error:
+        print_log(f'{cache}: cannot remember which images were checked: {error}', 'current', logging.WARNING)
+
+
+def shown(found: list[str]) -> str:
+    rest = f' and {len(found) - SHOWN} more' if len(found) > SHOWN else ''
+    return ', '.join(found[:SHOWN]) + rest

@@ -1,0 +1,72 @@
+"""The runner: mmengine's, strict about checkpoints and at home on machines without a GPU.
+
+config -> training, validation and test loops
+"""
+
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import is_distributed
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+from torch import nn
+
+from engine.checkpoint import CheckpointError, report_pretrained, require_pretrained
+from engine.launch import adapt_to_cpu, init_cpu_group, use_cpu
+
+
+@RUNNERS.register_module()
+class MammoRunner(Runner):
+    """Runner that runs the same config on CPU and GPU, one process and several.
+
+    A checkpoint fits its model completely or is refused; what training starts from is looked for
+    before any data is read.
+    """
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> 'MammoRunner':
+        if use_cpu():
+            adapt_to_cpu(cfg)
+        for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+            if cfg.get(key) and cfg[key].get('num_workers', 0) == 0:
+                cfg[key].persistent_workers = False  # torch refuses it without workers
+        return super().from_cfg(cfg)
+
+    def setup_env(self, env_cfg: dict) -> None:
+        if self.distributed and use_cpu() and not is_distributed():
+            init_cpu_group(self.launcher)
+        super().setup_env(env_cfg)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        if self.distributed and use_cpu():
+            defaults = dict(
+                type='MMDistributedDataParallel',
+                broadcast_buffers=False,
+                find_unused_parameters=self.cfg.get('find_unused_parameters', False),
+            )
+            model_wrapper_cfg = {**defaults, **(model_wrapper_cfg or {}), 'device_ids': None}
+        return super().wrap_model(model_wrapper_cfg, model)
+
+    def train(self) -> nn.Module:
+        require_pretrained(self.cfg.model, self._load_from)
+        return super().train()
+
+    def _init_model_weights(self) -> None:
+        super()._init_model_weights()
+        report_pretrained(self.model)
+
+    def load_checkpoint(
+        self, filename: str, map_location: Any = 'cpu', strict: bool = True, **kwargs: Any
+    ) -> dict:
+        """Load a checkpoint that fits the model.
+
+        Raises:
+            CheckpointError: keys are missing or unexpected, or shapes differ.
+        """
+        try:
+            return super().load_checkpoint(filename, map_location, strict, **kwargs)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f'{filename}: made by another model, nothing was loaded. {error}To start from parts of it, '
+                'use init_cfg=dict(type="Pretrained", ...) of a module'
+            ) from None

@@ -1,0 +1,203 @@
+"""Metrics of a validation or test run, one sample at a time in, one dict of numbers out.
+
+data samples with logit, pred_score, gt_label per task -> {'N_loss': 0.61, 'N_roc_auc': 0.77, ...}
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+from mmpretrain.registry import METRICS
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, mean_squared_error, r2_score, roc_auc_score
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One sample's prediction for one task; label NaN if unknown."""
+
+    logit: float
+    prob: float  # for a regression task: the value
+    label: float
+    kind: str
+
+
+class TaskMetric(BaseMetric):
+    """A metric of one task over labelled samples.
+
+    Every sample leaves a result, labelled or not, so that the padding which a distributed sampler
+    appends is found by position and dropped before anything is counted.
+
+    Args:
+        task: task whose prediction to read; None if the sample itself is the task's.
+    """
+
+    default_prefix = ''
+
+    def __init__(self, task: str | None = None) -> None:
+        super().__init__(collect_device='gpu')  # gathers in memory, also without a GPU
+        self.task = task
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        self.results += [scored(s if self.task is None else s[self.task]) for s in data_samples]
+
+    def compute_metrics(self, results: list[Scored]) -> dict[str, float | None]:
+        labelled = [r for r in results if not np.isnan(r.label)]
+        logits, probs, labels = (
+            np.array([getattr(r, key) for r in labelled]) for key in ('logit', 'prob', 'label')
+        )
+        return self.compute(logits, probs, labels)
+
+    def compute(self, logits: NDArray, probs: NDArray, labels: NDArray) -> dict[str, float | None]:
+        """Arrays (n,) of labelled samples -> metrics; None for what is not defined."""
+        raise NotImplementedError
+
+
+@METRICS.register_module()
+class BinaryCrossEntropy(TaskMetric):
+    """Mean cross-entropy in nats, from logits: key ``loss``; None without labels."""
+
+    def compute(self, logits: NDArray, probs: NDArray, labels: NDArray) -> dict[str, float | None]:
+        loss = np.logaddexp(0, logits) - labels * logits
+        return dict(loss=float(loss.mean()) if len(labels) else None)
+
+
+@METRICS.register_module()
+class AUC(TaskMetric):
+    """Areas under the ROC curve and the precision-recall curve (average precision).
+
+    Keys ``roc_auc`` and ``pr_auc``; None with fewer than two classes.
+    """
+
+    def compute(self, logits: NDArray, probs: NDArray, labels: NDArray) -> dict[str, float | None]:
+        if len(np.unique(labels)) < 2:
+            return dict(roc_auc=None, pr_auc=None)
+        # the logit ranks as the probability does, without ties where the sigmoid saturates
+        return dict(
+            roc_auc=float(roc_auc_score(labels, logits)),
+            pr_auc=float(average_precision_score(labels, logits)),
+        )
+
+
+@METRICS.register_module(name='MSELoss')
+class MSELoss(TaskMetric):
+    """Mean squared error: key ``loss``; None without labels."""
+
+    def compute(self, logits: NDArray, probs: NDArray, labels: NDArray) -> dict[str, float | None]:
+        return dict(loss=float(mean_squared_error(labels, probs)) if len(labels) else None)
+
+
+@METRICS.register_module()
+class R2(TaskMetric):
+    """Coefficient of determination: key ``r2_score``; None with fewer than two different labels."""
+
+    def compute(self, logits: NDArray, probs: NDArray, labels: NDArray) -> dict[str, float | None]:
+        return dict(r2_score=float(r2_score(labels, probs)) if len(np.unique(labels)) > 1 else None)
+
+
+METRICS_BY_KIND: dict[str, tuple[type[TaskMetric], ...]] = dict(
+    binary=(BinaryCrossEntropy, AUC), regression=(MSELoss, R2)
+)
+
+
+# force: published configs name the stock metric, which on several processes counts the sampler's
+# padding twice, and where one process has no label of a task reports 0 or waits forever.
+@METRICS.register_module(force=True)
+class MultiTasksMetric(BaseMetric):
+    """Metrics of all tasks, under ``{task}_{metric}``.
+
+    Args:
+        task_metrics: metric configs by task; default: those of each task's kind, which the heads
+            write on the predictions.
+    """
+
+    default_prefix = ''
+
+    def __init__(self, task_metrics: dict[str, list[dict]] | None = None) -> None:
+        super().__init__(collect_device='gpu')
+        self.task_metrics = {
+            task: [METRICS.build(metric) for metric in metrics]
+            for task, metrics in (task_metrics or {}).items()
+        }
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        for sample in data_samples:
+            self.results.append(
+                {task: scored(sample[task]) for task in self.task_metrics or predicted_tasks(sample)}
+            )
+
+    def compute_metrics(self, results: list[dict[str, Scored]]) -> dict[str, float | None]:
+        metrics: dict[str, float | None] = {}
+        for task, first in results[0].items() if results else ():
+            of_task = [result[task] for result in results]
+            for metric in self.task_metrics.get(task) or [kind() for kind in METRICS_BY_KIND[first.kind]]:
+                metrics |= {f'{task}_{key}': value for key, value in metric.compute_metrics(of_task).items()}
+        undefined = [key for key, value in metrics.items() if value is None]
+        if undefined:
+            print_log(
+                f'not defined on this set and reported as null: {", ".join(undefined)} '
+                '(no labels, or fewer than two different ones)',
+                'current',
+                logging.WARNING,
+            )
+        return metrics
+
+
+@METRICS.register_module()
+class PredictionWriter(BaseMetric):
+    """Writes a prediction record per image; has no metric of its own.
+
+    Args:
+        out_file: ``.pkl``, ``.json`` or ``.csv``.
+    """
+
+    default_prefix = ''
+
+    def __init__(self, out_file: str) -> None:
+        super().__init__(collect_device='gpu')
+        self.out_file = out_file
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        self.results += [prediction_record(sample) for sample in data_samples]
+
+    def compute_metrics(self, results: list[dict]) -> dict:
+        from evaluation.records import write_predictions
+
+        write_predictions(self.out_file, results)
+        return {}
+
+
+def predicted_tasks(sample: dict) -> list[str]:
+    """Names of the tasks that a data sample has predictions of, in the order of their columns.
+
+    (The fields of a data sample are a set, whose order differs between processes.)
+    """
+    tasks = [key for key, value in sample.items() if isinstance(value, dict) and 'logit' in value]
+    return sorted(tasks, key=lambda task: (sample[task]['task_idx'], task))
+
+
+def scored(sample: dict) -> Scored:
+    """A task's data sample -> plain numbers."""
+    label = sample['gt_label'].item() if 'gt_label' in sample else float('nan')
+    return Scored(sample['logit'].item(), sample['pred_score'].item(), label, sample['kind'])
+
+
+def prediction_record(sample: dict) -> dict:
+    """A multi-task data sample -> the record that DESIGN's prediction files hold."""
+    optional = {
+        key: sample[key] for key in ('tumor_side', 'exam_order', 'cohort') if sample.get(key) is not None
+    }
+    tasks = {task: scored(sample[task]) for task in predicted_tasks(sample)}
+    return dict(
+        img_path=sample['img_name'],
+        **{key: sample.get(key) for key in ('patient_id', 'exam_id', 'view', 'laterality')},
+        **optional,
+        tasks={
+            task: dict(logit=s.logit, pred_score=s.prob, gt_label=None if np.isnan(s.label) else s.label)
+            for task, s in tasks.items()
+        },
+    )

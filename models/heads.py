@@ -1,0 +1,196 @@
+"""Task heads: one column of the neck's output becomes a loss and a prediction.
+
+neck output ((B, num_tasks),) and data samples -> losses, or data samples with `logit` and `pred_score`
+"""
+
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from mmengine.model import BaseModule
+from mmpretrain.models.heads import MultiTaskHead as StockMultiTaskHead
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample, MultiTaskDataSample
+from torch import Tensor, nn
+
+
+class TaskHead(BaseModule):
+    """Reads column ``task_idx`` of the neck's output; has no parameters.
+
+    Args:
+        task_idx: column of the task.
+        loss: config of the loss; default: that of the task's kind.
+        loss_weight: weight of the task in the sum of losses.
+        num_classes, in_channels: accepted and unused, published configs set them.
+
+    Shape:
+        last of feats (B, num_tasks) -> logits (B,)
+    """
+
+    kind: str
+    default_loss: dict
+
+    def __init__(
+        self,
+        num_classes: int | None = None,
+        in_channels: int | None = None,
+        task_idx: int = 0,
+        loss: dict | None = None,
+        loss_weight: float = 1.0,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.task_idx = task_idx
+        self.loss_weight = loss_weight
+        self.loss_module = MODELS.build(loss or self.default_loss)
+
+    def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
+        if not self.task_idx < feats[-1].shape[1]:
+            raise ValueError(
+                f'{type(self).__name__}: task_idx is {self.task_idx} but the neck emits {feats[-1].shape[1]} '
+                'numbers; its out_dims must equal the number of tasks'
+            )
+        return feats[-1][:, self.task_idx]  # (B,)
+
+    def loss(self, feats: tuple[Tensor, ...], data_samples: list[DataSample], **_: Any) -> dict[str, Tensor]:
+        """Mean loss over all labelled samples of all processes; zero, with a graph, if there are none.
+
+        A process returns its share such that the average of the gradients over processes, which is
+        what DistributedDataParallel makes, is the gradient of that mean. The value is the mean itself.
+        """
+        logits = self(feats)
+        known = torch.tensor(['gt_label' in sample for sample in data_samples], device=logits.device)
+        targets = logits.new_zeros(logits.shape, dtype=torch.float32)
+        if known.any():
+            targets[known] = torch.cat([s.gt_label for s in data_samples if 'gt_label' in s]).to(targets)
+        num_known = known.sum().float()
+        all_reduce(num_known)
+        # (n, 1): mmpretrain's losses take the sample axis first; float32 also under autocast
+        pred, target = logits[known].float()[:, None], targets[known][:, None]
+        share = self.loss_module(pred, target, avg_factor=num_known.clamp(min=1)) + 0 * logits.float().sum()
+        total = share.detach().clone()
+        all_reduce(total)
+        value = share * get_world_size()
+        return dict(loss=self.loss_weight * (value - value.detach() + total))
+
+    def predict(
+        self, feats: tuple[Tensor, ...], data_samples: list[DataSample | None] | None = None
+    ) -> list[DataSample]:
+        """Set ``logit`` (raw output, (1,)) and ``pred_score`` (see :meth:`score`, (1,)) on each sample."""
+        logits = self(feats).detach().float()
+        data_samples = data_samples or [None] * len(logits)
+        return [
+            self._predicted(s or DataSample(), logit) for s, logit in zip(data_samples, logits, strict=True)
+        ]
+
+    def _predicted(self, sample: DataSample, logit: Tensor) -> DataSample:
+        sample.set_field(logit[None], 'logit', dtype=Tensor)
+        # NOTE[DIFF]: published code stored the logit in pred_score; MMPreTrain means the probability.
+        sample.set_field(self.score(logit)[None], 'pred_score', dtype=Tensor)
+        sample.set_metainfo(
+            dict(kind=self.kind, task_idx=self.task_idx)
+        )  # metrics are chosen and ordered by these
+        return sample
+
+    @staticmethod
+    def score(logit: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+@MODELS.register_module(name=['BinaryTaskHead', 'LymphNodeClsHead', 'LVIClsHead', 'MultifocalityClsHead'])
+class BinaryTaskHead(TaskHead):
+    """A yes/no task; ``pred_score`` is the probability of yes."""
+
+    kind = 'binary'
+    default_loss = dict(type='CrossEntropyLoss', use_sigmoid=True)
+
+    @staticmethod
+    def score(logit: Tensor) -> Tensor:
+        return logit.sigmoid()
+
+
+@MODELS.register_module(name=['RegressionTaskHead', 'NposRegHead', 'TsizeRegHead'])
+class RegressionTaskHead(TaskHead):
+    """A quantity; ``pred_score`` is the value itself."""
+
+    kind = 'regression'
+    default_loss = dict(type='MSELoss')
+
+    @staticmethod
+    def score(logit: Tensor) -> Tensor:
+        return logit
+
+
+@MODELS.register_module()
+class SingleLinearClsHead(BinaryTaskHead):
+    """A yes/no task with a linear layer of its own on pooled features.
+
+    Args:
+        in_channels: width of the pooled features.
+
+    Shape:
+        last of feats (B, in_channels) -> logits (B,)
+    """
+
+    def __init__(
+        self, num_classes: int = 1, in_channels: int = 1024, task_idx: int = 0, **kwargs: Any
+    ) -> None:
+        super().__init__(task_idx=0, **kwargs)
+        if num_classes not in (1, 2):
+            raise ValueError(
+                f'SingleLinearClsHead is for one yes/no task: num_classes is {num_classes}, expected 1'
+            )
+        self.fc = nn.Linear(in_channels, 1)
+
+    def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
+        return super().forward((self.fc(feats[-1]),))
+
+
+KINDS = dict(binary='BinaryTaskHead', regression='RegressionTaskHead')
+
+
+def head_configs(tasks: list[dict]) -> dict[str, dict]:
+    """The list of tasks -> head configs by task name; head i reads column i.
+
+    Raises:
+        ValueError: no name, an unknown kind, a name twice, or one that cannot name a module.
+    """
+    configs: dict[str, dict] = {}
+    for i, task in enumerate(tasks):
+        name, kind = task.get('name'), task.get('kind')
+        if not name or '.' in name or name in configs:
+            raise ValueError(f'tasks[{i}]: name is {name!r}; names are needed, differ, and contain no dot')
+        if kind not in KINDS:
+            raise ValueError(f'tasks[{i}] ({name}): kind is {kind!r}, expected one of {sorted(KINDS)}')
+        configs[name] = dict(type=KINDS[kind], task_idx=i, loss_weight=task.get('loss_weight', 1.0))
+    return configs
+
+
+# force: published configs name the stock head, which on several processes skips the loss of a task
+# on a process without labels and so leaves the others waiting, or averages over the wrong count.
+@MODELS.register_module(force=True)
+class MultiTaskHead(StockMultiTaskHead):
+    """Heads side by side, one per task.
+
+    Args:
+        tasks: list of ``dict(name, kind, loss_weight)``; or
+        task_heads: dict of head configs by task name, as in published configs.
+    """
+
+    def __init__(
+        self, task_heads: dict | None = None, tasks: list[dict] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(task_heads or head_configs(tasks or []), **kwargs)
+        if not self.task_heads:
+            raise ValueError('MultiTaskHead: no task given; fill `tasks` or `task_heads`')
+        for head in self.task_heads.values():
+            del head.loss  # the stock class has wrapped it: back to the method
+
+    def loss(
+        self, feats: tuple[Tensor, ...], data_samples: list[MultiTaskDataSample], **_: Any
+    ) -> dict[str, Tensor]:
+        losses = {}
+        for task, head in self.task_heads.items():
+            task_samples = [sample.get(task, DataSample()) for sample in data_samples]
+            losses[f'{task}_loss'] = head.loss(feats, task_samples)['loss']
+        return losses

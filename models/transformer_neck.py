@@ -1,0 +1,198 @@
+"""Transformer neck: pooled feature map to one number per task through a class token.
+
+feature maps ((B, in_dims, H, W), ...) -> ((B, out_dims),), read from the last map
+"""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, repeat
+from mmengine.model import BaseModule
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+
+# pooling_size -> pool geometry and the feature map it was made for (height, width).
+POOLS: dict[int, dict] = {
+    1: dict(kernel=(2, 2), stride=(1, 1), padding=(0, 0), map_size=(16, 16)),  # ROI 500 x 500
+    2: dict(kernel=(4, 3), stride=(3, 2), padding=(0, 1), map_size=(56, 32)),  # breast 1792 x 1024
+    3: dict(kernel=(3, 2), stride=(2, 1), padding=(1, 0), map_size=(28, 16)),  # breast 896 x 512
+    4: dict(kernel=(2, 2), stride=(1, 1), padding=(0, 0), map_size=(16, 16)),  # 512 x 512
+}
+FF_HIDDEN_DIM = 1024
+
+
+class FeedForward(nn.Module):
+    """(B, N, dim) -> (B, N, dim)."""
+
+    def __init__(self, dim: int, *, hidden_layer: bool, dropout: float = 0.3) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.LayerNorm(dim)]
+        if hidden_layer:
+            layers += [
+                nn.Linear(dim, FF_HIDDEN_DIM),
+                nn.GELU(),
+                nn.Dropout(dropout),
+                nn.Linear(FF_HIDDEN_DIM, dim),
+            ]
+        else:
+            layers += [nn.Linear(dim, dim)]
+        self.net = nn.Sequential(*layers, nn.Dropout(dropout))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+class Attention(nn.Module):
+    """Multi-head attention (B, N, dim) -> (B, N, dim).
+
+    With ``is_lsa`` it is the locality self-attention of Lee et al. 2021 (arXiv 2112.13492): a
+    learned temperature per head, and no token attends to itself.
+    """
+
+    def __init__(self, dim: int, *, heads: int, head_dim: int, is_lsa: bool, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.heads = heads
+        self.is_lsa = is_lsa
+        self.dropout = dropout
+        if is_lsa:
+            self.scale = nn.Parameter(torch.full((heads,), head_dim**-0.5))
+        else:
+            self.scale = head_dim**-0.5
+        self.norm = nn.LayerNorm(dim)
+        self.to_qkv = nn.Linear(dim, 3 * heads * head_dim, bias=False)
+        project = not (heads == 1 and head_dim == dim)
+        self.to_out = (
+            nn.Sequential(nn.Linear(heads * head_dim, dim), nn.Dropout(dropout)) if project else nn.Identity()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        qkv = self.to_qkv(self.norm(x))
+        q, k, v = rearrange(qkv, 'b n (three h d) -> three b h n d', three=3, h=self.heads)
+        scale = rearrange(self.scale, 'h -> h 1 1') if self.is_lsa else self.scale
+        others = ~torch.eye(x.shape[1], dtype=torch.bool, device=x.device) if self.is_lsa else None
+        dropout = self.dropout if self.training else 0.0
+        out = F.scaled_dot_product_attention((q * scale).to(q.dtype), k, v, others, dropout, scale=1.0)
+        return self.to_out(rearrange(out, 'b h n d -> b n (h d)'))
+
+
+class Transformer(nn.Module):
+    """Residual blocks of attention and, optionally, feed-forward; (B, N, dim) -> (B, N, dim)."""
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        depth: int,
+        heads: int,
+        head_dim: int,
+        forward_layer: bool,
+        ff_hidden_layer: bool,
+        is_lsa: bool,
+    ) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.layers = nn.ModuleList()
+        for _ in range(depth):
+            attention = Attention(dim, heads=heads, head_dim=head_dim, is_lsa=is_lsa)
+            feed_forward = FeedForward(dim, hidden_layer=ff_hidden_layer)
+            # without feed-forward the attention itself is the layer, as published state dicts have it
+            self.layers.append(nn.ModuleList([attention, feed_forward]) if forward_layer else attention)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            for residual in layer if isinstance(layer, nn.ModuleList) else [layer]:
+                x = x + residual(x)
+        return self.norm(x)
+
+
+@MODELS.register_module()
+class TransformerNeck(BaseModule):
+    """Average pooling to tokens, a class token, Transformer blocks, and a linear layer on the class token.
+
+    Args:
+        in_dims: channels of the feature map, and token width.
+        out_dims: numbers to emit, one per task.
+        pooling_size: a name for one of the pool geometries in :data:`POOLS`, not a size.
+        map_size: (height, width) of the feature map for which positions are learned; default: the
+            map the pool geometry was made for. Positions are resampled for images of another size.
+        is_LSA: locality self-attention, see :class:`Attention`.
+
+    Shape:
+        last of feats (B, in_dims, H, W) -> (B, out_dims)
+
+    Raises:
+        ValueError: ``pooling_size`` is unknown, or the map is smaller than the pool.
+
+    Example:
+        >>> neck = TransformerNeck(in_dims=16, out_dims=5, pooling_size=2)
+        >>> neck((torch.zeros(2, 16, 56, 32),))[0].shape
+        torch.Size([2, 5])
+    """
+
+    def __init__(
+        self,
+        in_dims: int,
+        out_dims: int,
+        depth: int = 1,
+        num_heads: int = 2,
+        head_dim: int = 64,
+        pooling_size: int = 4,
+        forward_layer: bool = False,
+        ff_hidden_layer: bool = False,
+        is_LSA: bool = False,  # noqa: N803 (published name)
+        map_size: tuple[int, int] | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if pooling_size not in POOLS:
+            raise ValueError(
+                f'TransformerNeck: pooling_size is {pooling_size!r}, expected one of {sorted(POOLS)}'
+            )
+        pool = POOLS[pooling_size]
+        self.pool = nn.AvgPool2d(pool['kernel'], pool['stride'], pool['padding'])
+        self.grid = self._grid_of(tuple(map_size or pool['map_size']), pooling_size)
+        self.pos_embedding = nn.Parameter(torch.randn(1, self.grid[0] * self.grid[1] + 1, in_dims))
+        self.cls_token = nn.Parameter(torch.randn(1, 1, in_dims))
+        self.dropout = nn.Dropout(0.2)
+        self.transformer = Transformer(
+            in_dims,
+            depth=depth,
+            heads=num_heads,
+            head_dim=head_dim,
+            forward_layer=forward_layer,
+            ff_hidden_layer=ff_hidden_layer,
+            is_lsa=is_LSA,
+        )
+        self.fc = nn.Linear(in_dims, out_dims)
+
+    def forward(self, feats: tuple[Tensor, ...]) -> tuple[Tensor]:
+        pooled = self.pool(feats[-1])  # (B, in_dims, h, w)
+        grid = pooled.shape[-2:]
+        tokens = rearrange(pooled, 'b c h w -> b (h w) c')
+        cls_tokens = repeat(self.cls_token, '1 1 c -> b 1 c', b=tokens.shape[0])
+        x = torch.cat([cls_tokens, tokens], dim=1) + self._positions(grid)  # (B, 1 + h*w, in_dims)
+        x = self.transformer(self.dropout(x))
+        return (self.fc(x[:, 0]),)
+
+    def _positions(self, grid: tuple[int, int]) -> Tensor:
+        """The position embedding (1, 1 + h*w, C) for a token grid, resampled if it is another one."""
+        if tuple(grid) == self.grid:
+            return self.pos_embedding
+        cls_position, positions = self.pos_embedding[:, :1], self.pos_embedding[:, 1:]
+        positions = rearrange(positions.float(), '1 (h w) c -> 1 c h w', h=self.grid[0])
+        positions = F.interpolate(
+            positions, size=tuple(grid), mode='bicubic', antialias=True, align_corners=False
+        )
+        positions = rearrange(positions, '1 c h w -> 1 (h w) c')
+        return torch.cat([cls_position, positions.to(cls_position.dtype)], dim=1)
+
+    def _grid_of(self, map_size: tuple[int, int], pooling_size: int) -> tuple[int, int]:
+        """Token grid (h, w) that the pool makes of a feature map."""
+        geometry = (POOLS[pooling_size][key] for key in ('kernel', 'stride', 'padding'))
+        axes = zip(map_size, *geometry, strict=True)
+        height, width = ((size + 2 * pad - kernel) // stride + 1 for size, kernel, stride, pad in axes)
+        if height < 1 or width < 1:
+            raise ValueError(
+                f'TransformerNeck: a map of {map_size} is smaller than the pool {self.pool.kernel_size}; '
+                'use larger images or another pooling_size'
+            )
+        return height, width

@@ -1,0 +1,124 @@
+"""The meta file: which images there are, whose they are, and what is known of them.
+
+JSON file <-> dict(metainfo=dict(tasks=[...]), data_list=[dict(img_path=..., gt_label={...}), ...])
+"""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from preprocess.files import write_json
+
+FORMAT_VERSION = 1
+
+EXAMPLE = '{"metainfo": {"tasks": ["N"]}, "data_list": [{"img_path": "a.png", "gt_label": {"N": 1}}]}'
+
+
+class MetaError(ValueError):
+    """A meta file that cannot be used; the message names file, item, field, value and remedy."""
+
+
+def read_meta(path: str | os.PathLike) -> dict[str, Any]:
+    """Read and validate a meta file.
+
+    Returns:
+        dict: ``metainfo`` with ``tasks`` (the file's own list, else the union of label keys in order
+        of appearance) and ``data_list``, whose items carry ``img_path``, a ``gt_label`` that holds
+        only the labels that are known (float), ``patient_id`` and ``exam_id`` as str if present,
+        and every other field as it stands.
+
+    Raises:
+        MetaError: the file is missing, is not JSON, or an item breaks the format.
+    """
+    path = Path(path)
+    content = _parse(path)
+    if not isinstance(content, dict):
+        raise MetaError(
+            f'{path}: the top level is a {type(content).__name__}, expected an object like {EXAMPLE}'
+        )
+    version = content.get('format_version', FORMAT_VERSION)
+    if version != FORMAT_VERSION:
+        raise MetaError(f'{path}: format_version is {version!r}, this release reads {FORMAT_VERSION}')
+    items = content.get('data_list')
+    if not isinstance(items, list):
+        found = 'is missing' if 'data_list' not in content else f'is a {type(items).__name__}'
+        raise MetaError(f'{path}: key "data_list" {found}, expected a list as in {EXAMPLE}')
+    metainfo = _metainfo(content.get('metainfo', {}), path)
+    declared = set(metainfo['tasks']) if 'tasks' in metainfo else None
+    data_list = [_item(item, f'{path}: item {i}', declared) for i, item in enumerate(items)]
+    if declared is None:
+        metainfo['tasks'] = list(dict.fromkeys(k for item in items for k in item.get('gt_label') or {}))
+    return dict(metainfo=metainfo, data_list=data_list)
+
+
+def write_meta(path: str | os.PathLike, data_list: list[dict], tasks: list[str]) -> None:
+    """Write a meta file in one move; labels that are None or NaN are left out."""
+    items = [{**item, 'gt_label': _known(item.get('gt_label'))} for item in data_list]
+    write_json(path, dict(format_version=FORMAT_VERSION, metainfo=dict(tasks=list(tasks)), data_list=items))
+
+
+def _parse(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding='utf-8-sig'))
+    except FileNotFoundError:
+        raise MetaError(f'{path}: no such meta file; check data_root and ann_file') from None
+    except json.JSONDecodeError as error:
+        hint = ' (JSON wants double quotes)' if "'" in error.doc[error.pos : error.pos + 2] else ''
+        raise MetaError(
+            f'{path}: not JSON at line {error.lineno}, column {error.colno}: {error.msg}{hint}; '
+            f'a valid file: {EXAMPLE}'
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise MetaError(f'{path}: cannot be read as UTF-8 text: {error}') from None
+
+
+def _metainfo(metainfo: Any, path: Path) -> dict[str, Any]:
+    if not isinstance(metainfo, dict):
+        raise MetaError(f'{path}: key "metainfo" is {metainfo!r}, expected an object as in {EXAMPLE}')
+    tasks = metainfo.get('tasks', [])
+    if not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks):
+        raise MetaError(f'{path}: metainfo.tasks is {tasks!r}, expected a list of names as in {EXAMPLE}')
+    return dict(metainfo)
+
+
+def _item(item: Any, place: str, declared: set[str] | None) -> dict[str, Any]:
+    if not isinstance(item, dict):
+        raise MetaError(f'{place} is {item!r}, expected an object with "img_path"')
+    if not isinstance(item.get('img_path'), str) or not item['img_path']:
+        raise MetaError(
+            f'{place}: "img_path" is {item.get("img_path")!r}, expected a path relative to data_root'
+        )
+    labels = item.get('gt_label') or {}
+    if not isinstance(labels, dict):
+        raise MetaError(f'{place}: "gt_label" is {labels!r}, expected an object such as {{"N": 1}}')
+    parsed = {**item, 'gt_label': {}}
+    for task, value in labels.items():
+        if declared is not None and task not in declared:
+            raise MetaError(
+                f'{place}: task {task!r} (value {value!r}) is not in metainfo.tasks {sorted(declared)}; '
+                'add it there or remove the label'
+            )
+        label = _label(value, f'{place}: task {task!r}')
+        if label is not None:
+            parsed['gt_label'][task] = label
+    for key in ('patient_id', 'exam_id'):
+        if item.get(key) is not None:
+            parsed[key] = str(item[key])
+    return parsed
+
+
+def _label(value: Any, place: str) -> float | None:
+    """One label as float, None if missing; a list of one number counts as that number."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or math.isinf(value):
+        raise MetaError(f'{place} has value {value!r}, expected a finite number, or null if unknown')
+    return None if math.isnan(value) else float(value)
+
+
+def _known(labels: dict[str, Any] | None) -> dict[str, Any]:
+    return {k: v for k, v in (labels or {}).items() if v is not None and not math.isnan(v)}

@@ -1,0 +1,84 @@
+"""Image files of any depth and colour to 8-bit grey.
+
+PNG or JPEG file -> uint8 image (H, W)
+"""
+
+import os
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
+
+
+class ImageFileError(ValueError):
+    """An image file that is missing or does not decode."""
+
+
+def read_grey(path: str | os.PathLike) -> tuple[NDArray, int]:
+    """Read an image file as grey values, undamaged or not at all.
+
+    Colour is turned to grey, an alpha channel is ignored, a palette is looked up.
+
+    Returns:
+        image (H, W) uint8 or uint16, and the number of bits its values use: for 16-bit files what
+        the file declares (PNG chunk sBIT), else 16.
+
+    Raises:
+        ImageFileError: the file is missing, or is not a complete image.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ImageFileError(f'{path}: {error.strerror or error}') from None
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    if image is None:
+        raise ImageFileError(f'{path}: not an image, or damaged ({len(data)} bytes)')
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_BGRA2GRAY if image.shape[2] == 4 else cv2.COLOR_BGR2GRAY)
+    return image, (_declared_bits(data) or 16) if image.dtype == np.uint16 else 8
+
+
+def to_uint8(image: NDArray, *, bits: int) -> NDArray[np.uint8]:
+    """Scale grey values (H, W) to 0..255.
+
+    8-bit images pass unchanged. The range of a 16-bit image is 0..2^bits - 1 if the file declared
+    fewer than 16 bits, else the range that its values take.
+    """
+    if image.dtype == np.uint8:
+        return image
+    low, high = (0, 2**bits - 1) if bits < 16 else (int(image.min()), int(image.max()))
+    scaled = (image.astype(np.float32) - low) * (255 / max(high - low, 1))
+    return np.rint(scaled).clip(0, 255).astype(np.uint8)
+
+
+def check_image(path: str | os.PathLike) -> None:
+    """Decode every byte of an image file.
+
+    Raises:
+        ImageFileError: it is missing, truncated, damaged, or claims to be larger than any mammogram.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except FileNotFoundError:
+        raise ImageFileError(f'{path}: no such file') from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageFileError(f'{path}: {error}') from None
+
+
+def _declared_bits(data: bytes) -> int | None:
+    """Significant bits of a PNG file's samples (PNG specification, 11.3.2.7, chunk sBIT)."""
+    position = len(PNG_SIGNATURE)
+    while data.startswith(PNG_SIGNATURE) and position + 8 <= len(data):
+        length, kind = struct.unpack('>I4s', data[position : position + 8])
+        if kind == b'sBIT' and length:
+            return data[position + 8]
+        if kind == b'IDAT':
+            break
+        position += 12 + length
+    return None
