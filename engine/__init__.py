@@ -1,7 +1,7 @@
 """The runner, hooks and safe loading; importing this package registers them with mmengine."""
 
 from engine.amp import Bf16OptimWrapper
-from engine.checkpoint import CheckpointError, load_weights_only
+from engine.checkpoint import CheckpointError, load_from_file
 from engine.data_check import DataCheckHook
 from engine.image_check import DataError
 from engine.log import MammoLogProcessor
@@ -16,5 +16,5 @@ __all__ = [
     'MammoLogProcessor',
     'MammoRunner',
     'PlainCheckpointHook',
-    'load_weights_only',
+    'load_from_file',
 ]

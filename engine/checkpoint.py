@@ -21,7 +21,7 @@ class CheckpointError(ValueError):
     """A checkpoint that is missing, damaged, unsafe or of another model."""
 
 
-def load_weights_only(filename: str, map_location: Any = 'cpu') -> dict[str, Any]:
+def load_from_file(filename: str, map_location: Any = 'cpu') -> dict[str, Any]:
     """Load a checkpoint file of tensors and plain values.
 
     Raises:
@@ -40,7 +40,7 @@ def load_weights_only(filename: str, map_location: Any = 'cpu') -> dict[str, Any
         raise CheckpointError(f'{path}: not a readable checkpoint: {error}') from None
 
 
-CheckpointLoader.register_scheme(prefixes='', loader=load_weights_only, force=True)
+CheckpointLoader.register_scheme(prefixes='', loader=load_from_file, force=True)
 
 
 def require_pretrained(model_cfg: dict, load_from: str | None) -> None:

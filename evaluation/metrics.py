@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import mmpretrain.evaluation  # noqa: F401  (registers the stock names before ours replace one)
 import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
