@@ -1,0 +1,83 @@
+"""Write a phantom data set: DICOM mammograms, labels, clinical variables, and the best reachable scores.
+
+seed and number of patients -> dicom/*.dcm, images.csv, labels.csv, clinical.csv, truth.json
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import argparse  # noqa: E402
+import json  # noqa: E402
+import logging  # noqa: E402
+
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+
+from preprocess.files import replacing, write_json, write_text  # noqa: E402
+from preprocess.phantom import render_exam  # noqa: E402
+from preprocess.phantom_truth import CLINICAL, LABELS, best_reachable, drop_values, sample_patients  # noqa: E402
+
+logger = logging.getLogger(__name__)
+
+
+def write_dicom(table: pd.DataFrame, out_dir: Path, shape: tuple[int, int], seed: int) -> pd.DataFrame:
+    """Render and save all images -> images.csv rows, lesions as JSON [[x_px, y_px, radius_px], ...]."""
+    rows = []
+    for index, patient in enumerate(table.to_dict('records')):
+        for ds, row in render_exam(patient, index, shape, seed):
+            path = f'dicom/{row["patient_id"]}_{row["laterality"]}_{row["view"]}.dcm'
+            with replacing(out_dir / path) as tmp:
+                ds.save_as(tmp, enforce_file_format=True)
+            row['lesions'] = json.dumps(np.round(row['lesions'], 1).tolist())
+            rows.append({'dicom_path': path, **row})
+        if (index + 1) % 20 == 0:
+            logger.info('%d of %d patients', index + 1, len(table))
+    return pd.DataFrame(rows)
+
+
+def parse() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
+    """Read the command line; impossible values end the program."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--out-dir', type=Path, required=True)
+    parser.add_argument('--patients', type=int, default=120)
+    parser.add_argument('--seed', type=int, default=0, help='same seed, same bytes')
+    parser.add_argument(
+        '--missing-frac', type=float, default=0.0, help='share of empty labels, clinical values'
+    )
+    parser.add_argument('--height', type=int, default=512, help='pixels')
+    parser.add_argument('--width', type=int, default=320, help='pixels')
+    args = parser.parse_args()
+    for name, least in (('patients', 1), ('seed', 0)):
+        if getattr(args, name) < least:
+            parser.error(f'--{name} is {getattr(args, name)}, must be at least {least}')
+    if not 0 <= args.missing_frac < 1:
+        parser.error(f'--missing-frac is {args.missing_frac}, must be at least 0 and below 1')
+    return parser, args
+
+
+def main() -> None:
+    """Draw patients, render them, write the tables, print the truth."""
+    parser, args = parse()
+    logging.basicConfig(level=logging.INFO, format='%(message)s')
+    table = sample_patients(args.patients, np.random.default_rng([args.seed, 0]))
+    table.insert(0, 'patient_id', [f'P{i + 1:04d}' for i in table.index])
+    stale = {p.name.split('_')[0] for p in args.out_dir.glob('dicom/*.dcm')} - set(table['patient_id'])
+    if stale:
+        parser.error(f'--out-dir {args.out_dir} holds {min(stale)} of another run; choose an empty folder')
+    try:
+        images = write_dicom(table, args.out_dir, (args.height, args.width), args.seed)
+    except ValueError as error:
+        parser.error(str(error))
+    table = drop_values(table, LABELS + CLINICAL, args.missing_frac, np.random.default_rng([args.seed, 1]))
+    tables = {'images': images, 'labels': table[['patient_id', 'tumor_side', *LABELS]]}
+    for name, frame in {**tables, 'clinical': table[['patient_id', *CLINICAL]]}.items():
+        write_text(args.out_dir / f'{name}.csv', frame.to_csv(index=False))
+    truth = best_reachable()
+    write_json(args.out_dir / 'truth.json', truth)
+    print('Best reachable from\n' + pd.DataFrame(truth['best']).T.to_string(float_format='%.3f', na_rep='-'))
+
+
+if __name__ == '__main__':
+    main()
