@@ -44,7 +44,10 @@ class MammoSingleTaskDataset(MammoMultiTaskDataset):
     def _read_text_list(self, path: Path) -> dict[str, Any]:
         if not path.is_file():
             raise MetaError(f'{path}: no such list; check data_root and ann_file')
-        lines = path.read_text(encoding='utf-8').splitlines()
+        try:
+            lines = path.read_text(encoding='utf-8-sig').splitlines()
+        except UnicodeDecodeError as error:
+            raise MetaError(f'{path}: cannot be read as UTF-8 text: {error}') from None
         items = [
             self._parse_line(line, f'{path}: line {i}')
             for i, line in enumerate(lines, start=1)

@@ -7,14 +7,17 @@ from engine.image_check import DataError
 from engine.log import MammoLogProcessor
 from engine.plain_state import PlainCheckpointHook
 from engine.runner import MammoRunner
+from engine.seed import EpochSeedHook, seed_worker
 
 __all__ = [
     'Bf16OptimWrapper',
     'CheckpointError',
     'DataCheckHook',
     'DataError',
+    'EpochSeedHook',
     'MammoLogProcessor',
     'MammoRunner',
     'PlainCheckpointHook',
     'load_from_file',
+    'seed_worker',
 ]

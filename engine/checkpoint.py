@@ -5,7 +5,7 @@
 
 import os
 import pickle
-import urllib.error
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,15 @@ from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
+# what torch raises for files that are no checkpoints
+DAMAGED = (RuntimeError, EOFError, OSError, KeyError, IndexError, AttributeError, ValueError)
+
 
 class CheckpointError(ValueError):
     """A checkpoint that is missing, damaged, unsafe or of another model."""
 
 
-def load_from_file(filename: str, map_location: Any = 'cpu') -> dict[str, Any]:
+def load_from_file(filename: str, map_location: Any = 'cpu', *, weights_only: bool = True) -> dict[str, Any]:
     """Load a checkpoint file of tensors and plain values.
 
     Raises:
@@ -29,18 +32,35 @@ def load_from_file(filename: str, map_location: Any = 'cpu') -> dict[str, Any]:
     """
     path = Path(filename).expanduser()
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
+        return torch.load(path, map_location=map_location, weights_only=weights_only)
     except FileNotFoundError:
         raise CheckpointError(f'{path}: no such checkpoint') from None
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f'{path}: refused, since it holds more than tensors and plain values, or is damaged: {error}'
+            f'{path}: refused, since it is damaged or holds more than tensors and plain values, which could '
+            f'run code ({_reason(error)}). If you trust its origin, open it with --trust-checkpoint'
         ) from None
-    except (RuntimeError, EOFError, OSError) as error:
+    except DAMAGED as error:
         raise CheckpointError(f'{path}: not a readable checkpoint: {error}') from None
 
 
+def load_from_address(url: str, map_location: Any = 'cpu') -> dict[str, Any]:
+    """Fetch a checkpoint into torch's cache, once, and load it as a file."""
+    return CheckpointLoader.load_checkpoint(str(_fetch(url, url)), map_location)
+
+
+def load_from_trusted_file(filename: str, map_location: Any = 'cpu') -> dict[str, Any]:
+    """Load a checkpoint file as a pickle, which may run any code in it."""
+    return load_from_file(filename, map_location, weights_only=False)
+
+
+def trust_checkpoints() -> None:
+    """From now on load checkpoints as pickles: only on the explicit wish of the user."""
+    CheckpointLoader.register_scheme(prefixes='', loader=load_from_trusted_file, force=True)
+
+
 CheckpointLoader.register_scheme(prefixes='', loader=load_from_file, force=True)
+CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), loader=load_from_address, force=True)
 
 
 def require_pretrained(model_cfg: dict, load_from: str | None) -> None:
@@ -56,7 +76,7 @@ def require_pretrained(model_cfg: dict, load_from: str | None) -> None:
     for place, init_cfg in _pretrained(model_cfg, 'model'):
         checkpoint = init_cfg['checkpoint']
         if '://' in checkpoint:
-            _fetch(checkpoint, place)
+            _fetch(checkpoint, f'{place}.init_cfg.checkpoint')
         elif not Path(checkpoint).expanduser().is_file():
             raise CheckpointError(
                 f'{place}.init_cfg.checkpoint: {checkpoint}: no such file. Make it by pretraining (stage a, '
@@ -105,7 +125,7 @@ def _pretrained(node: Any, place: str) -> Iterator[tuple[str, dict]]:
             yield from _pretrained(child, f'{place}.{key}')
 
 
-def _fetch(url: str, place: str) -> None:
+def _fetch(url: str, place: str) -> Path:
     """Download a checkpoint into torch's cache, once, on the main process."""
     target = Path(torch.hub.get_dir()) / 'checkpoints' / os.path.basename(url)
     if is_main_process() and not target.is_file():
@@ -113,12 +133,19 @@ def _fetch(url: str, place: str) -> None:
         print_log(f'{place}: fetching {url}', 'current')
         try:
             torch.hub.download_url_to_file(url, str(target), progress=False)
-        except (urllib.error.URLError, OSError) as error:
+        except OSError as error:  # no network, or no room
             raise CheckpointError(
-                f'{place}.init_cfg.checkpoint: could not fetch {url} ({error}). Fetch it by hand and save it '
-                f'as {target}, or start without it with --cfg-options {place}.init_cfg=None'
+                f'{place}: could not fetch {url} ({error}). Fetch it by hand and save it as {target}, or '
+                f'start without it with --cfg-options {place.removesuffix(".checkpoint")}=None'
             ) from None
     barrier()
+    return target
+
+
+def _reason(error: Exception) -> str:
+    """What torch's unpickler objects to, without its advice to load unsafely."""
+    found = re.search(r'Unsupported[^:]*: \w+ [\w.]+|Can only[^.]*|invalid load key', str(error))
+    return found[0] if found else 'it cannot be read'
 
 
 def _state_with_prefix(checkpoint: str, prefix: str | None) -> dict[str, torch.Tensor]:

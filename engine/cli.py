@@ -13,7 +13,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 
-from engine.checkpoint import CheckpointError
+from engine.checkpoint import CheckpointError, trust_checkpoints
 from engine.image_check import DataError
 from preprocess.meta import MetaError
 from preprocess.png import ImageFileError
@@ -41,6 +41,11 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         action=DictAction,
         help='settings that replace those of the config: key=value ...',
     )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load checkpoints as pickles, which may run any code in them: only files you trust',
+    )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by launchers')
 
@@ -48,6 +53,8 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 def load_config(args: argparse.Namespace) -> Config:
     """The config with the common arguments merged in; ``--cfg-options`` come last and win."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if args.trust_checkpoint:
+        trust_checkpoints()
     if not Path(args.config).is_file():
         raise DataError(f'{args.config}: no such config')
     cfg = Config.fromfile(args.config)

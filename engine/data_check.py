@@ -61,8 +61,8 @@ class DataCheckHook(Hook):
     def _check(self, runner: Runner, datasets: dict[str, Any], *, check_test_split: bool) -> None:
         items = {split: list(_items(dataset)) for split, dataset in datasets.items()}
         kinds = _task_kinds(runner.model)
-        for split, dataset in datasets.items():
-            _compare_tasks(split, kinds, getattr(dataset, 'metainfo', {}).get('tasks'))
+        _compare_tasks(kinds, datasets)
+        for split in datasets:
             _check_binary_labels(split, kinds, items[split])
         if self.check_data:
             check_images(item['img_path'] for part in items.values() for item in part)
@@ -110,15 +110,18 @@ def _task_kinds(model: Any) -> dict[str, str]:
     return {task: head.kind for task, head in getattr(head, 'task_heads', {}).items()}
 
 
-def _compare_tasks(split: str, kinds: dict[str, str], in_data: list[str] | None) -> None:
-    if in_data is None or not kinds or set(in_data) == set(kinds):
-        return
-    print_log(
-        f'{split}: tasks of the config: {list(kinds)}, tasks of the data: {in_data}. Tasks that the data '
-        'lack are not trained, tasks that the config lacks are not used',
-        'current',
-        logging.WARNING,
-    )
+def _compare_tasks(kinds: dict[str, str], datasets: dict[str, Any]) -> None:
+    """Warn, once, of tasks that only the config or only the data have."""
+    tasks = {split: getattr(dataset, 'metainfo', {}).get('tasks') for split, dataset in datasets.items()}
+    differing = {split: names for split, names in tasks.items() if names and set(names) != set(kinds)}
+    if kinds and differing:
+        of_data = ', '.join(f'{split} {names}' for split, names in differing.items())
+        print_log(
+            f'tasks of the config: {list(kinds)}, tasks of the data: {of_data}. Tasks that the data lack are '
+            'not trained, tasks that the config lacks are not used',
+            'current',
+            logging.WARNING,
+        )
 
 
 def _check_binary_labels(split: str, kinds: dict[str, str], items: list[dict]) -> None:

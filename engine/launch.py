@@ -15,9 +15,9 @@ from mmengine.logging import print_log
 
 def adapt_to_cpu(cfg: Config) -> None:
     """Replace, in place, what only works on a GPU; a log line says what was replaced."""
-    if _replace_value(cfg, 'SyncBN', 'BN') + int(cfg.pop('sync_bn', None) is not None):
+    if _replace_value(cfg._cfg_dict, 'SyncBN', 'BN') + int(cfg.pop('sync_bn', None) is not None):
         print_log('no GPU: SyncBN is replaced by BN, statistics are per process', 'current')
-    if cfg.get('optim_wrapper', {}).get('type') == 'AmpOptimWrapper':
+    if (cfg.get('optim_wrapper') or {}).get('type') == 'AmpOptimWrapper':
         cfg.optim_wrapper.type = 'Bf16OptimWrapper'
         for key in ('loss_scale', 'dtype'):
             cfg.optim_wrapper.pop(key, None)

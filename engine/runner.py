@@ -67,6 +67,6 @@ class MammoRunner(Runner):
             return super().load_checkpoint(filename, map_location, strict, **kwargs)
         except RuntimeError as error:
             raise CheckpointError(
-                f'{filename}: made by another model, nothing was loaded. {error}To start from parts of it, '
+                f'{filename}: made by another model, and refused. {error}To start from parts of it, '
                 'use init_cfg=dict(type="Pretrained", ...) of a module'
             ) from None

@@ -58,6 +58,8 @@ class TaskHead(BaseModule):
         A process returns its share such that the average of the gradients over processes, which is
         what DistributedDataParallel makes, is the gradient of that mean. The value is the mean itself.
         """
+        if data_samples and isinstance(data_samples[0], MultiTaskDataSample):
+            raise ValueError(f'{type(self).__name__} needs samples of one task: put it into a MultiTaskHead')
         logits = self(feats)
         known = torch.tensor(['gt_label' in sample for sample in data_samples], device=logits.device)
         targets = logits.new_zeros(logits.shape, dtype=torch.float32)
@@ -158,8 +160,11 @@ def head_configs(tasks: list[dict]) -> dict[str, dict]:
     configs: dict[str, dict] = {}
     for i, task in enumerate(tasks):
         name, kind = task.get('name'), task.get('kind')
-        if not name or '.' in name or name in configs:
-            raise ValueError(f'tasks[{i}]: name is {name!r}; names are needed, differ, and contain no dot')
+        if not name or '.' in name or name in configs or hasattr(nn.ModuleDict, name):
+            raise ValueError(
+                f'tasks[{i}]: name is {name!r}; names are needed, differ, contain no dot, and are not among '
+                'the words that torch reserves, such as "type"'
+            )
         if kind not in KINDS:
             raise ValueError(f'tasks[{i}] ({name}): kind is {kind!r}, expected one of {sorted(KINDS)}')
         configs[name] = dict(type=KINDS[kind], task_idx=i, loss_weight=task.get('loss_weight', 1.0))

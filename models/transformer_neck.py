@@ -148,8 +148,9 @@ class TransformerNeck(BaseModule):
                 f'TransformerNeck: pooling_size is {pooling_size!r}, expected one of {sorted(POOLS)}'
             )
         pool = POOLS[pooling_size]
+        self.pooling_size = pooling_size
         self.pool = nn.AvgPool2d(pool['kernel'], pool['stride'], pool['padding'])
-        self.grid = self._grid_of(tuple(map_size or pool['map_size']), pooling_size)
+        self.grid = self._grid_of(tuple(map_size or pool['map_size']))
         self.pos_embedding = nn.Parameter(torch.randn(1, self.grid[0] * self.grid[1] + 1, in_dims))
         self.cls_token = nn.Parameter(torch.randn(1, 1, in_dims))
         self.dropout = nn.Dropout(0.2)
@@ -165,9 +166,9 @@ class TransformerNeck(BaseModule):
         self.fc = nn.Linear(in_dims, out_dims)
 
     def forward(self, feats: tuple[Tensor, ...]) -> tuple[Tensor]:
-        pooled = self.pool(feats[-1])  # (B, in_dims, h, w)
-        grid = pooled.shape[-2:]
-        tokens = rearrange(pooled, 'b c h w -> b (h w) c')
+        height, width = feats[-1].shape[-2:]
+        grid = self._grid_of((height, width))
+        tokens = rearrange(self.pool(feats[-1]), 'b c h w -> b (h w) c')
         cls_tokens = repeat(self.cls_token, '1 1 c -> b 1 c', b=tokens.shape[0])
         x = torch.cat([cls_tokens, tokens], dim=1) + self._positions(grid)  # (B, 1 + h*w, in_dims)
         x = self.transformer(self.dropout(x))
@@ -175,19 +176,17 @@ class TransformerNeck(BaseModule):
 
     def _positions(self, grid: tuple[int, int]) -> Tensor:
         """The position embedding (1, 1 + h*w, C) for a token grid, resampled if it is another one."""
-        if tuple(grid) == self.grid:
+        if grid == self.grid:
             return self.pos_embedding
         cls_position, positions = self.pos_embedding[:, :1], self.pos_embedding[:, 1:]
         positions = rearrange(positions.float(), '1 (h w) c -> 1 c h w', h=self.grid[0])
-        positions = F.interpolate(
-            positions, size=tuple(grid), mode='bicubic', antialias=True, align_corners=False
-        )
+        positions = F.interpolate(positions, size=grid, mode='bicubic', antialias=True, align_corners=False)
         positions = rearrange(positions, '1 c h w -> 1 (h w) c')
         return torch.cat([cls_position, positions.to(cls_position.dtype)], dim=1)
 
-    def _grid_of(self, map_size: tuple[int, int], pooling_size: int) -> tuple[int, int]:
+    def _grid_of(self, map_size: tuple[int, int]) -> tuple[int, int]:
         """Token grid (h, w) that the pool makes of a feature map."""
-        geometry = (POOLS[pooling_size][key] for key in ('kernel', 'stride', 'padding'))
+        geometry = (POOLS[self.pooling_size][key] for key in ('kernel', 'stride', 'padding'))
         axes = zip(map_size, *geometry, strict=True)
         height, width = ((size + 2 * pad - kernel) // stride + 1 for size, kernel, stride, pad in axes)
         if height < 1 or width < 1:

@@ -12,6 +12,7 @@ from typing import Any
 from preprocess.files import write_json
 
 FORMAT_VERSION = 1
+LARGEST_LABEL = 3.4e38  # labels become float32
 
 EXAMPLE = '{"metainfo": {"tasks": ["N"]}, "data_list": [{"img_path": "a.png", "gt_label": {"N": 1}}]}'
 
@@ -49,7 +50,7 @@ def read_meta(path: str | os.PathLike) -> dict[str, Any]:
     declared = set(metainfo['tasks']) if 'tasks' in metainfo else None
     data_list = [_item(item, f'{path}: item {i}', declared) for i, item in enumerate(items)]
     if declared is None:
-        metainfo['tasks'] = list(dict.fromkeys(k for item in items for k in item.get('gt_label') or {}))
+        metainfo['tasks'] = list(dict.fromkeys(k for item in items for k in (item.get('gt_label') or {})))
     return dict(metainfo=metainfo, data_list=data_list)
 
 
@@ -70,8 +71,8 @@ def _parse(path: Path) -> Any:
             f'{path}: not JSON at line {error.lineno}, column {error.colno}: {error.msg}{hint}; '
             f'a valid file: {EXAMPLE}'
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise MetaError(f'{path}: cannot be read as UTF-8 text: {error}') from None
+    except (OSError, ValueError, RecursionError) as error:  # no UTF-8, endless digits, nested too deep
+        raise MetaError(f'{path}: cannot be read: {error}') from None
 
 
 def _metainfo(metainfo: Any, path: Path) -> dict[str, Any]:
@@ -90,7 +91,7 @@ def _item(item: Any, place: str, declared: set[str] | None) -> dict[str, Any]:
         raise MetaError(
             f'{place}: "img_path" is {item.get("img_path")!r}, expected a path relative to data_root'
         )
-    labels = item.get('gt_label') or {}
+    labels = {} if item.get('gt_label') is None else item['gt_label']
     if not isinstance(labels, dict):
         raise MetaError(f'{place}: "gt_label" is {labels!r}, expected an object such as {{"N": 1}}')
     parsed = {**item, 'gt_label': {}}
@@ -115,7 +116,7 @@ def _label(value: Any, place: str) -> float | None:
         value = value[0]
     if value is None:
         return None
-    if not isinstance(value, int | float) or math.isinf(value):
+    if not isinstance(value, int | float) or abs(value) > LARGEST_LABEL:
         raise MetaError(f'{place} has value {value!r}, expected a finite number, or null if unknown')
     return None if math.isnan(value) else float(value)
 

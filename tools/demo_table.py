@@ -29,7 +29,9 @@ def score(path: Path, task: str, metric: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('--predictions', type=Path, required=True, help='folder with val.json and test.json')
     parser.add_argument('--truth', type=Path, required=True, help='truth.json of tools/make_phantom.py')
     args = parser.parse_args()
@@ -37,7 +39,9 @@ def main() -> None:
     print(f'{"per patient, 95 % interval":<24}{"validation":>26}{"test":>26}{"best from images":>19}')
     for name, reachable in best.items():
         task, metric = name.split('_roc_auc')[0].split('_r2_score')[0], 'r2' if 'r2' in name else 'roc_auc'
-        row = ''.join(f'{score(args.predictions / f"{split}.json", task, metric):>26}' for split in ('val', 'test'))
+        row = ''.join(
+            f'{score(args.predictions / f"{split}.json", task, metric):>26}' for split in ('val', 'test')
+        )
         print(f'{name:<24}{row}{reachable["image"]:>19.3f}')
 
 

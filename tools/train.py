@@ -50,7 +50,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         cfg.auto_scale_lr.enable = True
     for loader in filter(None, (cfg.get(f'{split}_dataloader') for split in ('train', 'val', 'test'))):
         loader.pin_memory = loader.get('pin_memory', True) and not args.no_pin_memory
-        loader.persistent_workers = loader.get('persistent_workers', True) and not args.no_persistent_workers
+        loader.persistent_workers = loader.get('persistent_workers', False) and not args.no_persistent_workers
     if args.strict_split:
         cfg.default_hooks.data_check.strict_split = True
     cfg.merge_from_dict(args.cfg_options or {})

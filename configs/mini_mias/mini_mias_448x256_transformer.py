@@ -6,7 +6,7 @@ _base_ = '../multi_task_SL/fullimage1792x1024_resnet50-expan2_barlowtwin_finetun
 data_root = 'data/mini_mias/'
 size = (256, 448)  # width, height
 train_pipeline = _base_.train_pipeline
-train_pipeline[1].scale = size
+train_pipeline[1].scale = size[::-1]
 test_pipeline = _base_.test_pipeline
 test_pipeline[1].scale = (288, 512)
 test_pipeline[2].crop_size = size
@@ -21,6 +21,10 @@ model = dict(
     backbone=dict(stem_channels=16, base_channels=16, frozen_stages=-1, init_cfg=None),
     neck=dict(in_dims=256, pooling_size=4, map_size=(14, 8)),
 )
-train_dataloader = dict(batch_size=16, num_workers=2, dataset=dict(data_root=data_root, pipeline=train_pipeline))
+train_dataloader = dict(
+    batch_size=16, num_workers=2, dataset=dict(data_root=data_root, pipeline=train_pipeline)
+)
 val_dataloader = dict(batch_size=16, num_workers=2, dataset=dict(data_root=data_root, pipeline=test_pipeline))
-test_dataloader = dict(batch_size=16, num_workers=2, dataset=dict(data_root=data_root, pipeline=test_pipeline))
+test_dataloader = dict(
+    batch_size=16, num_workers=2, dataset=dict(data_root=data_root, pipeline=test_pipeline)
+)

@@ -12,7 +12,7 @@ train_pipeline = [
     dict(type='LoadMammogram'),
     dict(
         type='RandomResizedCrop',
-        scale=(1024, 1792),  # width, height
+        scale=(1792, 1024),  # height, width, while Resize and CenterCrop take width, height
         crop_ratio_range=(0.5, 0.9),
         aspect_ratio_range=(4 / 8, 6 / 8),
     ),
@@ -36,7 +36,7 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=72,
     num_workers=8,
-    persistent_workers=True,
+    worker_init_fn=dict(type='seed_worker'),
     pin_memory=True,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=True),
@@ -47,7 +47,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=72,
     num_workers=8,
-    persistent_workers=True,
+    worker_init_fn=dict(type='seed_worker'),
     pin_memory=True,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
