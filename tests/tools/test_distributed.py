@@ -15,7 +15,11 @@ CONFIG = """
 _base_ = '{root}/configs/demo/full_breast_224x128_transformer.py'
 custom_imports = dict(imports=['models', 'dataset', 'evaluation', 'engine', 'no_dropout'])
 custom_hooks = [dict(type='NoDropoutHook')]
-pipeline = [dict(type='LoadMammogram'), dict(type='Resize', scale=(64, 96)), dict(type='MammoPackMultiTaskInputs')]
+pipeline = [
+    dict(type='LoadMammogram'),
+    dict(type='Resize', scale=(64, 96)),
+    dict(type='MammoPackMultiTaskInputs'),
+]
 model = dict(
     backbone=dict(stem_channels=8, base_channels=8, frozen_stages=4),
     neck=dict(in_dims=128, map_size=(3, 2)),

@@ -15,7 +15,11 @@ ROOT = Path(__file__).resolve().parents[2]
 LEAF = 'configs/multi_task_SL/fullimage1792x1024_resnet50-expan2_barlowtwin_finetune_transformer_Aug3.py'
 CONFIG = """
 _base_ = '{root}/configs/demo/full_breast_224x128_transformer.py'
-pipeline = [dict(type='LoadMammogram'), dict(type='Resize', scale=(64, 96)), dict(type='MammoPackMultiTaskInputs')]
+pipeline = [
+    dict(type='LoadMammogram'),
+    dict(type='Resize', scale=(64, 96)),
+    dict(type='MammoPackMultiTaskInputs'),
+]
 model = dict({model}backbone=dict(stem_channels=8, base_channels=8), neck=dict(in_dims=128, map_size=(3, 2)))
 train_cfg = dict(max_epochs=2)
 loader = dict(batch_size=10, num_workers=0)

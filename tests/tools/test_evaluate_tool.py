@@ -1,0 +1,162 @@
+"""tools/evaluate.py as a user runs it, and its page in a browser."""
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from evaluation.records import write_predictions
+
+ROOT = Path(__file__).resolve().parents[2]
+FIGURES = ('roc', 'pr', 'calibration', 'decision', 'waterfall', 'subgroups')
+
+
+def load_main():
+    spec = importlib.util.spec_from_file_location('evaluate_tool', ROOT / 'tools/evaluate.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+def simulate(path, seed, strength, first=0, n=120):
+    truth, rng = np.random.default_rng(first), np.random.default_rng(seed)
+    risk = truth.normal(-1, 1.2, n)
+    labels = truth.random(n) < expit(risk)
+    records = []
+    for i in range(n):
+        for side in 'LR':
+            logit = strength * risk[i] + rng.normal(0, 0.7) if side == 'L' else 9.0
+            fields = dict(
+                img_path=f'p{first + i}_{side}.png', patient_id=f'p{first + i}', exam_id='1', view='CC'
+            )
+            task = dict(logit=float(logit), pred_score=float(expit(logit)), gt_label=int(labels[i]))
+            more = dict(laterality=side, tumor_side='L', cohort='AB'[i % 2])
+            records.append(
+                {**fields, **more, 'tasks': {'N': task, 'size': {**task, 'gt_label': float(risk[i])}}}
+            )
+    write_predictions(path, records)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('evaluate')
+    simulate(folder / 'a.pkl', 1, 1.0)
+    simulate(folder / 'b.csv', 2, 0.5)
+    simulate(folder / 'c.json', 3, 0.2)
+    simulate(folder / 'a_dev.json', 4, 1.0, first=1000)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def out(folder):
+    arguments = '--pred fusion={0}/a.pkl --pred <b>={0}/b.csv,{0}/c.json --dev fusion={0}/a_dev.json --task N'
+    more = '--out-dir {0}/out --bootstrap 300 --subgroup cohort'
+    load_main()(f'{arguments} {more}'.format(folder).split())
+    return folder / 'out'
+
+
+def test_files_are_there_and_the_report_is_strict_json(out):
+    report = json.loads(
+        (out / 'report.json').read_text(), parse_constant=lambda name: pytest.fail(f'{name} in JSON')
+    )
+    assert set(report['models']) == {'fusion', '<b>'}
+    assert report['models']['<b>']['flow']['prediction_files'] == 2
+    assert report['models']['fusion']['flow']['images_of_the_other_side'] == 120
+    assert report['settings']['aggregate'] == 'max'
+    assert sorted(p.name for p in (out / 'figures').iterdir()) == sorted(
+        f'{f}.{s}' for f in FIGURES for s in ('png', 'svg')
+    )
+
+
+def test_page_is_self_contained_and_escapes_names(out):
+    page = (out / 'report.html').read_text()
+    assert not re.findall(r'(?:src|href)="(?!data:|#)[^"]*"|url\(|@import|<script', page)
+    assert page.count('src="data:image/svg+xml;base64,') == len(FIGURES)
+    assert '<b><b></b>' not in page
+    assert '&lt;b&gt;' in page
+
+
+def test_same_seed_writes_the_same_report_and_page(folder, out):
+    arguments = '--pred fusion={0}/a.pkl --pred <b>={0}/b.csv,{0}/c.json --dev fusion={0}/a_dev.json --task N'
+    load_main()(f'{arguments} --out-dir {{0}}/again --bootstrap 300 --subgroup cohort'.format(folder).split())
+    for name in ('report.json', 'report.html'):
+        assert (folder / 'again' / name).read_bytes() == (out / name).read_bytes()
+
+
+def test_regression_task_has_a_page(folder):
+    load_main()(f'--pred a={folder}/a.pkl --task size --out-dir {folder}/size --bootstrap 100'.split())
+    assert 'Pearson' in (folder / 'size/report.html').read_text()
+
+
+@pytest.mark.parametrize(
+    'scores', [[(0.5, 1)], [(0.2, 0), (0.4, 0)], [(-2, 0), (3, 1), (0.5, 0), (1, 1)], [(0.5, 0), (0.5, 1)]]
+)
+def test_poor_data_still_give_a_page(tmp_path, scores):
+    task = [{'N': dict(logit=None, pred_score=score, gt_label=label)} for score, label in scores]
+    fields = dict(img_path='', exam_id=None, view=None, laterality=None)
+    write_predictions(
+        tmp_path / 'a.csv', [{**fields, 'patient_id': f'p{i}', 'tasks': t} for i, t in enumerate(task)]
+    )
+    load_main()(f'--pred a={tmp_path}/a.csv --task N --out-dir {tmp_path}/out --bootstrap 100'.split())
+    assert 'Checklist' in (tmp_path / 'out/report.html').read_text()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ('--pred a={0}/none.json --task N', 'none.json: no such prediction file'),
+        ('--pred a={0}/a.pkl --task M', "records has task 'M'; check --task"),
+        ('--pred {0}/a.pkl --task N', 'expected NAME=PATH'),
+        ('--pred a={0}/a.pkl --pred a={0}/a.pkl --task N', 'each name once'),
+        ('--pred a={0}/a.pkl --dev a={0}/b.csv --task N', '120 patients are in development and test: p0, '),
+        ('--pred a={0}/a.pkl --task N --sensitivity 90', 'not above 0 and up to 1'),
+        ('--pred a={0}/a.pkl --task N --bootstrap 3', '3 is less than 100'),
+    ],
+)
+def test_wrong_use_is_one_message_and_exit_code_2(folder, tmp_path, capsys, arguments, message):
+    with pytest.raises(SystemExit) as stop:
+        load_main()([*arguments.format(folder).split(), '--out-dir', str(tmp_path / 'out')])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
+PROBE = """<script>addEventListener('load', () => { const images = [...document.images];
+const shown = images.filter(i => i.complete && i.naturalWidth > 100).length;
+const wide = document.documentElement.scrollWidth > innerWidth;
+document.title = `probe ${shown} of ${images.length} wide=${wide}` })</script></body>"""
+
+
+def test_page_opens_in_a_browser_without_error_and_shows_every_figure(out, tmp_path):
+    browser = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
+    if not browser:
+        pytest.skip('no Chromium on PATH')
+    probed = tmp_path / 'probed.html'
+    probed.write_text((out / 'report.html').read_text().replace('</body>', PROBE))
+    switches = [
+        '--headless',
+        '--no-sandbox',
+        '--disable-gpu',
+        '--no-first-run',
+        '--disable-background-networking',
+    ]
+    command = [
+        browser,
+        *switches,
+        f'--user-data-dir={tmp_path}/profile',
+        '--enable-logging=stderr',
+        '--dump-dom',
+    ]
+    command += ['--window-size=1100,900', probed.as_uri()]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, env={**os.environ, 'HOME': str(tmp_path)}
+    )
+    assert f'probe {len(FIGURES)} of {len(FIGURES)} wide=false' in done.stdout
+    assert 'CONSOLE' not in done.stderr

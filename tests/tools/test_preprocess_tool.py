@@ -1,0 +1,353 @@
+"""tools/preprocess.py from the command line: records, exit codes, resuming, privacy, bad input."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from unittest.mock import Mock
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from preprocess import images, run
+from preprocess.grey import Settings
+from preprocess.inputs import find_jobs
+from tests.support.dicom_files import ACCESSION, BIRTH, NAME, PLACE, breast_image, mammogram, save
+from tools.preprocess import main
+
+ROOT = Path(__file__).parents[2]
+KEY = '0123456789abcdef0123456789abcdef'
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """Two patients with two exams, a duplicate, a text file and a broken file."""
+    folder = tmp_path / 'in'
+    (folder / 'sub').mkdir(parents=True)
+    for patient in ('P1', 'P2'):
+        for date in ('20200102', '20190102'):
+            for side in 'LR':
+                image = breast_image() if side == 'L' else np.ascontiguousarray(breast_image()[:, ::-1])
+                study, sop = (f'1.2.{patient[1]}.{date}{end}' for end in ('', '.7' if side == 'L' else '.8'))
+                tags = dict(PatientID=patient, StudyDate=date, StudyInstanceUID=study, SOPInstanceUID=sop)
+                ds = mammogram(image, ImageLaterality=side, PatientOrientation=None, **tags)
+                save(ds, folder / 'sub' / f'{patient}_{date[:4]}{side}.dcm')
+    save(ds, folder / 'zz_again.dcm')
+    (folder / 'notes.txt').write_text('no image')
+    (folder / 'cut.dcm').write_bytes((folder / 'zz_again.dcm').read_bytes()[:-9000])
+    return folder
+
+
+def call(*args):
+    """Run the tool in this process -> exit code."""
+    old, sys.argv = sys.argv, ['preprocess.py', *map(str, args)]
+    try:
+        with pytest.raises(SystemExit) as end:
+            main()
+    finally:
+        sys.argv = old
+    return end.value.code
+
+
+def records(out):
+    meta = json.loads((out / 'meta.json').read_text())['data_list']
+    return meta, pd.read_csv(out / 'skipped.csv', keep_default_na=False)
+
+
+def contents(folder):
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob('*')) if p.is_file()
+    }
+
+
+def test_every_input_is_in_meta_or_skipped(archive, tmp_path):
+    assert call(archive, '--out-dir', tmp_path / 'out') == 0
+    meta, skipped = records(tmp_path / 'out')
+    named = sorted([item['source'] for item in meta] + list(skipped['file']))
+    assert named == sorted(p.relative_to(archive).as_posix() for p in archive.rglob('*') if p.is_file())
+    reasons = dict(zip(skipped['file'], skipped['reason'], strict=True))
+    assert reasons == {'cut.dcm': 'TRUNCATED', 'notes.txt': 'NOT_DICOM', 'zz_again.dcm': 'DUPLICATE'}
+    summary = json.loads((tmp_path / 'out/preprocess.json').read_text())
+    assert summary['summary']['images'] == len(meta) == 8
+    assert summary['counts']['laterality'] == {'L': 4, 'R': 4}
+    page = (tmp_path / 'out/overview.html').read_text()
+    assert page.count('<figure>') == 8
+    assert all((tmp_path / 'out/thumbs' / Path(item['img_path']).name).is_file() for item in meta)
+
+
+def test_the_first_duplicate_that_decodes_is_kept(tmp_path):
+    (tmp_path / 'in').mkdir()
+    ds = mammogram(SOPInstanceUID='1.2.3')
+    save(ds, tmp_path / 'in/b.dcm')
+    save(ds, tmp_path / 'in/c.dcm')
+    ds.PixelData = b'12'
+    save(ds, tmp_path / 'in/a.dcm')
+    call(tmp_path / 'in', '--out-dir', tmp_path / 'out')
+    meta, skipped = records(tmp_path / 'out')
+    assert [item['source'] for item in meta] == ['b.dcm']
+    assert list(skipped['reason']) == ['TRUNCATED', 'DUPLICATE']
+    assert len(list((tmp_path / 'out/png').iterdir())) == 1
+
+
+def test_exams_are_numbered_by_date_and_dates_are_not_written(archive, tmp_path):
+    call(archive, '--out-dir', tmp_path / 'out')
+    meta, _ = records(tmp_path / 'out')
+    order = {(item['exam_id'], item['exam_order']) for item in meta}
+    assert order == {(f'1.2.{p}.{d}', n) for p in '12' for d, n in (('20190102', 1), ('20200102', 2))}
+
+
+def test_exit_codes(archive, tmp_path, capsys):
+    assert call(archive, '--out-dir', tmp_path / 'a', '--strict') == 1
+    assert call(archive / 'notes.txt', '--out-dir', tmp_path / 'b') == 1
+    assert records(tmp_path / 'b')[0] == []
+    assert call(archive / 'sub', '--out-dir', tmp_path / 'c', '--strict') == 0
+    assert call(archive / 'absent', '--out-dir', tmp_path / 'd') == 2
+    assert 'no such file' in capsys.readouterr().err
+    assert call(archive) == 2
+    assert call(archive, '--out-dir', tmp_path / 'd', '--spacing-mm', 0) == 2
+
+
+def test_two_runs_and_any_number_of_workers_give_identical_bytes(archive, tmp_path):
+    for name in ('a', 'b'):
+        call(archive, '--out-dir', tmp_path / name)
+    assert contents(tmp_path / 'a') == contents(tmp_path / 'b')
+
+
+@pytest.mark.slow
+def test_dask_workers_give_the_same_bytes_as_one_process(archive, tmp_path):
+    call(archive, '--out-dir', tmp_path / 'a')
+    tool = [
+        sys.executable,
+        ROOT / 'tools/preprocess.py',
+        archive,
+        '--out-dir',
+        tmp_path / 'b',
+        '--workers',
+        '2',
+    ]
+    subprocess.run(list(map(str, tool)), check=True, env=os.environ | {'OMP_NUM_THREADS': '1'})
+    assert contents(tmp_path / 'a') == contents(tmp_path / 'b')
+
+
+@pytest.mark.slow
+def test_an_external_scheduler_gives_the_same_bytes(archive, tmp_path):
+    from dask.distributed import LocalCluster
+
+    call(archive, '--out-dir', tmp_path / 'a')
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as workers:
+        assert call(archive, '--out-dir', tmp_path / 'b', '--scheduler', workers.scheduler_address) == 0
+    assert contents(tmp_path / 'a') == contents(tmp_path / 'b')
+
+
+@pytest.mark.parametrize('stop_after', [0, 1, 5, 10])
+def test_a_killed_run_resumes_to_the_same_bytes(archive, tmp_path, monkeypatch, stop_after):
+    call(archive, '--out-dir', tmp_path / 'whole')
+    calls = []
+
+    def dying(job, settings):
+        calls.append(job.source)
+        if len(calls) > stop_after:
+            raise KeyboardInterrupt
+        return images.process(job, settings)
+
+    monkeypatch.setattr(run, 'process', dying)
+    with pytest.raises(KeyboardInterrupt):
+        call(archive, '--out-dir', tmp_path / 'out')
+    monkeypatch.undo()
+    with (tmp_path / 'out/.journal.jsonl').open('a') as file:
+        file.write('{"torn": ')
+    redone = []
+    monkeypatch.setattr(run, 'process', lambda job, s: redone.append(job.source) or images.process(job, s))
+    assert call(archive, '--out-dir', tmp_path / 'out', '--resume') == 0
+    assert len(redone) == 11 - stop_after
+    assert contents(tmp_path / 'whole') == contents(tmp_path / 'out')
+
+
+def test_resuming_redoes_a_changed_input_and_refuses_other_settings(archive, tmp_path, capsys):
+    call(archive, '--out-dir', tmp_path / 'out')
+    save(mammogram(PatientID='P9'), archive / 'notes.txt')
+    assert call(archive, '--out-dir', tmp_path / 'out', '--resume') == 0
+    assert 'P9' in {item['patient_id'] for item in records(tmp_path / 'out')[0]}
+    assert call(archive, '--out-dir', tmp_path / 'out', '--resume', '--spacing-mm', 0.2) == 2
+    assert 'other settings' in capsys.readouterr().err
+
+
+def test_nothing_identifying_leaves_the_header(archive, tmp_path, capfd):
+    for side in ('bad', NAME.partition('^')[0]):
+        save(mammogram(PatientID='P1', WindowCenter=1, WindowWidth=0), archive / f'{side}.dcm')
+    (tmp_path / 'key').write_text(KEY)
+    call(archive, '--out-dir', tmp_path / 'out', '--id-key', tmp_path / 'key')
+    captured = capfd.readouterr()
+    written = b''.join(contents(tmp_path / 'out').values()) + (captured.out + captured.err).encode()
+    for secret in (
+        *NAME.split('^'),
+        BIRTH,
+        ACCESSION,
+        PLACE,
+        'Ottilien',
+        KEY,
+        '20190102',
+        '"P1"',
+        '1.2.1.2020',
+    ):
+        assert secret.lower().encode() not in written.lower(), secret
+    meta, _ = records(tmp_path / 'out')
+    assert len({item['patient_id'] for item in meta}) == 2
+
+
+def test_pseudonyms_join_with_labels_and_depend_on_the_key(archive, tmp_path, capsys):
+    (tmp_path / 'labels.csv').write_text('patient_id,N\nP1,1\nP2,0\n')
+    ids = []
+    for key in (KEY, KEY[::-1]):
+        (tmp_path / 'key').write_text(key)
+        options = ['--id-key', tmp_path / 'key', '--labels', tmp_path / 'labels.csv']
+        call(archive, '--out-dir', tmp_path / key, *options)
+        meta, _ = records(tmp_path / key)
+        assert sorted(item['gt_label']['N'] for item in meta) == [0] * 4 + [1] * 4
+        ids.append({item['patient_id'] for item in meta})
+    assert not ids[0] & ids[1]
+    (tmp_path / 'key').write_text('short')
+    assert call(archive, '--out-dir', tmp_path / 'x', '--id-key', tmp_path / 'key') == 2
+    assert 'at least 16' in capsys.readouterr().err
+
+
+def test_labels_join_by_patient_side_and_exam(archive, tmp_path):
+    rows = 'patient_id;laterality;exam_id;N;size\nP1;L;1.2.1.20200102;1;0.5\nP2;;;0;NA\n'
+    (tmp_path / 'labels.csv').write_text('\ufeff' + rows, encoding='utf-8')
+    call(archive, '--out-dir', tmp_path / 'out', '--labels', tmp_path / 'labels.csv')
+    meta, _ = records(tmp_path / 'out')
+    found = {(i['patient_id'], i['laterality'], i['exam_order']): i for i in meta}
+    assert found['P1', 'L', 2]['gt_label'] == {'N': 1, 'size': 0.5}
+    assert found['P1', 'L', 1]['gt_label'] == found['P1', 'R', 2]['gt_label'] == {}
+    assert {i.get('tumor_side') for key, i in found.items() if key[0] == 'P1'} == {'L'}
+    assert found['P2', 'R', 1]['gt_label'] == {'N': 0}
+    assert 'tumor_side' not in found['P2', 'R', 1]
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('id,N\nP1,1\n', 'patient_id.* is missing'),
+        ('patient_id\nP1\n', 'one more per task'),
+        ('patient_id,N\nP1,yes\n', "row 2: N is 'yes'"),
+        ('patient_id,N\nP1,1\nP1,0\n', 'row 3: contradicts'),
+        ('patient_id,laterality,N\nP1,X,1\n', "laterality is 'X'"),
+        ('', 'no data'),
+    ],
+)
+def test_bad_labels_are_refused(text, message, archive, tmp_path, capsys):
+    (tmp_path / 'labels.csv').write_text(text)
+    assert call(archive, '--out-dir', tmp_path / 'out', '--labels', tmp_path / 'labels.csv') == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_csv_input_keeps_what_its_rows_say(archive, tmp_path):
+    cv2.imwrite(str(archive / 'film.png'), breast_image())
+    path = 'sub/P1_2019L.dcm'
+    rows = [
+        'dicom_path;png_path;patient_id;view;laterality;cohort;age;grade',
+        f'{path};;A;mlo;right;site1;51;high',
+        ';film.png;B;CC;;site2;;',
+        f'{path};;A;;;;;',
+        ';;C;;;;;',
+        ';film2.png;;;;;;',
+        'sub/none.dcm;;D;XX;;;;',
+        'sub/gone.dcm;;D;;;;;',
+    ]
+    (archive / 'in.csv').write_text('\ufeff' + '\n'.join(rows), encoding='utf-8')
+    assert call(archive / 'in.csv', '--out-dir', tmp_path / 'out') == 0
+    meta, skipped = records(tmp_path / 'out')
+    assert len(meta) == 2, skipped.to_string()
+    first, second = meta
+    assert (first['patient_id'], first['view'], first['laterality'], first['cohort']) == (
+        'A',
+        'MLO',
+        'R',
+        'site1',
+    )
+    assert first['clinic_vars'] == {'age': 51, 'grade': 'high'}
+    assert (second['patient_id'], second['source']) == ('B', 'film.png')
+    assert list(skipped['reason']) == ['DUPLICATE', 'BAD_ROW', 'BAD_ROW', 'BAD_ROW', 'UNREADABLE']
+
+
+@pytest.mark.parametrize('text', ['dicom_path\na.dcm\n', 'patient_id,path\nA,a.dcm\n'])
+def test_csv_without_its_columns_is_refused(text, tmp_path, capsys):
+    (tmp_path / 'in.csv').write_text(text)
+    assert call(tmp_path / 'in.csv', '--out-dir', tmp_path / 'out') == 2
+    assert 'columns are' in (err := capsys.readouterr().err) or 'is missing' in err
+
+
+def test_links_and_folders_that_cannot_be_read_are_reported(archive, tmp_path, monkeypatch):
+    (archive / 'sub/loop').symlink_to(archive)
+    (archive / 'self').symlink_to(archive / 'self')
+    (archive / 'locked').mkdir()
+    os.mkfifo(archive / 'pipe')
+    scan = os.scandir
+
+    def guarded(path):
+        if Path(path).name == 'locked':
+            raise PermissionError(13, 'Permission denied')
+        return scan(path)
+
+    monkeypatch.setattr(os, 'scandir', guarded)
+    found = {job.source: str(job.error.reason) for job in find_jobs(archive, tmp_path / 'out') if job.error}
+    assert found == {'sub/loop': 'SYMLINK_LOOP'} | dict.fromkeys(('self', 'locked', 'pipe'), 'UNREADABLE')
+
+
+def test_output_inside_the_input_is_not_taken_for_input(archive):
+    call(archive, '--out-dir', archive / 'out')
+    call(archive, '--out-dir', archive / 'out')
+    assert len(records(archive / 'out')[0]) == 8
+
+
+def test_a_full_disk_ends_the_run_with_one_message_and_resumes(archive, tmp_path, monkeypatch):
+    write, calls = images.write_png, []
+
+    def filling(path, image):
+        calls.append(path)
+        if len(calls) > 5:
+            raise OSError(28, 'No space left on device')
+        write(path, image)
+
+    monkeypatch.setattr(images, 'write_png', filling)
+    message = call(archive, '--out-dir', tmp_path / 'out')
+    assert re.search('DISK_FULL.*--resume', message)
+    monkeypatch.undo()
+    call(archive, '--out-dir', tmp_path / 'out', '--resume')
+    call(archive, '--out-dir', tmp_path / 'whole')
+    assert contents(tmp_path / 'out') == contents(tmp_path / 'whole')
+
+
+def test_a_worker_that_dies_leaves_a_reason(archive, tmp_path, monkeypatch):
+    job = find_jobs(archive, tmp_path)[0]
+    client = Mock(map=Mock(return_value=[Mock(key='k', status='error')]))
+    monkeypatch.setattr('dask.distributed.as_completed', iter)
+    record = next(run.process_all([job], Settings(tmp_path / 'out'), client))
+    assert record['reason'] == 'WORKER_DIED'
+
+
+def test_damaged_identifying_tags_are_not_quoted_by_the_libraries(tmp_path):
+    """pydicom warns of odd values by printing them; a birth date must not end in a log that way."""
+    (tmp_path / 'in').mkdir()
+    ds = mammogram(SpecificCharacterSet='ISO_IR 999')
+    path = save(ds, tmp_path / 'in/a.dcm')
+    data = path.read_bytes()
+    path.write_bytes(data.replace(BIRTH.encode(), b'19xSECRE').replace(b'Zweifel^', b'SECRET\x1b$'))
+    tool = [sys.executable, ROOT / 'tools/preprocess.py', tmp_path / 'in', '--out-dir', tmp_path / 'out']
+    (tmp_path / 'key').write_text(KEY)
+    done = subprocess.run(
+        [*map(str, tool), '--id-key', str(tmp_path / 'key')], capture_output=True, check=False
+    )
+    written = b''.join(contents(tmp_path / 'out').values()) + done.stdout + done.stderr
+    assert b'SECRE' in path.read_bytes()
+    assert b'SECRE' not in written
+
+
+def test_labels_of_other_patients_are_noticed(archive, tmp_path, caplog):
+    (tmp_path / 'labels.csv').write_text('patient_id,N\nX1,1\n')
+    assert call(archive, '--out-dir', tmp_path / 'out', '--labels', tmp_path / 'labels.csv') == 0
+    assert 'no image has a label' in caplog.text
