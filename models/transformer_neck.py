@@ -27,12 +27,8 @@ class FeedForward(nn.Module):
         super().__init__()
         layers: list[nn.Module] = [nn.LayerNorm(dim)]
         if hidden_layer:
-            layers += [
-                nn.Linear(dim, FF_HIDDEN_DIM),
-                nn.GELU(),
-                nn.Dropout(dropout),
-                nn.Linear(FF_HIDDEN_DIM, dim),
-            ]
+            layers += [nn.Linear(dim, FF_HIDDEN_DIM), nn.GELU(), nn.Dropout(dropout)]
+            layers += [nn.Linear(FF_HIDDEN_DIM, dim)]
         else:
             layers += [nn.Linear(dim, dim)]
         self.net = nn.Sequential(*layers, nn.Dropout(dropout))
@@ -65,13 +61,18 @@ class Attention(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        q, k, v, others = self.scaled_qkv(x)
+        dropout = self.dropout if self.training else 0.0
+        out = F.scaled_dot_product_attention(q, k, v, others, dropout, scale=1.0)
+        return self.to_out(rearrange(out, 'b h n d -> b n (h d)'))
+
+    def scaled_qkv(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Scaled queries, keys, values (B, heads, N, head_dim); who may attend to whom (N, N), None: all."""
         qkv = self.to_qkv(self.norm(x))
         q, k, v = rearrange(qkv, 'b n (three h d) -> three b h n d', three=3, h=self.heads)
         scale = rearrange(self.scale, 'h -> h 1 1') if self.is_lsa else self.scale
         others = ~torch.eye(x.shape[1], dtype=torch.bool, device=x.device) if self.is_lsa else None
-        dropout = self.dropout if self.training else 0.0
-        out = F.scaled_dot_product_attention((q * scale).to(q.dtype), k, v, others, dropout, scale=1.0)
-        return self.to_out(rearrange(out, 'b h n d -> b n (h d)'))
+        return (q * scale).to(q.dtype), k, v, others
 
 
 class Transformer(nn.Module):

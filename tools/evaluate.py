@@ -35,11 +35,10 @@ def main(argv: list[str] | None = None) -> None:
         parser.exit(2, f'evaluate.py: error: {error}\n')
     for name, model in report['models'].items():
         headline = 'roc_auc' if 'roc_auc' in model else 'r2'
+        numbers = [model[headline][key] for key in ('value', 'ci_low', 'ci_high')]
+        shown = ['null' if number is None else f'{number:.3f}' for number in numbers]
         print(
-            name,
-            f'{model["n_patients"]} patients',
-            headline,
-            *(model[headline][k] for k in ('value', 'ci_low', 'ci_high')),
+            f'{name:<14}{model["n_patients"]:>5} patients  {headline} {shown[0]} ({shown[1]} to {shown[2]})'
         )
     print(args.out_dir / 'report.html')
 

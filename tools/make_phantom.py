@@ -8,16 +8,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import argparse  # noqa: E402
-import json  # noqa: E402
-import logging  # noqa: E402
+import argparse
+import json
+import logging
 
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
+import numpy as np
+import pandas as pd
 
-from preprocess.files import replacing, write_json, write_text  # noqa: E402
-from preprocess.phantom import render_exam  # noqa: E402
-from preprocess.phantom_truth import CLINICAL, LABELS, best_reachable, drop_values, sample_patients  # noqa: E402
+from preprocess.files import replacing, write_json, write_text
+from preprocess.phantom import render_exam
+from preprocess.phantom_truth import CLINICAL, LABELS, best_reachable, drop_values, sample_patients
 
 logger = logging.getLogger(__name__)
 

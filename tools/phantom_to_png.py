@@ -8,17 +8,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import argparse  # noqa: E402
+import argparse
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
-import pydicom  # noqa: E402
-from sklearn.model_selection import train_test_split  # noqa: E402
+import cv2
+import numpy as np
+import pandas as pd
+import pydicom
+from sklearn.model_selection import train_test_split
 
-from preprocess.files import replacing  # noqa: E402
-from preprocess.meta import write_meta  # noqa: E402
-from preprocess.phantom_truth import LABELS  # noqa: E402
+from preprocess.files import replacing
+from preprocess.meta import write_meta
+from preprocess.phantom_truth import LABELS
 
 FIELDS = ['patient_id', 'exam_id', 'view', 'laterality', 'tumor_side', 'spacing_mm', 'cohort']
 

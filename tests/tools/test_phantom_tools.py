@@ -7,6 +7,7 @@ import runpy
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -140,7 +141,7 @@ def test_meta_files_split_patients_and_keep_only_the_tumour_side(made, converted
     patients = {split: {item['patient_id'] for item in items} for split, items in splits.items()}
     assert [len(ids) for ids in patients.values()] == [14, 5, 5]
     assert len(set.union(*patients.values())) == 24
-    for item in sum(splits.values(), []):
+    for item in chain(*splits.values()):
         assert item['laterality'] == item['tumor_side']
         assert {'exam_id', 'view', 'spacing_mm', 'cohort'} <= set(item)
         assert cv2.imread(str(converted / item['img_path']), cv2.IMREAD_UNCHANGED).dtype == np.uint8
@@ -148,7 +149,7 @@ def test_meta_files_split_patients_and_keep_only_the_tumour_side(made, converted
 
 def test_meta_labels_are_those_of_the_table_and_gaps_are_left_out(made, converted):
     labels = pd.read_csv(made[0] / 'labels.csv').set_index('patient_id')
-    for item in sum(items_of(converted).values(), []):
+    for item in chain(*items_of(converted).values()):
         expected = labels.loc[item['patient_id']].drop('tumor_side').dropna().to_dict()
         assert item['gt_label'] == pytest.approx(expected)
 
@@ -164,7 +165,7 @@ def test_n_is_stratified(made, converted):
 
 def test_png_shows_tissue_bright_for_both_vendors(made, converted):
     images = pd.read_csv(made[0] / 'images.csv').set_index('dicom_path')
-    for item in sum(items_of(converted).values(), []):
+    for item in chain(*items_of(converted).values()):
         png = cv2.imread(str(converted / item['img_path']), cv2.IMREAD_GRAYSCALE)
         name = Path(item['img_path']).stem
         x, y, _ = json.loads(images.loc[f'dicom/{name}.dcm', 'lesions'])[0]
@@ -175,7 +176,7 @@ def test_png_shows_tissue_bright_for_both_vendors(made, converted):
 
 def test_all_sides_adds_healthy_breasts_without_labels(made, tmp_path):
     call('phantom_to_png.py', '--src', made[0], '--out-dir', tmp_path, '--all-sides')
-    items = sum(items_of(tmp_path).values(), [])
+    items = list(chain(*items_of(tmp_path).values()))
     assert len(items) == 96
     assert all(item['gt_label'] == {} for item in items if item['laterality'] != item['tumor_side'])
     assert all(item['tumor_side'] in ('L', 'R') for item in items)

@@ -1,0 +1,44 @@
+"""Where the class token of a Transformer neck looks.
+
+TransformerNeck, feature maps ((B, C, H, W), ...) -> attention (B, depth, heads, h, w) on the token grid
+"""
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from models.transformer_neck import Attention, TransformerNeck
+
+
+def class_row(attention: Attention, x: Tensor) -> Tensor:
+    """Weights that the first token gives to the others; (B, N, C) -> (B, heads, N - 1), float32.
+
+    They sum to 1 with locality self-attention, else to 1 minus the weight of the class token itself.
+    """
+    q, k, _, others = attention.scaled_qkv(x)
+    scores = q[:, :, 0].float().unsqueeze(2) @ k.float().transpose(2, 3)  # (B, heads, 1, N)
+    if others is not None:
+        scores = scores.masked_fill(~others[0], -torch.inf)
+    return scores.softmax(-1)[:, :, 0, 1:]
+
+
+@torch.no_grad()
+def attention_maps(neck: TransformerNeck, feats: tuple[Tensor, ...]) -> Tensor:
+    """Class-token attention of every block and head to every token; see :func:`class_row`.
+
+    Shape:
+        last of feats (B, C, H, W) -> (B, depth, heads, h, w)
+    """
+    rows: list[Tensor] = []
+    blocks = [module for module in neck.modules() if isinstance(module, Attention)]
+    hooks = [
+        block.register_forward_pre_hook(lambda module, args: rows.append(class_row(module, args[0])))
+        for block in blocks
+    ]
+    try:
+        neck(feats)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    height = neck.pool(feats[-1]).shape[2]
+    return rearrange(torch.stack(rows, dim=1), 'b depth heads (h w) -> b depth heads h w', h=height)
