@@ -1,30 +1,27 @@
-# Malignant or abnormal breasts of mini-MIAS, from scratch, on CPU; the README gives the results.
+# Malignant or abnormal breasts of mini-MIAS, from scratch on CPU with the recipe of the demo.
 # Run: python tools/dataset_converters/mias.py --src MINI_MIAS --out-dir data/mini_mias --seed 0
 #      python tools/train.py configs/mini_mias/mini_mias_448x256_transformer.py
-_base_ = '../multi_task_SL/fullimage1792x1024_resnet50-expan2_barlowtwin_finetune_transformer_Aug3.py'
+_base_ = '../demo/full_breast_224x128_transformer.py'
 
 data_root = 'data/mini_mias/'
-size = (256, 448)  # width, height
 train_pipeline = _base_.train_pipeline
-train_pipeline[1].scale = size[::-1]
+train_pipeline[1].scale = (448, 256)  # height, width
 test_pipeline = _base_.test_pipeline
-test_pipeline[1].scale = (288, 512)
-test_pipeline[2].crop_size = size
+test_pipeline[1].scale = (288, 512)  # width, height
+test_pipeline[2].crop_size = (256, 448)
 
 model = dict(
     tasks=[
         dict(name='malignant', kind='binary', loss_weight=1.0),
         dict(name='abnormal', kind='binary', loss_weight=0.5),
         dict(name='n_lesions', kind='regression', loss_weight=0.5),
-        dict(name='radius_mm', kind='regression', loss_weight=0.005),  # squared errors are near 100
+        dict(name='radius_mm', kind='regression', loss_weight=0.005),  # squared errors near 100
     ],
-    backbone=dict(stem_channels=16, base_channels=16, frozen_stages=-1, init_cfg=None),
-    neck=dict(in_dims=256, pooling_size=4, map_size=(14, 8)),
+    neck=dict(map_size=(14, 8)),
 )
-train_dataloader = dict(
-    batch_size=16, num_workers=2, dataset=dict(data_root=data_root, pipeline=train_pipeline)
-)
-val_dataloader = dict(batch_size=16, num_workers=2, dataset=dict(data_root=data_root, pipeline=test_pipeline))
-test_dataloader = dict(
-    batch_size=16, num_workers=2, dataset=dict(data_root=data_root, pipeline=test_pipeline)
-)
+param_scheduler = dict(gamma=0.9)
+train_cfg = dict(max_epochs=20)
+loader = dict(batch_size=16)
+train_dataloader = dict(dataset=dict(data_root=data_root, pipeline=train_pipeline), **loader)
+val_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline), **loader)
+test_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline), **loader)
