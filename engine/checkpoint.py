@@ -3,6 +3,7 @@
 .pth file -> dict; config with init_cfg -> files that are known to exist
 """
 
+import logging
 import os
 import pickle
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import barrier
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 from torch import nn
@@ -81,44 +82,61 @@ def require_pretrained(model_cfg: dict, load_from: str | None) -> None:
             raise CheckpointError(
                 f'{place}.init_cfg.checkpoint: {checkpoint}: no such file. Make it by pretraining (stage a, '
                 f'configs/pretrain/), or name another with --cfg-options {place}.init_cfg.checkpoint=FILE, '
-                f'or start without it with --cfg-options {place}.init_cfg=None'
+                f'or start from random weights with '
+                f'--cfg-options {place}.init_cfg=None {place}.frozen_stages=-1'
             )
 
 
 def report_pretrained(model: nn.Module) -> None:
-    """Log how much of each module its pretrained checkpoint filled.
+    """Log how much of each module its pretrained checkpoint fills, and what stays frozen at random values.
 
     Raises:
         CheckpointError: not one tensor fits, or a tensor of that name has another shape.
     """
+    filled: set[str] = set()
     for name, module in model.named_modules():
-        init_cfg = getattr(module, 'init_cfg', None)
-        if not isinstance(init_cfg, dict) or init_cfg.get('type') != 'Pretrained':
-            continue
-        given = _state_with_prefix(init_cfg['checkpoint'], init_cfg.get('prefix'))
-        own = {key: value for key, value in module.state_dict().items() if 'num_batches_tracked' not in key}
-        wrong = [key for key in own if key in given and own[key].shape != given[key].shape]
-        fresh = [key for key in own if key not in given]
-        if wrong or len(fresh) == len(own):
-            raise CheckpointError(
-                f'{init_cfg["checkpoint"]}: does not fit {name or "the model"}: '
-                f'{len(own) - len(fresh)} of {len(own)} tensors have its names, of these {len(wrong)} '
-                f'another shape. Missing: {fresh[:5]}, other shape: {wrong[:5]}, '
-                f'unexpected: {sorted(set(given) - set(own))[:5]}'
-            )
+        for init_cfg in _pretrained_configs(getattr(module, 'init_cfg', None)):
+            filled |= {f'{name}.{key}'.lstrip('.') for key in _fitting(name, module, init_cfg)}
+    frozen = [name for name, p in model.named_parameters() if not p.requires_grad and name not in filled]
+    if frozen:
         print_log(
-            f'{name}: {len(own) - len(fresh)} of {len(own)} tensors from {init_cfg["checkpoint"]}, '
-            f'{len(fresh)} start fresh' + (f' ({fresh[0]} ...)' if fresh else ''),
+            f'{len(frozen)} parameters are frozen at random values ({frozen[0]} ...): unless a checkpoint of '
+            'the whole model is loaded, give a pretrained one or set frozen_stages=-1',
             'current',
+            logging.WARNING,
         )
+
+
+def _fitting(name: str, module: nn.Module, init_cfg: dict) -> list[str]:
+    """Keys of a module that its checkpoint fills; an error if they are none or have other shapes."""
+    given = _state_with_prefix(init_cfg['checkpoint'], init_cfg.get('prefix'))
+    own = {key: value for key, value in module.state_dict().items() if 'num_batches_tracked' not in key}
+    fitting = [key for key in own if key in given]
+    fresh = [key for key in own if key not in given]
+    wrong = [key for key in fitting if own[key].shape != given[key].shape]
+    if wrong or not fitting:
+        raise CheckpointError(
+            f'{init_cfg["checkpoint"]}: does not fit {name or "the model"}: '
+            f'with prefix {init_cfg.get("prefix")!r} {len(fitting)} of {len(own)} tensors have its names, '
+            f'of these {len(wrong)} another shape. Missing: {fresh[:5]}, other shape: {wrong[:5]}, '
+            f'unexpected: {sorted(set(given) - set(own))[:5]}'
+        )
+    rest = f', {len(fresh)} start fresh ({fresh[0]} ...)' if fresh else ''
+    print_log(f'{name}: {len(fitting)} of {len(own)} tensors from {init_cfg["checkpoint"]}{rest}', 'current')
+    return fitting
+
+
+def _pretrained_configs(init_cfg: Any) -> list[dict]:
+    """Those of a module's init configs that name a checkpoint."""
+    configs = init_cfg if isinstance(init_cfg, list | tuple) else [init_cfg]
+    return [config for config in configs if isinstance(config, dict) and config.get('type') == 'Pretrained']
 
 
 def _pretrained(node: Any, place: str) -> Iterator[tuple[str, dict]]:
     """Config paths of modules that start from a checkpoint, with their init_cfg."""
     if not isinstance(node, dict):
         return
-    init_cfg = node.get('init_cfg')
-    if isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained':
+    for init_cfg in _pretrained_configs(node.get('init_cfg')):
         yield place, init_cfg
     for key, child in node.items():
         if key != 'init_cfg':
@@ -126,17 +144,18 @@ def _pretrained(node: Any, place: str) -> Iterator[tuple[str, dict]]:
 
 
 def _fetch(url: str, place: str) -> Path:
-    """Download a checkpoint into torch's cache, once, on the main process."""
+    """Download a checkpoint into torch's cache, once per machine."""
     target = Path(torch.hub.get_dir()) / 'checkpoints' / os.path.basename(url)
-    if is_main_process() and not target.is_file():
+    digest = re.search(r'-([0-9a-f]{8,})\.pth$', url)
+    if os.environ.get('LOCAL_RANK', '0') == '0' and not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
         print_log(f'{place}: fetching {url}', 'current')
         try:
-            torch.hub.download_url_to_file(url, str(target), progress=False)
-        except OSError as error:  # no network, or no room
+            torch.hub.download_url_to_file(url, str(target), digest and digest[1], progress=False)
+        except (OSError, RuntimeError) as error:  # no network, no room, or another hash than the name says
             raise CheckpointError(
                 f'{place}: could not fetch {url} ({error}). Fetch it by hand and save it as {target}, or '
-                f'start without it with --cfg-options {place.removesuffix(".checkpoint")}=None'
+                f'start without it with --cfg-options {place.removesuffix(".checkpoint")}=None, unfrozen'
             ) from None
     barrier()
     return target

@@ -4,6 +4,7 @@ datasets of a run -> nothing, warnings, or one error that lists all there is to 
 """
 
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import combinations
@@ -136,4 +137,5 @@ def _check_binary_labels(split: str, kinds: dict[str, str], items: list[dict]) -
 
 
 def _values(items: list[dict], key: str) -> set[str]:
-    return {str(item[key]) for item in items if item.get(key) is not None}
+    values = {str(item[key]) for item in items if item.get(key) is not None}
+    return {os.path.realpath(path) for path in values} if key == 'img_path' else values

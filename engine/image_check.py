@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mmengine.logging import print_log
+from tqdm import tqdm
 
 from preprocess.png import ImageFileError, check_image
 
@@ -28,15 +29,16 @@ def check_images(paths: Iterable[str]) -> None:
         DataError: lists every file that is missing or damaged.
     """
     cache = _cache_file()
-    known = set(cache.read_text().split()) if cache.is_file() else set()
+    known = _remembered(cache)
     local = sorted({path for path in paths if '://' not in path})
     unknown = [(path, key) for path in local if (key := _fingerprint(path)) not in known]
     if unknown:
         print_log(
             f'checking {len(unknown)} of {len(local)} images (the others were found whole before)', 'current'
         )
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        problems = list(pool.map(_problem_with, (path for path, _ in unknown)))
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        results = pool.map(_problem_with, (path for path, _ in unknown))
+        problems = list(tqdm(results, 'checking images', len(unknown), disable=len(unknown) < 1000))
     _remember(cache, [key for (_, key), problem in zip(unknown, problems, strict=True) if not problem])
     found = [problem for problem in problems if problem]
     if found:
@@ -63,8 +65,15 @@ def _fingerprint(path: str) -> str:
 
 def _cache_file() -> Path:
     return (
-        Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'mammo_lnm' / 'checked_images.txt'
+        Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache').expanduser() / 'mammo_lnm' / 'checked_images.txt'
     )
+
+
+def _remembered(cache: Path) -> set[str]:
+    try:
+        return set(cache.read_text().split())
+    except (OSError, UnicodeDecodeError):  # none yet, or unreadable: check all again
+        return set()
 
 
 def _remember(cache: Path, keys: list[str]) -> None:

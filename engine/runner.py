@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_distributed
+from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
@@ -48,12 +49,14 @@ class MammoRunner(Runner):
         return super().wrap_model(model_wrapper_cfg, model)
 
     def train(self) -> nn.Module:
-        require_pretrained(self.cfg.model, self._load_from)
+        if not self._resume:  # a checkpoint to go on from replaces what training once started from
+            require_pretrained(self.cfg.model, self._load_from)
         return super().train()
 
     def _init_model_weights(self) -> None:
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        report_pretrained(model)
         super()._init_model_weights()
-        report_pretrained(self.model)
 
     def load_checkpoint(
         self, filename: str, map_location: Any = 'cpu', strict: bool = True, **kwargs: Any

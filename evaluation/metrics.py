@@ -39,18 +39,35 @@ class TaskMetric(BaseMetric):
 
     default_prefix = ''
 
-    def __init__(self, task: str | None = None) -> None:
-        super().__init__(collect_device='gpu')  # gathers in memory, also without a GPU
+    def __init__(
+        self, task: str | None = None, prefix: str | None = None, collect_device: str = 'gpu'
+    ) -> None:
+        super().__init__(collect_device, prefix)  # 'gpu' gathers in memory, also without a GPU
         self.task = task
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        self.results += [scored(s if self.task is None else s[self.task]) for s in data_samples]
+        self.results += [scored(self._of_task(sample)) for sample in data_samples]
+
+    def _of_task(self, sample: dict) -> dict:
+        if 'logit' in sample:
+            return sample
+        tasks = predicted_tasks(sample) if self.task is None else [self.task]
+        if len(tasks) != 1 or tasks[0] not in sample:
+            raise ValueError(
+                f'{type(self).__name__}: task is {self.task!r}, the model predicts {tasks}; name one'
+            )
+        return sample[tasks[0]]
 
     def compute_metrics(self, results: list[Scored]) -> dict[str, float | None]:
         labelled = [r for r in results if not np.isnan(r.label)]
         logits, probs, labels = (
             np.array([getattr(r, key) for r in labelled]) for key in ('logit', 'prob', 'label')
         )
+        broken = int((~np.isfinite(logits)).sum())
+        if broken:
+            message = f'{broken} of {len(logits)} outputs are not finite: the training diverged'
+            print_log(message, 'current', logging.ERROR)
+            logits = probs = labels = np.array([])  # nothing is defined
         return self.compute(logits, probs, labels)
 
     def compute(self, logits: NDArray, probs: NDArray, labels: NDArray) -> dict[str, float | None]:
@@ -118,8 +135,10 @@ class MultiTasksMetric(BaseMetric):
 
     default_prefix = ''
 
-    def __init__(self, task_metrics: dict[str, list[dict]] | None = None) -> None:
-        super().__init__(collect_device='gpu')
+    def __init__(
+        self, task_metrics: dict[str, list[dict]] | None = None, collect_device: str = 'gpu'
+    ) -> None:
+        super().__init__(collect_device)
         self.task_metrics = {
             task: [METRICS.build(metric) for metric in metrics]
             for task, metrics in (task_metrics or {}).items()
@@ -141,35 +160,11 @@ class MultiTasksMetric(BaseMetric):
         if undefined:
             print_log(
                 f'not defined on this set and reported as null: {", ".join(undefined)} '
-                '(no labels, or fewer than two different ones)',
+                '(no labels, fewer than two different ones, or outputs that are not finite)',
                 'current',
                 logging.WARNING,
             )
         return metrics
-
-
-@METRICS.register_module()
-class PredictionWriter(BaseMetric):
-    """Writes a prediction record per image; has no metric of its own.
-
-    Args:
-        out_file: ``.pkl``, ``.json`` or ``.csv``.
-    """
-
-    default_prefix = ''
-
-    def __init__(self, out_file: str) -> None:
-        super().__init__(collect_device='gpu')
-        self.out_file = out_file
-
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        self.results += [prediction_record(sample) for sample in data_samples]
-
-    def compute_metrics(self, results: list[dict]) -> dict:
-        from evaluation.records import write_predictions
-
-        write_predictions(self.out_file, results)
-        return {}
 
 
 def predicted_tasks(sample: dict) -> list[str]:
@@ -185,20 +180,3 @@ def scored(sample: dict) -> Scored:
     """A task's data sample -> plain numbers."""
     label = sample['gt_label'].item() if 'gt_label' in sample else float('nan')
     return Scored(sample['logit'].item(), sample['pred_score'].item(), label, sample['kind'])
-
-
-def prediction_record(sample: dict) -> dict:
-    """A multi-task data sample -> the record that DESIGN's prediction files hold."""
-    optional = {
-        key: sample[key] for key in ('tumor_side', 'exam_order', 'cohort') if sample.get(key) is not None
-    }
-    tasks = {task: scored(sample[task]) for task in predicted_tasks(sample)}
-    return dict(
-        img_path=sample['img_name'],
-        **{key: sample.get(key) for key in ('patient_id', 'exam_id', 'view', 'laterality')},
-        **optional,
-        tasks={
-            task: dict(logit=s.logit, pred_score=s.prob, gt_label=None if np.isnan(s.label) else s.label)
-            for task, s in tasks.items()
-        },
-    )

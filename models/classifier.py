@@ -8,6 +8,8 @@ from typing import Any
 from mmpretrain.models.classifiers import ImageClassifier
 from mmpretrain.registry import MODELS
 
+from models.heads import TaskHead
+
 # The argument of each neck that says how many numbers it emits.
 OUTPUT_ARGUMENT = dict(TransformerNeck='out_dims', DwiseConvResBlockPooling='out_channels')
 
@@ -18,7 +20,8 @@ class ImageTabClassifier(ImageClassifier):
 
     Args:
         tasks: list of ``dict(name, kind, loss_weight)``; see ``configs/_base_/tasks.py``. Without it
-            the class is the stock one, with neck and head as the config gives them.
+            neck and head are those that the config gives.
+        task: name of the task if ``head`` is the head of a single task.
     """
 
     def __init__(
@@ -28,11 +31,19 @@ class ImageTabClassifier(ImageClassifier):
         head: dict | None = None,
         *,
         tasks: list[dict] | None = None,
+        task: str = 'N',
         **kwargs: Any,
     ) -> None:
+        if tasks is None and isinstance(head, dict) and _is_task_head(head):
+            head = dict(type='MultiTaskHead', task_heads={task: head})
         if tasks is not None:
             head = dict(head or {}, tasks=tasks)
             head.setdefault('type', 'MultiTaskHead')
         if tasks is not None and neck is not None and neck['type'] in OUTPUT_ARGUMENT:
             neck = {OUTPUT_ARGUMENT[neck['type']]: len(tasks), **neck}
         super().__init__(backbone, neck=neck, head=head, **kwargs)
+
+
+def _is_task_head(head: dict) -> bool:
+    found = MODELS.get(head['type'])
+    return found is not None and issubclass(found, TaskHead)

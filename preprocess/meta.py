@@ -105,9 +105,18 @@ def _item(item: Any, place: str, declared: set[str] | None) -> dict[str, Any]:
         if label is not None:
             parsed['gt_label'][task] = label
     for key in ('patient_id', 'exam_id'):
-        if item.get(key) is not None:
-            parsed[key] = str(item[key])
+        if key in item:
+            parsed[key] = _identity(item[key], f'{place}: {key!r}')
     return parsed
+
+
+def _identity(value: Any, place: str) -> str | None:
+    """An id as str, None if missing; 123.0, as tables write it beside gaps, is 123."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise MetaError(f'{place} is {value!r}, expected text or a number')
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _label(value: Any, place: str) -> float | None:

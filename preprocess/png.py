@@ -38,6 +38,8 @@ def read_grey(path: str | os.PathLike) -> tuple[NDArray, int]:
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
     if image is None:
         raise ImageFileError(f'{path}: not an image, or damaged ({len(data)} bytes)')
+    if image.dtype not in (np.uint8, np.uint16):
+        raise ImageFileError(f'{path}: values are {image.dtype}, expected 8 or 16 bits; convert it to PNG')
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGRA2GRAY if image.shape[2] == 4 else cv2.COLOR_BGR2GRAY)
     return image, (_declared_bits(data) or 16) if image.dtype == np.uint16 else 8

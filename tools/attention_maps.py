@@ -6,6 +6,7 @@ config, checkpoint, meta file -> a PNG per image, attention.json; where lesions 
 import argparse
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from engine.cli import add_common_arguments, load_config, one_message_for_bad_in
 from engine.image_check import DataError
 from evaluation.attention import Axis, lesion_mask, on_image, overlay, ratio_to_chance, share_inside
 from models.attention_maps import attention_maps
-from models.transformer_neck import TransformerNeck
+from models.transformer_neck import POOLS, TransformerNeck
 from preprocess.breast import NoBreastError, breast_mask
 from preprocess.files import replacing, write_json
 from preprocess.png import read_grey, to_uint8
@@ -68,15 +69,18 @@ def build_runner(cfg: Config) -> Runner:
 
 
 @torch.inference_mode()
-def attended_images(runner: Runner, single: bool) -> Iterator[tuple[dict[str, Any], NDArray, NDArray, list]]:
+def attended_images(
+    runner: Runner, single: bool
+) -> Iterator[tuple[dict[str, Any], NDArray, NDArray, NDArray | None]]:
     """What is known of each test image, the image (H, W), maps (depth, 1 or heads, H, W), and lesions."""
     model = runner.model.eval()
+    items = {item['img_name']: item for item in runner.test_dataloader.dataset.data_list}
     for batch in runner.test_dataloader:
         data = model.data_preprocessor(batch)
         maps = attention_maps(model.neck, model.extract_feat(data['inputs'], stage='backbone'))
         maps = maps if single else maps.mean(dim=2, keepdim=True)
         for sample, tokens in zip(data['data_samples'], maps.cpu().numpy(), strict=True):
-            known = runner.test_dataloader.dataset.get_data_info(sample.sample_idx)
+            known = items[sample.img_name]
             grey, bits = read_grey(known['img_path'])
             shrink = min(1, MAX_SIDE_PX / max(grey.shape))
             shape = tuple(max(1, round(side * shrink)) for side in grey.shape)
@@ -91,7 +95,7 @@ def attended_images(runner: Runner, single: bool) -> Iterator[tuple[dict[str, An
 def axes(sample: dict[str, Any], neck: TransformerNeck) -> tuple[Axis, Axis]:
     """Rows and columns of one image; Resize gives (w, h) factors, all other fields are (h, w)."""
     fields = sample['ori_shape'], sample['scale_factor'][::-1], sample['img_shape']
-    pool = neck.pool.kernel_size, neck.pool.stride, neck.pool.padding
+    pool = [POOLS[neck.pooling_size][key] for key in ('kernel', 'stride', 'padding')]
     rows, columns = (Axis(*values) for values in zip(*fields, *pool, strict=True))
     return rows, columns
 
@@ -111,11 +115,9 @@ def picture(image: NDArray, maps: NDArray, names: list[str], lesions: NDArray | 
 
 def shares(image: NDArray, maps: NDArray, lesions: NDArray) -> dict[str, list[tuple[float, float]]]:
     """Share of each map (m, H, W) in lesions and chance, over the image and over the breast alone."""
-    areas = dict(image=None)
-    try:
+    areas: dict[str, NDArray | None] = dict(image=None)
+    with suppress(NoBreastError):  # then measured over the image alone
         areas['breast'] = breast_mask(image)
-    except NoBreastError:
-        pass  # then measured over the image alone
     return {area: [share_inside(m, lesions, mask) for m in maps] for area, mask in areas.items()}
 
 
@@ -157,7 +159,7 @@ def summarise(records: list[dict], names: list[str], rng: np.random.Generator) -
         patients = np.array([r['patient_id'] or r['img_path'] for r in measured])
         for i, name in enumerate(names if measured else []):
             pairs = np.array([r['lesion_share_and_chance'][area][i] for r in measured])  # (n, 2)
-            rows.append(dict(map=name, area=area, **ratio_to_chance(*pairs.T, patients, rng)))
+            rows.append(dict(map=name, area=area, **ratio_to_chance(pairs[:, 0], pairs[:, 1], patients, rng)))
     return rows
 
 

@@ -3,11 +3,11 @@
 #   [NNODES=2 NODE_RANK=0 MASTER_ADDR=host PORT=29500] bash tools/dist_test.sh CONFIG CHECKPOINT PROCESSES [options of tools/test.py]
 set -euo pipefail
 root=$(dirname "${BASH_SOURCE[0]}")/..
-config=$1 checkpoint=$2 processes=$3
+config=${1:?usage: dist_test.sh CONFIG CHECKPOINT PROCESSES [options]} checkpoint=${2:?usage: dist_test.sh CONFIG CHECKPOINT PROCESSES [options]} processes=${3:?usage: dist_test.sh CONFIG CHECKPOINT PROCESSES [options]}
 if [ "${NNODES:-1}" = 1 ] && [ -z "${PORT:-}" ]; then
     rendezvous=(--standalone)
 else
     rendezvous=(--nnodes "${NNODES:-1}" --node_rank "${NODE_RANK:-0}" --master_addr "${MASTER_ADDR:-127.0.0.1}" --master_port "${PORT:-29500}")
 fi
-PYTHONPATH="$root:${PYTHONPATH:-}" python -m torch.distributed.run "${rendezvous[@]}" --nproc_per_node "$processes" \
+PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" python -m torch.distributed.run "${rendezvous[@]}" --nproc_per_node "$processes" \
     "$root/tools/test.py" "$config" "$checkpoint" --launcher pytorch "${@:4}"

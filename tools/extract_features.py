@@ -11,12 +11,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
+from mmengine.device import get_device
+from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from numpy.typing import NDArray
 
 from engine.cli import add_common_arguments, load_config, one_message_for_bad_input
-from engine.image_check import DataError
+from engine.image_check import DataError, check_images
 from preprocess.files import replacing
 
 FORMAT_VERSION = 1
@@ -82,29 +84,48 @@ def per_patient(x: NDArray, patients: NDArray, aggregate: str) -> tuple[NDArray,
     return np.stack([AGGREGATES[aggregate](x[patients == patient], axis=0) for patient in ids]), ids
 
 
+def read_images(args: argparse.Namespace) -> tuple[NDArray[np.float32], list[str], list[dict]]:
+    """Features of the images of all meta files that patients are described by, see :func:`image_features`."""
+    cfg = load_config(args)
+    cfg.load_from = args.checkpoint
+    cfg.merge_from_dict(args.cfg_options or {})
+    parts = []
+    for ann_file in args.ann_file or [cfg.test_dataloader.dataset.ann_file]:
+        cfg.test_dataloader.dataset.ann_file = ann_file
+        runner = RUNNERS.build(cfg)
+        if args.check_data:
+            check_images(item['img_path'] for item in runner.test_dataloader.dataset.data_list)
+        runner.load_or_resume()
+        with torch.autocast(get_device(), torch.bfloat16, enabled=args.amp):
+            parts.append(image_features(runner, args.stage))
+    images = [image for part in parts for image in part[2]]
+    return np.concatenate([part[0] for part in parts]), parts[0][1], images
+
+
+def described(images: list[dict], *, all_sides: bool) -> list[int]:
+    """Positions of the images that describe their patient; patients who have none are named in the log.
+
+    Raises:
+        DataError: an image has no patient_id.
+    """
+    unnamed = [image['img_name'] for image in images if image.get('patient_id') is None]
+    if unnamed:
+        raise DataError(f'{len(unnamed)} images have no patient_id in the meta file: {unnamed[:5]}')
+    kept = [i for i, image in enumerate(images) if all_sides or of_tumor_side(image)]
+    left_out = {image['patient_id'] for image in images} - {images[i]['patient_id'] for i in kept}
+    if left_out:
+        print_log(f'{len(left_out)} patients have no image of the tumor side: {sorted(left_out)}', 'current')
+    return kept
+
+
 def main() -> None:
     args = parse_args()
     with one_message_for_bad_input():
-        cfg = load_config(args)
-        cfg.load_from = args.checkpoint
-        cfg.merge_from_dict(args.cfg_options or {})
-        parts = []
-        for ann_file in args.ann_file or [cfg.test_dataloader.dataset.ann_file]:
-            cfg.test_dataloader.dataset.ann_file = ann_file
-            runner = RUNNERS.build(cfg)
-            runner.load_or_resume()
-            parts.append(image_features(runner, args.stage))
-        x, images = (
-            np.concatenate([part[0] for part in parts]),
-            [image for part in parts for image in part[2]],
-        )
-        kept = [i for i, image in enumerate(images) if args.all_sides or of_tumor_side(image)]
+        if args.launcher != 'none':
+            raise DataError(f'--launcher {args.launcher}: features are extracted by one process')
+        x, names, images = read_images(args)
+        kept = described(images, all_sides=args.all_sides)
         x, images = x[kept], [images[i] for i in kept]
-        unnamed = [image['img_name'] for image in images if image.get('patient_id') is None]
-        if unnamed:
-            raise DataError(
-                f'{len(unnamed)} images have no patient_id: {unnamed[:5]}; write it into the meta file'
-            )
         patients = np.array([image['patient_id'] for image in images])
         patient_x, patient_id = per_patient(x, patients, args.aggregate)
     with replacing(args.out) as tmp:
@@ -116,7 +137,7 @@ def main() -> None:
             image_x=x,
             patient_id=patient_id,
             x=patient_x.astype(np.float32),
-            column=np.array(parts[0][1]),
+            column=np.array(names),
             stage=args.stage,
             aggregate=args.aggregate,
         )

@@ -63,7 +63,8 @@ def main() -> None:
             continue
         img_path = f'png/{Path(row["dicom_path"]).stem}.png'
         with replacing(args.out_dir / img_path) as tmp:
-            cv2.imwrite(str(tmp), to_uint8(pydicom.dcmread(args.src / row['dicom_path'])))
+            if not cv2.imwrite(str(tmp), to_uint8(pydicom.dcmread(args.src / row['dicom_path']))):
+                raise OSError(f'{tmp}: could not be written')
         labels = {task: float(row[task]) for task in LABELS} if tumour_side else {}
         split = next(name for name, ids in splits.items() if row['patient_id'] in ids)
         data[split].append({'img_path': img_path, **{key: row[key] for key in FIELDS}, 'gt_label': labels})

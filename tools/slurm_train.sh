@@ -3,12 +3,12 @@
 #   [GPUS=8 GPUS_PER_NODE=8 CPUS_PER_TASK=5 SRUN_ARGS=...] bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [options of tools/train.py]
 set -euo pipefail
 root=$(dirname "${BASH_SOURCE[0]}")/..
-partition=$1 job_name=$2 config=$3 work_dir=$4
+partition=${1:-} job_name=${2:-} config=${3:-} work_dir=${4:?usage: slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [options]}
 gpus=${GPUS:-8}
 gpus_per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
 tasks=("--ntasks=$gpus" "--ntasks-per-node=$gpus_per_node" "--gres=gpu:$gpus_per_node")
 [ "$gpus" -gt 0 ] || tasks=("--ntasks=${TASKS:-1}")
 # shellcheck disable=SC2086  # SRUN_ARGS holds several words
-PYTHONPATH="$root:${PYTHONPATH:-}" srun -p "$partition" --job-name="$job_name" "${tasks[@]}" --cpus-per-task="${CPUS_PER_TASK:-5}" \
+PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" srun -p "$partition" --job-name="$job_name" "${tasks[@]}" --cpus-per-task="${CPUS_PER_TASK:-5}" \
     --kill-on-bad-exit=1 ${SRUN_ARGS:-} \
     python -u "$root/tools/train.py" "$config" --work-dir "$work_dir" --launcher slurm "${@:5}"

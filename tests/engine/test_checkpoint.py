@@ -175,7 +175,8 @@ def test_partly_filled_module_is_reported(tmp_path: Path, log_lines: list[str]) 
 def test_pretrained_checkpoint_of_another_network_lists_keys(tmp_path: Path) -> None:
     net = net_from(tmp_path / 'c.pth', {'backbone.other.weight': torch.zeros(1), 'head.x': torch.zeros(1)})
     with pytest.raises(
-        CheckpointError, match=r"does not fit backbone: 0 of 4 .*Missing: \['a.*unexpected: \['other"
+        CheckpointError,
+        match=r"does not fit backbone: with prefix 'backbone' 0 of 4 .*Missing: \['a.*unexpected: \['other",
     ):
         report_pretrained(net)
 

@@ -69,3 +69,14 @@ def test_data_preprocessor_normalises_to_plus_minus_one_and_keeps_labels() -> No
     inputs = [torch.tensor([0, 255], dtype=torch.uint8).view(1, 1, 2).expand(3, 1, 2)]
     data = model.data_preprocessor(dict(inputs=inputs, data_samples=[MultiTaskDataSample()]), training=True)
     assert data['inputs'][0, 0, 0].tolist() == [-1, 1]
+
+
+def test_a_bare_task_head_as_in_published_configs_becomes_the_head_of_one_task() -> None:
+    head = dict(type='SingleLinearClsHead', in_channels=128, num_classes=1)
+    model = build(neck=dict(type='GlobalAveragePooling'), head=head).eval()
+    sample = MultiTaskDataSample()
+    sample.set_field(DataSample(gt_label=torch.ones(1)), 'N')
+    images = torch.rand(1, 3, 64, 64)
+    (predicted,) = model(images, [sample], mode='predict')
+    expected = torch.nn.functional.softplus(-predicted.N.logit)[0]  # cross-entropy of label 1
+    torch.testing.assert_close(model(images, [sample], mode='loss')['N_loss'], expected)

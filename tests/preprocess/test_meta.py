@@ -249,3 +249,14 @@ def test_writing_does_not_change_the_items(tmp_path: Path) -> None:
     data_list = [dict(img_path='a', gt_label=dict(N=math.nan))]
     write_meta(tmp_path / 'meta.json', data_list, ['N'])
     assert math.isnan(data_list[0]['gt_label']['N'])
+
+
+def test_gaps_in_ids_are_missing_and_whole_floats_are_the_number(tmp_path: Path) -> None:
+    path = tmp_path / 'meta.json'
+    path.write_text(
+        '{"data_list": [{"img_path": "a", "patient_id": NaN}, {"img_path": "b", "patient_id": 123.0}]}'
+    )
+    assert [item['patient_id'] for item in read_meta(path)['data_list']] == [None, '123']
+    path.write_text('{"data_list": [{"img_path": "a", "patient_id": ["p1"]}]}')
+    with pytest.raises(MetaError, match=r"item 0: 'patient_id' is \['p1'\]"):
+        read_meta(path)

@@ -216,3 +216,53 @@ def test_wrong_usage_of_out_is_refused_at_once(trained: Path, call, capsys) -> N
     assert '--out-item needs --out' in capsys.readouterr().err
     assert call('tools/test.py', trained / 'config.py', trained / 'epoch_2.pth', '--out', 'a.txt') == 2
     assert 'expected a file that ends in .pkl or .json or .csv' in capsys.readouterr().err
+
+
+def test_resume_without_a_checkpoint_starts_as_without_resume(
+    trained: Path, toy_data: Path, tmp_path: Path, call, capsys
+) -> None:
+    config = write_config(tmp_path / 'own.py', toy_data)
+    command = ['tools/train.py', config, '--work-dir', tmp_path / 'work', '--resume', '--cfg-options']
+    assert call(*command, f'load_from={tmp_path}/nowhere.pth') == 2
+    assert 'nowhere.pth: no such checkpoint' in capsys.readouterr().err
+    assert call(*command, f'load_from={trained}/epoch_2.pth', 'train_cfg.max_epochs=1') == 0
+    assert (tmp_path / 'work' / 'epoch_1.pth').is_file()
+
+
+def test_no_validate_goes_with_options_of_the_validation_set(toy_data: Path, tmp_path: Path, call) -> None:
+    config = write_config(tmp_path / 'own.py', toy_data)
+    options = [f'val_dataloader.dataset.data_root={tmp_path}', 'train_cfg.max_epochs=1']
+    assert (
+        call(
+            'tools/train.py', config, '--work-dir', tmp_path / 'w', '--no-validate', '--cfg-options', *options
+        )
+        == 0
+    )
+    assert not list((tmp_path / 'w').glob('best_*'))
+
+
+def test_best_by_auc_is_the_highest(toy_data: Path, tmp_path: Path, call) -> None:
+    config = write_config(tmp_path / 'own.py', toy_data)
+    options = ['default_hooks.checkpoint.save_best=N_roc_auc', 'train_cfg.max_epochs=3']
+    assert call('tools/train.py', config, '--work-dir', tmp_path / 'w', '--cfg-options', *options) == 0
+    (scalars,) = (tmp_path / 'w').glob('*/vis_data/scalars.json')
+    lines = [json.loads(line) for line in scalars.read_text().splitlines()]
+    aucs = [line['N_roc_auc'] for line in lines if 'N_roc_auc' in line]
+    (best,) = (tmp_path / 'w').glob('best_N_roc_auc_epoch_*.pth')
+    assert aucs[int(best.stem.rsplit('_', 1)[1]) - 1] == max(aucs)
+
+
+def test_a_diverged_run_reports_null_and_says_why(toy_data: Path, tmp_path: Path, call, capfd) -> None:
+    config = write_config(tmp_path / 'own.py', toy_data)
+    options = ['optim_wrapper.optimizer.lr=1e30', 'optim_wrapper.clip_grad=None', 'train_cfg.max_epochs=1']
+    assert call('tools/train.py', config, '--work-dir', tmp_path / 'w', '--cfg-options', *options) == 0
+    out, err = capfd.readouterr()
+    assert 'outputs are not finite: the training diverged' in out + err
+
+
+def test_frozen_random_weights_are_said(toy_data: Path, tmp_path: Path, call, capfd) -> None:
+    config = write_config(tmp_path / 'own.py', toy_data)
+    options = ['model.backbone.frozen_stages=4', 'train_cfg.max_epochs=1']
+    assert call('tools/train.py', config, '--work-dir', tmp_path / 'w', '--cfg-options', *options) == 0
+    out, err = capfd.readouterr()
+    assert 'frozen at random values (backbone.conv1.weight ...)' in out + err

@@ -1,0 +1,103 @@
+"""tools/attention_maps.py, as a user calls it, in one process."""
+
+import json
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from mmengine.config import Config
+from mmpretrain.registry import MODELS
+
+from preprocess.meta import read_meta, write_meta
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = """
+_base_ = '{root}/configs/demo/full_breast_224x128_transformer.py'
+pipeline = [
+    dict(type='LoadMammogram'),
+    dict(type='Resize', scale=(80, 112)),
+    {step}
+    dict(type='MammoPackMultiTaskInputs'),
+]
+model = dict(backbone=dict(stem_channels=8, base_channels=8), neck={neck})
+loader = dict(batch_size=5, num_workers=0)
+test_dataloader = dict(dataset=dict(data_root='{data}', pipeline=pipeline), **loader)
+"""
+CROP = "dict(type='CenterCrop', crop_size=(64, 96)),"
+TRANSFORMER = 'dict(in_dims=128, map_size=(3, 2))'
+Call = Callable[..., int]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, toy_data: Path) -> Call:
+    """Runs the tool on a network with random weights; the exit code."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    monkeypatch.delenv('LOCAL_RANK', raising=False)
+
+    def run(*options: str, step: str = CROP, neck: str = TRANSFORMER) -> int:
+        config = tmp_path / 'config.py'
+        config.write_text(CONFIG.format(root=ROOT, data=toy_data, step=step, neck=neck))
+        torch.manual_seed(0)
+        model = MODELS.build(Config.fromfile(config).model)
+        torch.save(dict(state_dict=model.state_dict()), tmp_path / 'random.pth')
+        command = ['attention_maps.py', config, tmp_path / 'random.pth', '--out-dir', tmp_path / 'out']
+        command += ['--work-dir', tmp_path / 'work', *options]
+        monkeypatch.setattr(sys, 'argv', [str(part) for part in command])
+        try:
+            runpy.run_path(str(ROOT / 'tools/attention_maps.py'), run_name='__main__')
+        except SystemExit as exit_:
+            return int(exit_.code or 0)
+        return 0
+
+    return run
+
+
+def test_one_picture_per_image_at_the_size_of_the_file(call: Call, tmp_path: Path) -> None:
+    assert call() == 0
+    content = json.loads((tmp_path / 'out/attention.json').read_text())
+    assert content['maps'] == ['block 1, mean']
+    assert content['lesions'] == []
+    assert len(content['images']) == 8
+    for record in content['images']:
+        assert cv2.imread(str(tmp_path / 'out' / record['file'])).shape == (150 + 18, 2 * 80, 3)
+
+
+def test_single_heads_have_a_panel_each(call: Call, tmp_path: Path) -> None:
+    assert call('--heads', 'single') == 0
+    names = json.loads((tmp_path / 'out/attention.json').read_text())['maps']
+    assert names == [f'block 1, head {i}' for i in range(1, 9)]
+    picture = cv2.imread(str(next((tmp_path / 'out').glob('*.png'))))
+    assert picture.shape == (150 + 18, 9 * 80, 3)
+
+
+def test_known_lesions_are_measured_against_chance(call: Call, tmp_path: Path, toy_data: Path) -> None:
+    meta = read_meta(toy_data / 'test.json')
+    items = [dict(item, lesions=[[40, 75, 15]]) for item in meta['data_list'][:-1]]
+    items += [dict(meta['data_list'][-1], lesions=[])]
+    write_meta(tmp_path / 'lesions.json', items, meta['metainfo']['tasks'])
+    assert call('--ann-file', str(tmp_path / 'lesions.json')) == 0
+    rows = json.loads((tmp_path / 'out/attention.json').read_text())['lesions']
+    over_image = rows[0]
+    assert (over_image['area'], over_image['n_images'], over_image['n_patients']) == ('image', 7, 4)
+    seen_px = (80 * 64 / 80) * (150 * 96 / 112)
+    assert over_image['chance'] == pytest.approx(3.1416 * 15**2 / seen_px, rel=0.03)
+    assert over_image['value'] == pytest.approx(over_image['share'] / over_image['chance'])
+
+
+def test_neck_without_attention_is_named(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    neck = "dict(_delete_=True, type='DwiseConvResBlockPooling', in_channels=128)"
+    assert call(neck=neck) == 2
+    message = capsys.readouterr().err
+    assert 'model.neck is DwiseConvResBlockPooling, which has no attention; use a config with' in message
+
+
+def test_pipeline_that_cannot_be_traced_back_is_refused(
+    call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(step="dict(type='RandomFlip', prob=1.0),") == 2
+    assert "test pipeline has ['Resize', 'RandomFlip'], attention is drawn for" in capsys.readouterr().err
