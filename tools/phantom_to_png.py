@@ -9,6 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import argparse
+import json
 
 import cv2
 import numpy as np
@@ -67,7 +68,8 @@ def main() -> None:
                 raise OSError(f'{tmp}: could not be written')
         labels = {task: float(row[task]) for task in LABELS} if tumour_side else {}
         split = next(name for name, ids in splits.items() if row['patient_id'] in ids)
-        data[split].append({'img_path': img_path, **{key: row[key] for key in FIELDS}, 'gt_label': labels})
+        item = {'img_path': img_path, **{key: row[key] for key in FIELDS}, 'gt_label': labels}
+        data[split].append(item | {'lesions': json.loads(row['lesions'])})
     for split, items in data.items():
         write_meta(args.out_dir / f'{split}.json', items, LABELS)
 
