@@ -27,7 +27,9 @@ CAPTIONS = dict(
 )
 
 
-def write_report(out_dir: Path, report: dict[str, Any], scored: Scored) -> None:
+def write_report(
+    out_dir: Path, report: dict[str, Any], scored: Scored, gallery: list[dict[str, Any]] | None = None
+) -> None:
     """Write all files; ``report.json`` comes last, so that it stands for a whole report."""
     images = {}
     for name, figure in draw(scored, report):
@@ -37,19 +39,19 @@ def write_report(out_dir: Path, report: dict[str, Any], scored: Scored) -> None:
             with replacing(out_dir / 'figures' / f'{name}.{suffix}') as tmp:
                 tmp.write_bytes(buffer.getvalue())
         images[name] = 'data:image/svg+xml;base64,' + base64.b64encode(buffer.getvalue()).decode()
-    write_text(out_dir / 'report.html', render(report, images))
+    write_text(out_dir / 'report.html', render(report, images, gallery or []))
     write_json(out_dir / 'report.json', report)
 
 
-def render(report: dict[str, Any], images: dict[str, str]) -> str:
-    """Report and figures as data addresses -> HTML that needs nothing else."""
+def render(report: dict[str, Any], images: dict[str, str], gallery: list[dict[str, Any]]) -> str:
+    """Report, figures and gallery as data addresses -> HTML that needs nothing else."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters |= dict(est=estimate_html, p=p_text, share=lambda e: estimate_html(e, percent=True))
     template = environment.get_template('report.html.j2')
-    return template.render(report=report, images=images, captions=CAPTIONS, **report)
+    return template.render(report=report, images=images, captions=CAPTIONS, gallery=gallery, **report)
 
 
 def estimate_html(estimate: dict[str, Any], percent: bool = False) -> Markup:

@@ -49,7 +49,7 @@ def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image = rng.integers(0, 60, (150, 80), dtype=np.uint8)
         cv2.circle(image, (40, 75), 10 + 10 * n, 200, -1)
         cv2.imwrite(str(folder / f'image{i}.png'), image)
-        labels = dict(N=n, LVI=i % 2, NumPos=2.0 * n, tumor_size=0.3 + 0.1 * n)
+        labels = dict(N=n, LVI=i % 2, NumPos=2.0 * n, tumor_size=0.2 + 0.6 * n)
         if i % 3 == 0:
             del labels['LVI']
         identity = dict(patient_id=f'p{i // 2}', exam_id='1', view='CC' if i % 2 else 'MLO', laterality='L')

@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from evaluation.gallery import gallery
 from evaluation.model_entry import Options, arrays
 from evaluation.page import write_report
 from evaluation.predictions import Patients, read_patients
@@ -30,7 +31,9 @@ def main(argv: list[str] | None = None) -> None:
             aggregate=args.aggregate, all_sides=args.all_sides, all_exams=args.all_exams
         )
         labelled = {name: p.table[p.table.label.notna()] for name, p in test.items()}
-        write_report(args.out_dir, report, {name: arrays(table) for name, table in labelled.items()})
+        first = next(iter(labelled.values()))
+        pictures = gallery(args.gallery, first.groupby(level=0).first()) if args.gallery else None
+        write_report(args.out_dir, report, {name: arrays(t) for name, t in labelled.items()}, pictures)
     except (PredictionError, OSError) as error:
         parser.exit(2, f'evaluate.py: error: {error}\n')
     for name, model in report['models'].items():
@@ -56,6 +59,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--all-sides', action='store_true', help='also images of the other side than tumor_side'
+    )
+    parser.add_argument(
+        '--gallery', type=Path, help='folder of tools/attention_maps.py: show patients of the first model'
     )
     parser.add_argument('--all-exams', action='store_true', help='also earlier exams')
     parser.add_argument('--bootstrap', dest='n_bootstrap', type=at_least(100), default=Options().n_bootstrap)
