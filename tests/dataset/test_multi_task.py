@@ -32,7 +32,7 @@ def test_samples_come_from_file_to_tensor(toy_data: Path) -> None:
     assert sample['inputs'].dtype == torch.uint8
     data_sample = sample['data_samples']
     assert set(data_sample.tasks) == {'N', 'LVI', 'NumPos', 'tumor_size'}
-    assert torch.equal(data_sample.tumor_size.gt_label, torch.tensor([0.4]))
+    assert torch.equal(data_sample.tumor_size.gt_label, torch.tensor([0.8]))
     assert data_sample.img_name == 'image2.png'
     assert (data_sample.patient_id, data_sample.exam_id, data_sample.view) == ('p1', '1', 'MLO')
 
