@@ -67,9 +67,11 @@ class MammoRunner(Runner):
             CheckpointError: keys are missing or unexpected, or shapes differ.
         """
         try:
-            return super().load_checkpoint(filename, map_location, strict, **kwargs)
+            checkpoint = super().load_checkpoint(filename, map_location, strict, **kwargs)
         except RuntimeError as error:
             raise CheckpointError(
                 f'{filename}: made by another model, and refused. {error}To start from parts of it, '
                 'use init_cfg=dict(type="Pretrained", ...) of a module'
             ) from None
+        checkpoint.get('meta', {}).pop('config', None)  # mmengine would run this text as a config
+        return checkpoint

@@ -266,3 +266,16 @@ def test_frozen_random_weights_are_said(toy_data: Path, tmp_path: Path, call, ca
     assert call('tools/train.py', config, '--work-dir', tmp_path / 'w', '--cfg-options', *options) == 0
     out, err = capfd.readouterr()
     assert 'frozen at random values (backbone.conv1.weight ...)' in out + err
+
+
+def test_a_config_inside_a_checkpoint_is_never_run(
+    trained: Path, toy_data: Path, tmp_path: Path, call
+) -> None:
+    checkpoint = torch.load(trained / 'epoch_2.pth', weights_only=True)
+    checkpoint['meta']['config'] = f"open({str(tmp_path / 'executed')!r}, 'w')"
+    torch.save(checkpoint, tmp_path / 'evil.pth')
+    config = write_config(tmp_path / 'own.py', toy_data)
+    command = ['tools/train.py', config, '--work-dir', tmp_path / 'w', '--resume', tmp_path / 'evil.pth']
+    assert call(*command, '--cfg-options', 'train_cfg.max_epochs=3') == 0
+    assert (tmp_path / 'w' / 'epoch_3.pth').is_file()
+    assert not (tmp_path / 'executed').exists()
