@@ -9,22 +9,9 @@ import numpy as np
 import pytest
 
 from evaluation.records import read_predictions
+from tests.support.toy_config import write_config
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = """
-_base_ = '{root}/configs/demo/full_breast_224x128_transformer.py'
-pipeline = [
-    dict(type='LoadMammogram'),
-    dict(type='Resize', scale=(64, 96)),
-    dict(type='MammoPackMultiTaskInputs'),
-]
-model = dict(backbone=dict(stem_channels=8, base_channels=8), neck=dict(in_dims=128, map_size=(3, 2)))
-train_cfg = dict(max_epochs=1)
-loader = dict(batch_size=10, num_workers=0)
-train_dataloader = dict(dataset=dict(data_root='{data}', pipeline=pipeline), **loader)
-val_dataloader = dict(dataset=dict(data_root='{data}', pipeline=pipeline), **loader)
-test_dataloader = dict(dataset=dict(data_root='{data}', pipeline=pipeline), **loader)
-"""
 
 
 @pytest.fixture(scope='module')
@@ -43,10 +30,9 @@ def call():
 def trained(toy_data: Path, tmp_path_factory: pytest.TempPathFactory, call) -> list[Path]:
     """Config and checkpoint."""
     folder = tmp_path_factory.mktemp('features')
-    config = folder / 'own.py'
-    config.write_text(CONFIG.format(root=ROOT, data=toy_data))
+    config = write_config(folder / 'own.py', toy_data)
     call('train.py', config, '--work-dir', folder / 'work')
-    return [config, folder / 'work' / 'epoch_1.pth']
+    return [config, folder / 'work' / 'epoch_2.pth']
 
 
 def test_head_features_are_the_logits_of_the_predictions(trained: list[Path], tmp_path: Path, call) -> None:

@@ -10,23 +10,10 @@ import torch
 
 from evaluation.records import read_predictions
 from preprocess.meta import write_meta
+from tests.support.toy_config import write_config
 
 ROOT = Path(__file__).resolve().parents[2]
 LEAF = 'configs/multi_task_SL/fullimage1792x1024_resnet50-expan2_barlowtwin_finetune_transformer_Aug3.py'
-CONFIG = """
-_base_ = '{root}/configs/demo/full_breast_224x128_transformer.py'
-pipeline = [
-    dict(type='LoadMammogram'),
-    dict(type='Resize', scale=(64, 96)),
-    dict(type='MammoPackMultiTaskInputs'),
-]
-model = dict({model}backbone=dict(stem_channels=8, base_channels=8), neck=dict(in_dims=128, map_size=(3, 2)))
-train_cfg = dict(max_epochs=2)
-loader = dict(batch_size=10, num_workers=0)
-train_dataloader = dict(dataset=dict(data_root='{data}', pipeline=pipeline), **loader)
-val_dataloader = dict(dataset=dict(data_root='{data}', pipeline=pipeline), **loader)
-test_dataloader = dict(dataset=dict(data_root='{data}', pipeline=pipeline), **loader)
-"""
 
 
 @pytest.fixture
@@ -45,11 +32,6 @@ def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         return 0
 
     return run
-
-
-def write_config(path: Path, data: Path, model: str = '') -> Path:
-    path.write_text(CONFIG.format(root=ROOT, data=data, model=model))
-    return path
 
 
 @pytest.fixture(scope='module')
