@@ -112,6 +112,8 @@ def _render(grey: Grey, job: Job, settings: Settings) -> Rendered:
     if mirrored:
         matrix = np.array([[-1, 0, x1 - x0 - 1], [0, 1, 0], [0, 0, 1]]) @ matrix
     item['from_source'] = [[round(float(number), 6) for number in row] for row in matrix[:2]]
+    if 'lesions' in item:
+        item['lesions'] = [_placed(disc, matrix) for disc in item['lesions']]
     item['patient_id'] = pseudonym('patient', item['patient_id'], settings.key)
     item |= dict(
         spacing_source=grey.facts['spacing'],
@@ -124,6 +126,12 @@ def _render(grey: Grey, job: Job, settings: Settings) -> Rendered:
     item = dict(img_path=f'png/{name}', gt_label={}, **item)
     record = dict(item=item, facts=facts, sop=grey.sop, exams=exams, day=grey.day, frame=frame)
     return Rendered(image[:, ::-1] if mirrored else image, _thumb(grey.image), record)
+
+
+def _placed(disc: list[float], matrix: NDArray[np.float64]) -> list[float]:
+    """Disc [x, y, radius] of the source -> the same on the crop."""
+    (x, y, _), scale = matrix @ (disc[0], disc[1], 1), np.sqrt(abs(np.linalg.det(matrix[:2, :2])))
+    return [round(float(number), 3) for number in (x, y, disc[2] * scale)]
 
 
 def _thumb(image: NDArray[np.float32]) -> NDArray[np.uint8]:

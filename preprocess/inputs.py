@@ -3,6 +3,8 @@
 path -> list of Job (some of them hopeless from the start)
 """
 
+import json
+import math
 import os
 import stat
 from collections.abc import Iterator
@@ -15,7 +17,8 @@ from preprocess.errors import PreprocessError, Reason
 from preprocess.labels import MISSING, number, side, table
 from preprocess.privacy import digest
 
-FIELDS = ('view', 'laterality', 'exam_id', 'cohort', 'manufacturer', 'spacing_mm')  # besides path and patient
+# besides path and patient; lesions is JSON: [[x, y, radius], ...] in pixels of the source
+FIELDS = ('view', 'laterality', 'exam_id', 'cohort', 'manufacturer', 'spacing_mm', 'lesions')
 PRODUCTS = ('png', 'thumbs', 'meta.json', 'skipped.csv', 'preprocess.json', 'overview.html', '.journal.jsonl')
 
 
@@ -120,6 +123,8 @@ def _given(row: dict[Any, Any], line: int) -> dict[str, Any]:
     try:
         if 'laterality' in given:
             given['laterality'] = side(given['laterality'], f'row {line}')
+        if 'lesions' in given:
+            given['lesions'] = _discs(given['lesions'], f'row {line}: lesions')
         if 'spacing_mm' in given:
             given['spacing_mm'] = number(given['spacing_mm'], f'row {line}: spacing_mm')
             low, high = headers.PLAUSIBLE_SPACING_MM
@@ -130,6 +135,16 @@ def _given(row: dict[Any, Any], line: int) -> dict[str, Any]:
     if given.get('view', 'CC').upper() not in headers.VIEWS:
         raise PreprocessError(Reason.BAD_ROW, f'row {line}: view is {given["view"]!r}, expected CC or MLO')
     return given | ({'view': given['view'].upper()} if 'view' in given else {})
+
+
+def _discs(text: str, place: str) -> list[list[float]]:
+    try:
+        discs = [[float(number) for number in disc] for disc in json.loads(text)]
+    except (TypeError, ValueError):
+        discs = [[]]
+    if not all(len(disc) == 3 and all(map(math.isfinite, disc)) and disc[2] >= 0 for disc in discs):
+        raise ValueError(f'{place} is {text!r}, expected JSON [[x, y, radius], ...] in pixels of the source')
+    return discs
 
 
 def _cell(value: str) -> float | str | None:

@@ -83,28 +83,41 @@ def held_out(items: Sequence[dict], group: str, cohort: str) -> set[str]:
     return patients
 
 
-def select(items: Sequence[dict], group: str, patients: frozenset[str] | set[str]) -> list[dict]:
-    """Items of these patients, in their order."""
-    return [item for item in items if str(item[group]) in patients]
+class Images:
+    """Images by patient.
+
+    Args:
+        labelled_only: leave images without a label out of train and val; a test part keeps them.
+    """
+
+    def __init__(self, items: Sequence[dict], group: str, *, labelled_only: bool = False) -> None:
+        self.labelled_only = labelled_only
+        self.by_patient: dict[str, list[tuple[int, dict]]] = {}
+        for place, item in enumerate(items):
+            self.by_patient.setdefault(str(item[group]), []).append((place, item))
+
+    def of(self, part: str, patients: frozenset[str] | set[str]) -> list[dict]:
+        """Items of these patients, in the order of the meta file."""
+        found = [pair for patient in patients for pair in self.by_patient[patient]]
+        items = [item for _, item in sorted(found, key=lambda pair: pair[0])]
+        leave_out = self.labelled_only and part in ('train', 'val')
+        return [item for item in items if item.get('gt_label')] if leave_out else items
 
 
-def report(items: Sequence[dict], group: str, folds: Sequence[Fold], holdout: set[str]) -> dict[str, Any]:
+def report(images: Images, folds: Sequence[Fold], holdout: set[str]) -> dict[str, Any]:
     """Count shared patients, labels and cohorts of every part."""
-    by_patient: dict[str, list[dict]] = {}
-    for item in items:
-        by_patient.setdefault(str(item[group]), []).append(item)
     described: list[dict[str, Any]] = []
     for fold in folds:
         named = fold.parts | ({'holdout': frozenset(holdout)} if holdout else {})
         shared = {f'{a}-{b}': len(named[a] & named[b]) for a, b in combinations(named, 2)}
-        parts = {name: _describe(ids, by_patient) for name, ids in named.items()}
+        parts = {name: _describe(ids, images.of(name, ids)) for name, ids in named.items()}
         described.append(dict(outer=fold.outer, inner=fold.inner, shared_patients=shared, parts=parts))
     tests = Counter(patient for fold in folds if fold.inner == 0 for patient in fold.parts['test'])
     return dict(
         shared_patients_max=max(max(fold['shared_patients'].values()) for fold in described),
-        patients=len(by_patient),
+        patients=len(images.by_patient),
         patients_tested_more_than_once=sum(n > 1 for n in tests.values()),
-        patients_never_tested=len(set(by_patient) - set(tests) - holdout),
+        patients_never_tested=len(set(images.by_patient) - set(tests) - holdout),
         folds=described,
     )
 
@@ -118,8 +131,7 @@ def _split(strata: pd.Series, n_splits: int, seed: int) -> Iterator[tuple[np.nda
         yield from list(splitter.split(np.zeros(len(strata)), strata))
 
 
-def _describe(patients: frozenset[str], by_patient: dict[str, list[dict]]) -> dict[str, Any]:
-    items = [item for patient in sorted(patients) for item in by_patient[patient]]
+def _describe(patients: frozenset[str], items: Sequence[dict]) -> dict[str, Any]:
     labels = {}
     for task in sorted(_tasks(items)):
         known = [item['gt_label'][task] for item in items if task in (item.get('gt_label') or {})]

@@ -71,7 +71,8 @@ def main() -> None:
     except ValueError as error:
         parser.error(str(error))
     table = drop_values(table, LABELS + CLINICAL, args.missing_frac, np.random.default_rng([args.seed, 1]))
-    tables = {'images': images, 'labels': table[['patient_id', 'tumor_side', *LABELS]]}
+    labels = table.rename(columns={'tumor_side': 'laterality'})[['patient_id', 'laterality', *LABELS]]
+    tables = {'images': images, 'labels': labels}
     for name, frame in {**tables, 'clinical': table[['patient_id', *CLINICAL]]}.items():
         write_text(args.out_dir / f'{name}.csv', frame.to_csv(index=False))
     truth = best_reachable()

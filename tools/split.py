@@ -15,8 +15,8 @@ from preprocess.files import write_json
 from preprocess.meta import read_meta, write_meta
 
 
-def main() -> None:
-    """Read the meta file, split its patients, write the folds; exit 2 with a message on bad input."""
+def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
+    """Read the command line; a folder that holds something is refused."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('meta', type=Path)
     parser.add_argument('--out-dir', type=Path, required=True, help='folder of the folds, new or empty')
@@ -25,11 +25,22 @@ def main() -> None:
     parser.add_argument('--group', default='patient_id', help='field that must stay on one side')
     parser.add_argument('--stratify', help='task whose label rate the folds share, e.g. N')
     parser.add_argument('--holdout-cohort', help='cohort kept out of all folds, written to holdout.json')
+    parser.add_argument(
+        '--labelled-only',
+        action='store_true',
+        help='leave images without any label (healthy breasts, say) out of train and val',
+    )
     parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING, format='%(levelname)s: %(message)s')
     if args.out_dir.is_dir() and any(args.out_dir.iterdir()):
         parser.error(f'--out-dir {args.out_dir} is not empty; folds of two splits must not mix')
+    return parser, args
+
+
+def main() -> None:
+    """Read the meta file, split its patients, write the folds; exit 2 with a message on bad input."""
+    parser, args = parse_args()
+    logging.basicConfig(level=logging.WARNING, format='%(levelname)s: %(message)s')
     try:
         meta = read_meta(args.meta)
         items, tasks, group = meta['data_list'], meta['metainfo']['tasks'], args.group
@@ -39,14 +50,15 @@ def main() -> None:
         folds = list(split.nested_folds(strata, args.outer, args.inner, args.seed))
     except ValueError as error:
         parser.error(str(error))
+    images = split.Images(items, group, labelled_only=args.labelled_only)
     for fold in folds:
         for part, patients in fold.parts.items():
             path = args.out_dir / str(fold.outer) / str(fold.inner) / f'{part}.json'
-            write_meta(path, split.select(items, group, patients), tasks)
+            write_meta(path, images.of(part, patients), tasks)
     if holdout:
-        write_meta(args.out_dir / 'holdout.json', split.select(items, group, holdout), tasks)
+        write_meta(args.out_dir / 'holdout.json', images.of('holdout', holdout), tasks)
     settings = {k: v for k, v in vars(args).items() if k not in ('meta', 'out_dir')}
-    summary = split.report(items, group, folds, holdout)
+    summary = split.report(images, folds, holdout)
     write_json(args.out_dir / 'split_report.json', dict(format_version=1, settings=settings, **summary))
     print(
         f'{len(folds)} folds of {len(strata)} patients, {len(holdout)} held out; '

@@ -40,7 +40,8 @@ def test_random_tables_share_no_patient_and_lose_no_image(n_tables):
         assert len(folds) == n_outer * n_inner
         tested = []
         for fold in folds:
-            parts = [split.select(items, 'patient_id', ids) for ids in fold.parts.values()]
+            images = split.Images(items, 'patient_id')
+            parts = [images.of(part, ids) for part, ids in fold.parts.items()]
             train, val, test = map(patients_of, parts)
             assert train.isdisjoint(val | test)
             assert val.isdisjoint(test)
@@ -113,7 +114,7 @@ def test_an_unknown_label_and_too_few_patients_are_refused():
 def test_report_counts_a_leak():
     items = [dict(img_path=p, patient_id=p, gt_label={'N': 1}, cohort='c') for p in 'ABC']
     parts = dict(train=frozenset('AB'), val=frozenset('B'), test=frozenset('C'))
-    found = split.report(items, 'patient_id', [split.Fold(0, 0, parts)], set())
+    found = split.report(split.Images(items, 'patient_id'), [split.Fold(0, 0, parts)], set())
     assert found['shared_patients_max'] == 1
     assert found['folds'][0]['shared_patients'] == {'train-val': 1, 'train-test': 0, 'val-test': 0}
     assert found['folds'][0]['parts']['train']['labels'] == {'N': {'images_known': 2, 'mean': 1.0}}
@@ -145,3 +146,23 @@ def test_tool_writes_folds_holdout_and_report(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         call(monkeypatch, tmp_path / 'meta.json', '--out-dir', tmp_path / 'folds')
     assert re.search('is not empty', capsys.readouterr().err)
+
+
+def test_images_without_a_label_are_left_out_of_train_and_val_only_and_only_on_request():
+    labels = [dict(N=1), {}, dict(N=0), {}]
+    items = [
+        dict(img_path=f'{i}.png', patient_id='ab'[i // 2], gt_label=label) for i, label in enumerate(labels)
+    ]
+    chosen = {
+        only: {
+            part: [
+                item['img_path']
+                for item in split.Images(items, 'patient_id', labelled_only=only).of(part, {'a', 'b'})
+            ]
+            for part in ('train', 'val', 'test')
+        }
+        for only in (True, False)
+    }
+    everything = ['0.png', '1.png', '2.png', '3.png']
+    assert chosen[True] == dict(train=['0.png', '2.png'], val=['0.png', '2.png'], test=everything)
+    assert chosen[False] == dict(train=everything, val=everything, test=everything)

@@ -1,4 +1,4 @@
-"""make_phantom.py and phantom_to_png.py, run as a user runs them."""
+"""make_phantom.py, and its files on their way through preprocess.py, run as a user runs them."""
 
 import io
 import json
@@ -7,7 +7,6 @@ import runpy
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
-from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -50,15 +49,16 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def converted(made, tmp_path_factory):
-    folder = tmp_path_factory.mktemp('png')
-    done = call('phantom_to_png.py', '--src', made[0], '--out-dir', folder)
+def preprocessed(tmp_path_factory):
+    """Phantoms of plausible pixel size: folder of the tables, folder of the PNG, meta items."""
+    source, folder = (tmp_path_factory.mktemp(name) for name in ('full', 'png'))
+    call('make_phantom.py', '--out-dir', source, '--patients', 6, '--seed', 3, '--missing-frac', 0.2)
+    done = call(
+        'preprocess.py', source / 'images.csv', '--labels', source / 'labels.csv', '--out-dir', folder,
+        '--spacing-mm', 0.25,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return folder
-
-
-def items_of(folder):
-    return {split: read_meta(folder / f'{split}.json')['data_list'] for split in ('train', 'val', 'test')}
+    return source, folder, read_meta(folder / 'meta.json')['data_list']
 
 
 def test_data_set_has_four_images_a_patient_and_a_row_for_each(made):
@@ -78,8 +78,8 @@ def test_data_set_has_four_images_a_patient_and_a_row_for_each(made):
 
 def test_labels_and_clinical_values_are_partly_empty(made):
     labels, clinical = (pd.read_csv(made[0] / f'{name}.csv') for name in ('labels', 'clinical'))
-    assert list(labels) == ['patient_id', 'tumor_side', 'N', 'LVI', 'multifocality', 'NumPos', 'tumor_size']
-    assert labels[['patient_id', 'tumor_side']].notna().all().all()
+    assert list(labels) == ['patient_id', 'laterality', 'N', 'LVI', 'multifocality', 'NumPos', 'tumor_size']
+    assert labels[['patient_id', 'laterality']].notna().all().all()
     gaps = np.r_[labels.iloc[:, 2:].isna().to_numpy().ravel(), clinical.iloc[:, 1:].isna().to_numpy().ravel()]
     assert 0.12 < gaps.mean() < 0.28  # 360 cells at 0.2, more than three standard errors
     assert clinical['patient_id'].equals(labels['patient_id'])
@@ -136,60 +136,27 @@ def test_folder_of_another_run_is_refused_but_the_same_run_may_be_repeated(tmp_p
     assert 'holds P0002 of another run; choose an empty folder' in done.stderr
 
 
-def test_meta_files_split_patients_and_keep_only_the_tumour_side(made, converted):
-    splits = items_of(converted)
-    patients = {split: {item['patient_id'] for item in items} for split, items in splits.items()}
-    assert [len(ids) for ids in patients.values()] == [14, 5, 5]
-    assert len(set.union(*patients.values())) == 24
-    for item in chain(*splits.values()):
-        assert item['laterality'] == item['tumor_side']
-        assert {'exam_id', 'view', 'spacing_mm', 'cohort'} <= set(item)
-        assert cv2.imread(str(converted / item['img_path']), cv2.IMREAD_UNCHANGED).dtype == np.uint8
+def test_every_image_comes_through_and_only_the_breast_with_the_tumour_has_labels(preprocessed):
+    source, _, items = preprocessed
+    labels = pd.read_csv(source / 'labels.csv').set_index('patient_id')
+    assert len(items) == 24
+    for item in items:
+        known = labels.loc[item['patient_id']]
+        assert item['tumor_side'] == known['laterality']
+        expected = known.drop('laterality').dropna().to_dict()
+        own = item['laterality'] == item['tumor_side']
+        assert item['gt_label'] == (pytest.approx(expected) if own else {})
 
 
-def test_meta_labels_are_those_of_the_table_and_gaps_are_left_out(made, converted):
-    labels = pd.read_csv(made[0] / 'labels.csv').set_index('patient_id')
-    for item in chain(*items_of(converted).values()):
-        expected = labels.loc[item['patient_id']].drop('tumor_side').dropna().to_dict()
-        assert item['gt_label'] == pytest.approx(expected)
-
-
-def test_n_is_stratified(made, converted):
-    labels = pd.read_csv(made[0] / 'labels.csv').set_index('patient_id')
-    shares = [
-        labels.loc[sorted({item['patient_id'] for item in items}), 'N'].fillna(0).mean()
-        for items in items_of(converted).values()
-    ]
-    assert max(shares) - min(shares) <= 0.2  # one patient of five
-
-
-def test_png_shows_tissue_bright_for_both_vendors(made, converted):
-    images = pd.read_csv(made[0] / 'images.csv').set_index('dicom_path')
-    for item in chain(*items_of(converted).values()):
-        png = cv2.imread(str(converted / item['img_path']), cv2.IMREAD_GRAYSCALE)
-        name = Path(item['img_path']).stem
-        x, y, _ = json.loads(images.loc[f'dicom/{name}.dcm', 'lesions'])[0]
-        assert png.max() == 255  # the marker
-        assert (png == 0).mean() > 0.1  # air
-        assert png[round(y), round(x)] > np.median(png[png > 0])
-
-
-def test_all_sides_adds_healthy_breasts_without_labels(made, tmp_path):
-    call('phantom_to_png.py', '--src', made[0], '--out-dir', tmp_path, '--all-sides')
-    items = list(chain(*items_of(tmp_path).values()))
-    assert len(items) == 96
-    assert all(item['gt_label'] == {} for item in items if item['laterality'] != item['tumor_side'])
-    assert all(item['tumor_side'] in ('L', 'R') for item in items)
-
-
-def test_missing_source_says_how_to_make_it(tmp_path):
-    done = call('phantom_to_png.py', '--src', tmp_path, '--out-dir', tmp_path / 'png')
-    assert done.returncode == 2
-    assert 'images.csv: no such file; run tools/make_phantom.py' in done.stderr
-
-
-def test_too_few_patients_for_a_split_are_named(tmp_path):
-    call('make_phantom.py', '--out-dir', tmp_path, '--patients', 3, *SMALL)
-    done = call('phantom_to_png.py', '--src', tmp_path, '--out-dir', tmp_path / 'png')
-    assert done.returncode == 2
-    assert 'labels.csv: too few patients to split 60/20/20 by N' in done.stderr
+def test_lesions_are_carried_to_the_crop_and_the_main_one_shines_there_for_both_vendors(preprocessed):
+    source, folder, items = preprocessed
+    given = pd.read_csv(source / 'images.csv').set_index('dicom_path')['lesions'].map(json.loads)
+    shining = 0
+    for item in items:
+        lesions, before = item.get('lesions', []), given[item['source']]
+        radii_mm = [radius * item['spacing_mm'] for _, _, radius in lesions]
+        assert radii_mm == pytest.approx([radius * 120 / 512 for _, _, radius in before], rel=0.01)
+        png = cv2.imread(str(folder / item['img_path']), cv2.IMREAD_UNCHANGED)
+        assert png.dtype == np.uint8
+        shining += sum(png[round(y), round(x)] > np.median(png[png > 0]) for x, y, _ in lesions[:1])
+    assert shining == 12

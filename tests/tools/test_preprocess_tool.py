@@ -281,6 +281,16 @@ def test_csv_without_its_columns_is_refused(text, tmp_path, capsys):
     assert 'columns are' in (err := capsys.readouterr().err) or 'is missing' in err
 
 
+@pytest.mark.parametrize('lesions', ['[[1, 2]]', '[[1, 2, -3]]', '[[1, 2, NaN]]', '{"x": 1}', '5', 'here'])
+def test_csv_row_with_impossible_lesions_is_reported(lesions, archive, tmp_path):
+    table = pd.DataFrame([dict(dicom_path='a.dcm', patient_id='A', lesions=lesions)])
+    table.to_csv(archive / 'in.csv', index=False)
+    assert call(archive / 'in.csv', '--out-dir', tmp_path / 'out') == 1
+    skipped = records(tmp_path / 'out')[1]
+    assert list(skipped['reason']) == ['BAD_ROW']
+    assert 'row 2: lesions is' in skipped['message'][0]
+
+
 def test_links_and_folders_that_cannot_be_read_are_reported(archive, tmp_path, monkeypatch):
     (archive / 'sub/loop').symlink_to(archive)
     (archive / 'self').symlink_to(archive / 'self')
