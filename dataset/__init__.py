@@ -1,8 +1,22 @@
 """Datasets and transforms; importing this package registers them with mmpretrain."""
 
+from dataset.cached_features import CachedViewHook, LoadCachedMap
+from dataset.grey_transforms import AutoContrast, Brightness, Equalize
 from dataset.multi_task import MammoMultiTaskDataset
 from dataset.packing import MammoPackMultiTaskInputs
+from dataset.patches import MammoPatchDataset
 from dataset.single_task import MammoSingleTaskDataset
 from dataset.transforms import LoadMammogram
 
-__all__ = ['LoadMammogram', 'MammoMultiTaskDataset', 'MammoPackMultiTaskInputs', 'MammoSingleTaskDataset']
+__all__ = [
+    'AutoContrast',
+    'Brightness',
+    'CachedViewHook',
+    'Equalize',
+    'LoadCachedMap',
+    'LoadMammogram',
+    'MammoMultiTaskDataset',
+    'MammoPackMultiTaskInputs',
+    'MammoPatchDataset',
+    'MammoSingleTaskDataset',
+]

@@ -9,11 +9,13 @@ from typing import Any
 from mmpretrain.datasets import MultiTaskDataset
 from mmpretrain.registry import DATASETS
 
+from dataset.packed_list import PackedList
+from dataset.replacement import ReplaceDamagedMixin
 from preprocess.meta import MetaError, read_meta
 
 
 @DATASETS.register_module()
-class MammoMultiTaskDataset(MultiTaskDataset):
+class MammoMultiTaskDataset(ReplaceDamagedMixin, MultiTaskDataset):
     """Stock multi-task dataset with validation, missing labels and patient identity.
 
     Items keep every field of the meta file; ``gt_label`` holds the known labels only.
@@ -31,12 +33,16 @@ class MammoMultiTaskDataset(MultiTaskDataset):
     def __init__(self, ann_file: str, data_root: str | None = None, **kwargs: Any) -> None:
         super().__init__(ann_file, data_root=data_root or '', **kwargs)
 
-    def load_data_list(self, ann_file: str, metainfo_override: dict | None = None) -> list[dict[str, Any]]:
+    def load_data_list(self, ann_file: str, metainfo_override: dict | None = None) -> PackedList:
         meta = self.read_annotations(ann_file)
         if not meta['data_list']:
             raise MetaError(f'{ann_file}: "data_list" is empty, there is nothing to load')
         self._metainfo = self._get_meta_info({**meta['metainfo'], **(metainfo_override or {})})
-        return [self.parse_data_info(item) for item in meta['data_list']]
+        return PackedList(self.parse_data_info(item) for item in meta['data_list'])
+
+    def get_data_info(self, idx: int) -> dict[str, Any]:
+        """An item, under the name that other datasets of the framework use."""
+        return self.data_list[idx]
 
     def read_annotations(self, ann_file: str) -> dict[str, Any]:
         """The content of the meta file; see :func:`preprocess.meta.read_meta`."""

@@ -9,7 +9,7 @@ from typing import Any
 from mmpretrain.registry import DATASETS
 
 from dataset.multi_task import MammoMultiTaskDataset
-from preprocess.meta import MetaError, read_meta
+from preprocess.meta import MetaError, check_path, read_meta
 
 
 @DATASETS.register_module()
@@ -60,4 +60,5 @@ class MammoSingleTaskDataset(MammoMultiTaskDataset):
         value = {'0': 0.0, '1': 1.0, 'nan': None}.get(label, label)
         if not name or isinstance(value, str):
             raise MetaError(f'{place} is {line!r}, expected "path label" with label 0, 1 or nan')
+        check_path(name, place)
         return dict(img_path=name.strip(), gt_label={} if value is None else {self.task: value})

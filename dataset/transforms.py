@@ -1,6 +1,6 @@
 """Loading of a mammogram file.
 
-img_path -> img (H, W, 3) uint8, three equal channels
+img_path -> img (H, W) uint8
 """
 
 import functools
@@ -8,26 +8,44 @@ from typing import Any
 
 import cv2
 from mmcv.transforms import BaseTransform
+from mmengine import fileio
 from mmengine.logging import print_log
 from mmpretrain.registry import TRANSFORMS
 from torch.utils.data import get_worker_info
 
-from preprocess.png import read_grey, to_uint8
+from preprocess.png import decode_grey, read_grey, to_uint8
 
 
 @TRANSFORMS.register_module()
 class LoadMammogram(BaseTransform):
-    """Load an 8-bit or 16-bit, grey or colour image file as three equal 8-bit channels.
+    """Load an 8-bit or 16-bit, grey or colour image file as 8-bit grey values.
+
+    Args:
+        channels: 1 gives images (H, W); 3 gives (H, W, 3), equal channels, for transforms of colour.
+        backend_args: mmengine file backend that ``img_path`` is read through, for example
+            ``dict(backend='lmdb', db_path='patches/patches.lmdb')``; default: local files.
 
     Raises:
         preprocess.png.ImageFileError: the file is missing or damaged.
     """
 
+    def __init__(self, channels: int = 1, backend_args: dict[str, Any] | None = None) -> None:
+        if channels not in (1, 3):
+            raise ValueError(f'LoadMammogram: channels is {channels}, expected 1 or 3')
+        self.channels = channels
+        self.backend_args = backend_args
+
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        grey, bits = read_grey(results['img_path'])
+        path = results['img_path']
+        if self.backend_args:  # None: the packed file has no such key
+            grey, bits = decode_grey(fileio.get(path, self.backend_args) or b'', path)
+        else:
+            grey, bits = read_grey(path)
         if bits > 8:
             _log_16_bit_once()
-        img = cv2.cvtColor(to_uint8(grey, bits=bits), cv2.COLOR_GRAY2BGR)
+        img = to_uint8(grey, bits=bits)
+        if self.channels == 3:
+            img = cv2.cvtColor(img, cv2.COLOR_GRAY2BGR)
         return dict(results, img=img, img_shape=img.shape[:2], ori_shape=img.shape[:2])
 
 

@@ -8,16 +8,17 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
-from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.dist import all_reduce, broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
 
-from engine.image_check import DataError, check_images, shown
+from engine.image_check import DataError, check_images
+from preprocess.meta import shown
 
 
 @HOOKS.register_module()
@@ -48,6 +49,23 @@ class DataCheckHook(Hook):
     def before_test(self, runner: Runner) -> None:
         self._run(runner, dict(test=runner.test_dataloader.dataset), check_test_split=False)
 
+    def before_train_epoch(self, runner: Runner) -> None:
+        self._count_damaged(runner.train_dataloader.dataset)
+
+    def after_train(self, runner: Runner) -> None:
+        self._count_damaged(runner.train_dataloader.dataset)
+
+    def _count_damaged(self, dataset: Any) -> None:
+        """Join what the training processes found damaged; ImageFileError if it is too much."""
+        if hasattr(dataset, 'check_damaged'):
+            joined = dataset.damaged.clone()
+            all_reduce(joined, 'max')
+            dataset.damaged.copy_(joined)
+            if n_damaged := dataset.check_damaged():
+                print_log(
+                    f'{n_damaged} of {len(joined)} training images were damaged and replaced', 'current'
+                )
+
     def _run(self, runner: Runner, datasets: dict[str, Any], *, check_test_split: bool) -> None:
         problem: list[str | None] = [None]
         if is_main_process():
@@ -60,23 +78,29 @@ class DataCheckHook(Hook):
             raise DataError(problem[0])
 
     def _check(self, runner: Runner, datasets: dict[str, Any], *, check_test_split: bool) -> None:
-        items = {split: list(_items(dataset)) for split, dataset in datasets.items()}
         kinds = _task_kinds(runner.model)
         _compare_tasks(kinds, datasets)
-        for split in datasets:
-            _check_binary_labels(split, kinds, items[split])
+        scans = {split: _scan(_items(dataset), kinds) for split, dataset in datasets.items()}
+        for split, scan in scans.items():
+            if scan.wrong:
+                text = '; '.join(f'{task}: {shown(found)}' for task, found in scan.wrong.items())
+                raise DataError(f'{split}: labels of binary tasks must be 0 or 1: {text}')
         if self.check_data:
-            check_images(item['img_path'] for part in items.values() for item in part)
+            check_images(*(scan.paths for split, scan in scans.items() if _has_files(split, datasets[split])))
         if check_test_split and (test := _test_items(runner.cfg.get('test_dataloader'))):
-            items['test'] = test
-        self._check_splits(items)
+            scans['test'] = _scan(test, {})
+        self._check_splits(scans)
 
-    def _check_splits(self, items: dict[str, list[dict]]) -> None:
+    def _check_splits(self, scans: dict[str, '_Scan']) -> None:
+        if len(scans) < 2:
+            return
+        images = {split: {os.path.realpath(path) for path in scan.paths} for split, scan in scans.items()}
+        patients = {split: scan.patients for split, scan in scans.items()}
         shared = [
             f'{what} in both {a} and {b}: {shown(sorted(both))}'
-            for a, b in combinations(items, 2)
-            for what, key in (('images', 'img_path'), ('patients', 'patient_id'))
-            if (both := _values(items[a], key) & _values(items[b], key))
+            for a, b in combinations(scans, 2)
+            for what, values in (('images', images), ('patients', patients))
+            if (both := values[a] & values[b])
         ]
         if shared and self.strict_split:
             raise DataError('the splits share data, so the metrics would be too good; ' + '; '.join(shared))
@@ -86,6 +110,38 @@ class DataCheckHook(Hook):
                 'current',
                 logging.WARNING,
             )
+
+
+class _Scan(NamedTuple):
+    """What the checks need of a split; a million items themselves would not fit into memory twice."""
+
+    paths: list[str]
+    patients: set[str]
+    wrong: dict[str, list[str]]  # task -> items whose label is not 0 or 1
+
+
+def _scan(items: Iterable[dict], kinds: dict[str, str]) -> _Scan:
+    scan = _Scan([], set(), defaultdict(list))
+    for i, item in enumerate(items):
+        if item.get('img_path') is not None:
+            scan.paths.append(item['img_path'])
+        if item.get('patient_id') is not None:
+            scan.patients.add(str(item['patient_id']))
+        for task, value in (item.get('gt_label') or {}).items() if kinds else ():
+            if kinds.get(task) == 'binary' and value not in (0, 1):
+                scan.wrong[task].append(f'item {i} has {value!r}')
+    return scan
+
+
+def _has_files(split: str, dataset: Any) -> bool:
+    """Whether paths are files, which they are not if a transform reads them through a file backend."""
+    transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
+    packed = any(getattr(transform, 'backend_args', None) for transform in transforms)
+    if packed:
+        print_log(
+            f'{split}: images come from a file backend and are not checked before they are used', 'current'
+        )
+    return not packed
 
 
 def _items(dataset: Any) -> Iterable[dict]:
@@ -123,19 +179,3 @@ def _compare_tasks(kinds: dict[str, str], datasets: dict[str, Any]) -> None:
             'current',
             logging.WARNING,
         )
-
-
-def _check_binary_labels(split: str, kinds: dict[str, str], items: list[dict]) -> None:
-    wrong: dict[str, list[str]] = defaultdict(list)
-    for i, item in enumerate(items):
-        for task, value in (item.get('gt_label') or {}).items() if kinds else ():
-            if kinds.get(task) == 'binary' and value not in (0, 1):
-                wrong[task].append(f'item {i} has {value!r}')
-    if wrong:
-        text = '; '.join(f'{task}: {shown(found)}' for task, found in wrong.items())
-        raise DataError(f'{split}: labels of binary tasks must be 0 or 1: {text}')
-
-
-def _values(items: list[dict], key: str) -> set[str]:
-    values = {str(item[key]) for item in items if item.get(key) is not None}
-    return {os.path.realpath(path) for path in values} if key == 'img_path' else values

@@ -18,6 +18,7 @@ from pydicom.uid import AllTransferSyntaxes, ExplicitVRLittleEndian, ImplicitVRL
 
 from preprocess import headers
 from preprocess.errors import PreprocessError, Reason
+from preprocess.png import MAX_PIXELS
 
 logging.getLogger('pydicom').setLevel(logging.CRITICAL)  # its messages quote header values: names, dates
 warnings.filterwarnings('ignore', module=r'pydicom\.')
@@ -27,7 +28,6 @@ FOR_PROCESSING_CLASS = '1.2.840.10008.5.1.4.1.1.1.2.1'
 TOMOSYNTHESIS_CLASS = '1.2.840.10008.5.1.4.1.1.13.1.3'
 QUALITY_VIEWS = frozenset({'FLATFIELD', 'FLAT FIELD', 'PHANTOM', 'SPECIMEN', 'QC'})
 MAX_COMPRESSION = 1000  # mammograms reach about 100; more is a header that lies about tiny data
-MAX_PIXELS = 64_000_000  # the largest detectors and film digitisers stay below 50 million
 
 ForProcessing = Literal['refuse', 'tone']
 

@@ -3,20 +3,31 @@
 PNG or JPEG file -> uint8 image (H, W)
 """
 
+import io
 import os
+import stat
 import struct
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
+
+from preprocess.plain_png import decode_plain_png
 
 PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
+MAX_PIXELS = 64_000_000  # the largest detectors and film digitisers stay below 50 million
+MAX_BYTES = 16 * MAX_PIXELS  # four channels of 16 bits, and as much again
+BAD_IMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises
 
 
 class ImageFileError(ValueError):
     """An image file that is missing or does not decode."""
+
+    def __init__(self, message: str) -> None:
+        # torch raises a dataloader worker's error anew with its traceback before the message
+        super().__init__(message.rpartition(f'{type(self).__name__}: ')[2].strip())
 
 
 def read_grey(path: str | os.PathLike) -> tuple[NDArray, int]:
@@ -31,11 +42,15 @@ def read_grey(path: str | os.PathLike) -> tuple[NDArray, int]:
     Raises:
         ImageFileError: the file is missing, or is not a complete image.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise ImageFileError(f'{path}: {error.strerror or error}') from None
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    return decode_grey(_read(Path(path)), path)
+
+
+def decode_grey(data: bytes, path: str | os.PathLike) -> tuple[NDArray, int]:
+    """The same from the content of a file; ``path`` is what messages call it."""
+    _opened(data, path)
+    image: NDArray | None = decode_plain_png(data)
+    if image is None:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise ImageFileError(f'{path}: not an image, or damaged ({len(data)} bytes)')
     if image.dtype not in (np.uint8, np.uint16):
@@ -64,13 +79,39 @@ def check_image(path: str | os.PathLike) -> None:
     Raises:
         ImageFileError: it is missing, truncated, damaged, or claims to be larger than any mammogram.
     """
+    image = _opened(_read(Path(path)), path)
     try:
-        with Image.open(path) as image:
-            image.load()
-    except FileNotFoundError:
-        raise ImageFileError(f'{path}: no such file') from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        image.load()
+    except BAD_IMAGE as error:
         raise ImageFileError(f'{path}: {error}') from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_BYTES:
+            return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: no path can be made of this text
+        raise ImageFileError(f'{path}: {getattr(error, "strerror", None) or error}') from None
+    if stat.S_ISDIR(status.st_mode):
+        raise ImageFileError(f'{path}: Is a directory')
+    raise ImageFileError(f'{path}: no regular file, or larger than any mammogram ({status.st_size} bytes)')
+
+
+def _opened(data: bytes, path: str | os.PathLike) -> Image.Image:
+    """An image of which only the header was read: no memory is taken on its word."""
+    try:
+        image = Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:
+        raise ImageFileError(f'{path}: not an image, or damaged ({len(data)} bytes)') from None
+    except BAD_IMAGE as error:
+        raise ImageFileError(f'{path}: {error}') from None
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageFileError(
+            f'{path}: the header claims {width} x {height} pixels, a mammogram has at most {MAX_PIXELS}'
+        )
+    return image
 
 
 def _declared_bits(data: bytes) -> int | None:

@@ -28,7 +28,7 @@ def test_samples_come_from_file_to_tensor(toy_data: Path) -> None:
     assert len(dataset) == 20
     assert dataset.metainfo['tasks'] == ['N', 'LVI', 'multifocality', 'NumPos', 'tumor_size']
     sample = dataset[2]
-    assert sample['inputs'].shape == (3, 150, 80)
+    assert sample['inputs'].shape == (1, 150, 80)
     assert sample['inputs'].dtype == torch.uint8
     data_sample = sample['data_samples']
     assert set(data_sample.tasks) == {'N', 'LVI', 'NumPos', 'tumor_size'}

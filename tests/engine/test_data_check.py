@@ -10,10 +10,12 @@ from mmengine.config import Config
 from mmpretrain.registry import DATASETS
 from PIL import Image
 
+import engine.data_check
 import engine.image_check
 from engine.data_check import DataCheckHook
 from engine.image_check import DataError, check_images
 from preprocess.meta import write_meta
+from preprocess.png import ImageFileError
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +80,7 @@ def test_missing_and_truncated_images_are_listed_together(tmp_path: Path) -> Non
         DataCheckHook().before_train(make_runner(train, val))
     message = str(error.value)
     assert '2 of 4 images cannot be used' in message
-    assert 'train0.png: no such file' in message
+    assert 'train0.png: No such file' in message
     assert 'val0.png' in message
     assert 'truncated' in message
     assert 'train1.png' not in message
@@ -118,7 +120,7 @@ def test_damaged_file_is_not_remembered_as_whole(tmp_path: Path, decoded: list[s
 
 
 def test_file_found_missing_and_made_later_is_checked(tmp_path: Path, decoded: list[str]) -> None:
-    with pytest.raises(DataError, match='no such file'):
+    with pytest.raises(DataError, match='No such file'):
         check_images([str(tmp_path / 'a.png')])
     make_image(tmp_path / 'a.png')
     check_images([str(tmp_path / 'a.png')])
@@ -215,5 +217,102 @@ def test_binary_label_other_than_0_and_1_is_an_error_with_item_and_value(tmp_pat
 def test_testing_checks_the_test_set(tmp_path: Path) -> None:
     test = make_split(tmp_path, 'test', ['a'])
     (tmp_path / 'test0.png').unlink()
-    with pytest.raises(DataError, match=r'test0\.png: no such file'):
+    with pytest.raises(DataError, match=r'test0\.png: No such file'):
         DataCheckHook().before_test(make_runner(test))
+
+
+def make_list(folder: Path, n_images: int, **arguments: Any) -> Any:
+    for i in range(n_images):
+        make_image(folder / f'{i}.png')
+    (folder / 'list.txt').write_text('\n'.join(f'{i}.png' for i in range(n_images)))
+    return DATASETS.build(
+        dict(type='MammoPatchDataset', data_root=str(folder), ann_file='list.txt', **arguments)
+    )
+
+
+def pretraining(train: Any) -> Any:
+    """A runner as pretraining has it: no validation, and a head that knows no task."""
+    runner = make_runner(train)
+    runner.model = SimpleNamespace(head=object())
+    return runner
+
+
+def test_unlabelled_list_is_checked_and_all_missing_images_are_listed(
+    tmp_path: Path, decoded: list[str]
+) -> None:
+    train = make_list(tmp_path, 4)
+    DataCheckHook(strict_split=True).before_train(pretraining(train))
+    assert sorted(decoded) == ['0.png', '1.png', '2.png', '3.png']
+    for i in (1, 3):
+        (tmp_path / f'{i}.png').unlink()
+    with pytest.raises(DataError, match=r'2 of 4 images cannot.*1\.png: No such file.*3\.png: No such file'):
+        DataCheckHook().before_train(pretraining(train))
+
+
+def test_long_list_is_looked_up_and_not_decoded_while_a_short_one_is(
+    tmp_path: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch, log_lines: list[str]
+) -> None:
+    monkeypatch.setattr(engine.image_check, 'MAX_DECODED', 3)
+    long = [make_image(tmp_path / f'{i}.png') for i in range(4)]
+    (tmp_path / '0.png').write_bytes(b'damaged, met in training')
+    short = [make_image(tmp_path / 'val.png')]
+    check_images(long, short)
+    assert decoded == ['val.png']
+    assert any('4 images: checking that they are there, without decoding' in line for line in log_lines)
+    (tmp_path / '2.png').unlink()
+    long.append(str(tmp_path / 'no_folder' / 'a.png'))
+    with pytest.raises(DataError, match=r'2 of 6 images.*2\.png: No such file.*no_folder/a\.png: No such'):
+        check_images(long, short)
+
+
+def test_relative_paths_of_a_long_list_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine.image_check, 'MAX_DECODED', 0)
+    monkeypatch.chdir(tmp_path)
+    make_image(tmp_path / 'a.png')
+    check_images(['a.png'])
+    with pytest.raises(DataError, match=r'b\.png'):
+        check_images(['a.png', 'b.png'])
+
+
+def test_images_behind_a_file_backend_are_not_looked_for(
+    tmp_path: Path, decoded: list[str], log_lines: list[str]
+) -> None:
+    packed = dict(type='LoadMammogram', backend_args=dict(backend='lmdb', db_path='none'))
+    train = make_list(tmp_path, 2, pipeline=[packed])
+    (tmp_path / '0.png').unlink()
+    DataCheckHook().before_train(pretraining(train))
+    assert decoded == []
+    assert any('train: images come from a file backend' in line for line in log_lines)
+
+
+def test_damaged_images_are_counted_between_epochs(tmp_path: Path, log_lines: list[str]) -> None:
+    train = make_list(tmp_path, 5, pipeline=[dict(type='LoadMammogram')])
+    hook = DataCheckHook()
+    hook.before_train_epoch(pretraining(train))
+    assert not [line for line in log_lines if 'damaged' in line]
+    (tmp_path / '2.png').write_bytes(b'damaged')
+    train[2]
+    hook.after_train(pretraining(train))
+    assert 'INFO 1 of 5 training images were damaged and replaced' in log_lines
+
+
+def test_what_processes_found_damaged_is_joined_and_limited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of two processes found one damaged image of five, which is allowed; two are not."""
+    train = make_list(tmp_path, 5, pipeline=[dict(type='LoadMammogram')])
+    (tmp_path / '2.png').write_bytes(b'damaged')
+    train[2]
+
+    def of_two_processes(tensor: Any, op: str) -> None:
+        assert op == 'max'
+        tensor[4] = 1
+
+    monkeypatch.setattr(engine.data_check, 'all_reduce', of_two_processes)
+    with pytest.raises(ImageFileError, match=r'2 of 5 training images do not decode.*2\.png, .*4\.png'):
+        DataCheckHook().before_train_epoch(pretraining(train))
+    assert train.damaged.tolist() == [0, 0, 1, 0, 1], 'known to the workers of this process as well'
+
+
+def test_datasets_that_count_nothing_are_left_alone() -> None:
+    DataCheckHook().before_train_epoch(pretraining(SimpleNamespace()))

@@ -1,7 +1,9 @@
 """Meta files: what loads, what is refused and with which words, round trip."""
 
+import gc
 import json
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocess.meta import MetaError, read_meta, write_meta
+from preprocess.meta import MetaError, read_meta, shown, write_meta
 
 MINIMAL = {
     'metainfo': {'tasks': ['Tumor size', 'LNM']},
@@ -218,10 +220,11 @@ def test_hostile_json_is_one_clear_error(tmp_path: Path, text: str) -> None:
 
 
 names = st.text(min_size=1, max_size=8)
+paths = names.filter(lambda name: '..' not in name.split('/') and '\0' not in name)
 numbers = st.floats(-1e30, 1e30) | st.integers(-(2**31), 2**31)
 labels = st.dictionaries(names, numbers | st.none() | st.just(math.nan), max_size=4)
 items = st.fixed_dictionaries(
-    dict(img_path=names, gt_label=labels), optional=dict(patient_id=names, exam_id=names, view=names)
+    dict(img_path=paths, gt_label=labels), optional=dict(patient_id=names, exam_id=names, view=names)
 )
 
 
@@ -260,3 +263,31 @@ def test_gaps_in_ids_are_missing_and_whole_floats_are_the_number(tmp_path: Path)
     path.write_text('{"data_list": [{"img_path": "a", "patient_id": ["p1"]}]}')
     with pytest.raises(MetaError, match=r"item 0: 'patient_id' is \['p1'\]"):
         read_meta(path)
+
+
+@pytest.mark.parametrize(
+    'path', ['../../etc/passwd', 'png/../../a.png', '..', 'a/..', '/data/../etc/passwd', 'a\0.png']
+)
+def test_path_that_leaves_the_data_root_is_refused(tmp_path: Path, path: str) -> None:
+    with pytest.raises(
+        MetaError, match=r'item 1: the image path is .*expected one inside data_root, without'
+    ):
+        read_item(tmp_path, {'img_path': path})
+
+
+@pytest.mark.parametrize('path', ['/disk2/a.png', 'a..b/..c.png', './a.png', 's3://bucket/a.png'])
+def test_absolute_and_odd_paths_stay(tmp_path: Path, path: str) -> None:
+    assert read_item(tmp_path, {'img_path': path})['img_path'] == path
+
+
+@pytest.mark.parametrize('text', ['{"data_list": []}', 'no json'])
+def test_garbage_collector_runs_again_after_reading(tmp_path: Path, text: str) -> None:
+    assert gc.isenabled()
+    with suppress(MetaError):
+        read(tmp_path, text)
+    assert gc.isenabled()
+
+
+def test_long_lists_are_shown_in_part() -> None:
+    assert shown(['a', 'b']) == 'a, b'
+    assert shown([str(i) for i in range(25)]).endswith('19 and 5 more')

@@ -1,7 +1,9 @@
 """Image files of every kind to grey, damaged ones refused."""
 
+import os
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from preprocess.png import ImageFileError, check_image, read_grey, to_uint8
+from preprocess.png import MAX_BYTES, ImageFileError, check_image, read_grey, to_uint8
 
 RNG = np.random.default_rng(0)
 
@@ -155,7 +157,7 @@ def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes) -> None:
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ImageFileError, match=r'none\.png: no such file'):
+    with pytest.raises(ImageFileError, match=r'none\.png: No such file'):
         check_image(tmp_path / 'none.png')
     with pytest.raises(ImageFileError, match=r'none\.png: No such file'):
         read_grey(tmp_path / 'none.png')
@@ -177,6 +179,54 @@ def test_impossibly_large_image_is_refused(tmp_path: Path) -> None:
         check_image(tmp_path / 'a.png')
     with pytest.raises(ImageFileError, match=r'a\.png: '):
         read_grey(tmp_path / 'a.png')
+
+
+@pytest.mark.parametrize(
+    ('width', 'height', 'depth'), [(30_000, 30_000, 16), (8_001, 8_000, 8), (2_000_000_000, 1, 1)]
+)
+def test_claimed_size_is_refused_before_any_pixel_is_decoded(
+    tmp_path: Path, width: int, height: int, depth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenCV would take the memory for up to 2^30 pixels on the header's word."""
+    header = b'IHDR' + struct.pack('>IIBBBBB', width, height, depth, 0, 0, 0, 0)
+    png = save(tmp_path / 'a.png', np.zeros((4, 4), np.uint8)).read_bytes()
+    (tmp_path / 'a.png').write_bytes(png[:12] + header + struct.pack('>I', zlib.crc32(header)) + png[33:])
+    monkeypatch.setattr(cv2, 'imdecode', lambda *_: pytest.fail('decoded'))
+    monkeypatch.setattr(Image.Image, 'load', lambda *_: pytest.fail('decoded'))
+    for read in (check_image, read_grey):
+        with pytest.raises(
+            ImageFileError, match=r'a\.png: .*(claims \d+ x \d+ pixels|exceeds limit|decompression)'
+        ):
+            read(tmp_path / 'a.png')
+
+
+def test_claimed_size_of_a_jpeg_is_refused(tmp_path: Path) -> None:
+    data = bytearray(save(tmp_path / 'a.jpg', np.zeros((8, 8), np.uint8)).read_bytes())
+    frame = data.index(b'\xff\xc0')  # start of frame: length, precision, height, width (ITU-T T.81, B.2.2)
+    data[frame + 5 : frame + 9] = struct.pack('>HH', 9_000, 9_000)
+    (tmp_path / 'a.jpg').write_bytes(data)
+    with pytest.raises(ImageFileError, match='the header claims 9000 x 9000 pixels'):
+        read_grey(tmp_path / 'a.jpg')
+
+
+@pytest.mark.parametrize('read', [check_image, read_grey])
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path: Path, read: Callable) -> None:
+    os.mkfifo(tmp_path / 'pipe.png')
+    with pytest.raises(ImageFileError, match=r'pipe\.png: no regular file'):
+        read(tmp_path / 'pipe.png')
+    with pytest.raises(ImageFileError, match='/dev/zero: no regular file'):
+        read('/dev/zero')
+    with pytest.raises(ImageFileError, match='null'):
+        read('a\0.png')
+    with (tmp_path / 'sparse.png').open('wb') as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(ImageFileError, match='larger than any mammogram'):
+        read(tmp_path / 'sparse.png')
+
+
+def test_message_of_a_worker_process_comes_without_its_traceback(tmp_path: Path) -> None:
+    message = 'Caught ImageFileError in worker.\nTraceback:\npreprocess.png.ImageFileError: a.png: damaged\n'
+    assert str(ImageFileError(message)) == 'a.png: damaged'
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,0 +1,35 @@
+"""A list as bytes behaves as the list."""
+
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataset.packed_list import PackedList
+
+items = st.lists(
+    st.dictionaries(st.text(max_size=5), st.none() | st.floats(allow_nan=False) | st.text(max_size=9))
+)
+
+
+@given(items)
+def test_equals_the_list_it_was_made_of(plain: list[dict]) -> None:
+    packed = PackedList(iter(plain))
+    assert len(packed) == len(plain)
+    assert list(packed) == plain
+    assert packed[1:3] == plain[1:3]
+    assert [packed[i - len(plain)] for i in range(len(plain))] == plain
+    assert list(pickle.loads(pickle.dumps(packed))) == plain
+
+
+def test_items_are_copies() -> None:
+    packed = PackedList([dict(a=[1])])
+    packed[0]['a'].append(2)
+    assert packed[0] == dict(a=[1])
+
+
+@pytest.mark.parametrize('index', [2, -3])
+def test_index_outside_is_an_error(index: int) -> None:
+    with pytest.raises(IndexError):
+        PackedList([1, 2])[index]
