@@ -5,16 +5,23 @@ from models.classifier import ImageTabClassifier
 from models.dwise_neck import DwiseConvResBlockPooling
 from models.heads import BinaryTaskHead, MultiTaskHead, RegressionTaskHead, SingleLinearClsHead
 from models.losses import MSELoss
+from models.preprocessor import ClsDataPreprocessor, SelfSupDataPreprocessor
+from models.selfsup import CosineSimilarityLoss, LatentCrossCorrelationHead, SwAVLoss
 from models.transformer_neck import TransformerNeck
 
 __all__ = [
     'BinaryTaskHead',
+    'ClsDataPreprocessor',
+    'CosineSimilarityLoss',
     'DwiseConvResBlockPooling',
     'ImageTabClassifier',
+    'LatentCrossCorrelationHead',
     'MSELoss',
     'MultiTaskHead',
     'RegressionTaskHead',
     'ResNetWs',
+    'SelfSupDataPreprocessor',
     'SingleLinearClsHead',
+    'SwAVLoss',
     'TransformerNeck',
 ]

@@ -5,7 +5,7 @@ feature maps ((B, in_dims, H, W), ...) -> ((B, out_dims),), read from the last m
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange, repeat
+from einops import rearrange
 from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
@@ -116,6 +116,7 @@ class TransformerNeck(BaseModule):
         map_size: (height, width) of the feature map for which positions are learned; default: the
             map the pool geometry was made for. Positions are resampled for images of another size.
         is_LSA: locality self-attention, see :class:`Attention`.
+        pooled: the input has gone through the pool already, as maps of a feature cache have.
 
     Shape:
         last of feats (B, in_dims, H, W) -> (B, out_dims)
@@ -141,6 +142,7 @@ class TransformerNeck(BaseModule):
         ff_hidden_layer: bool = False,
         is_LSA: bool = False,  # noqa: N803 (published name)
         map_size: tuple[int, int] | None = None,
+        pooled: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -148,8 +150,7 @@ class TransformerNeck(BaseModule):
             raise ValueError(
                 f'TransformerNeck: pooling_size is {pooling_size!r}, expected one of {sorted(POOLS)}'
             )
-        pool = POOLS[pooling_size]
-        self.pooling_size = pooling_size
+        pool, self.pooling_size, self.pooled = POOLS[pooling_size], pooling_size, pooled
         self.pool = nn.AvgPool2d(pool['kernel'], pool['stride'], pool['padding'])
         self.grid = self._grid_of(tuple(map_size or pool['map_size']))
         self.pos_embedding = nn.Parameter(torch.randn(1, self.grid[0] * self.grid[1] + 1, in_dims))
@@ -167,10 +168,10 @@ class TransformerNeck(BaseModule):
         self.fc = nn.Linear(in_dims, out_dims)
 
     def forward(self, feats: tuple[Tensor, ...]) -> tuple[Tensor]:
-        height, width = feats[-1].shape[-2:]
-        grid = self._grid_of((height, width))
-        tokens = rearrange(self.pool(feats[-1]), 'b c h w -> b (h w) c')
-        cls_tokens = repeat(self.cls_token, '1 1 c -> b 1 c', b=tokens.shape[0])
+        size = (feats[-1].shape[2], feats[-1].shape[3])
+        grid, maps = (size, feats[-1]) if self.pooled else (self._grid_of(size), self.pool(feats[-1]))
+        tokens = rearrange(maps, 'b c h w -> b (h w) c')
+        cls_tokens = self.cls_token.expand(len(tokens), -1, -1)
         x = torch.cat([cls_tokens, tokens], dim=1) + self._positions(grid)  # (B, 1 + h*w, in_dims)
         x = self.transformer(self.dropout(x))
         return (self.fc(x[:, 0]),)

@@ -1,7 +1,6 @@
 default_scope = 'mmpretrain'
-custom_imports = dict(
-    imports=['models', 'dataset', 'evaluation', 'engine']
-)  # registers all names used in configs
+# registers all names used in configs
+custom_imports = dict(imports=['models', 'dataset', 'evaluation', 'engine'])
 runner_type = 'MammoRunner'
 
 default_hooks = dict(
@@ -13,14 +12,17 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     epoch_seed=dict(type='EpochSeedHook'),
     plain_checkpoint=dict(type='PlainCheckpointHook'),
+    # steps whose loss or gradients are not finite are skipped; so many in a row end the run
+    batch_watch=dict(type='BatchWatchHook', max_in_a_row=10),
     data_check=dict(type='DataCheckHook', check_data=True, strict_split=False),
+    curves=dict(type='CurvesHook'),
 )
 env_cfg = dict(
     cudnn_benchmark=False,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl', timeout=7200),  # seconds; the first process checks all images
 )
-vis_backends = [dict(type='LocalVisBackend')]
+vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardIfInstalled')]
 visualizer = dict(type='UniversalVisualizer', vis_backends=vis_backends)
 log_processor = dict(type='MammoLogProcessor')
 log_level = 'INFO'
