@@ -4,9 +4,9 @@
 """
 
 import argparse
+import io
 import logging
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor, nn
 
 from preprocess import fusion_set
-from preprocess.files import replacing, write_json
+from preprocess.files import replacing, write_hashed, write_json
 from preprocess.fusion_set import BLOCKS, FusionError
+from preprocess.pickles import CheckpointError, load_tensors
 
 FORMAT_VERSION = 1
 
@@ -152,15 +153,13 @@ def _scaled(checkpoint: dict[str, Any], x: np.ndarray) -> np.ndarray:
     return (x - checkpoint['mean'].numpy()) * checkpoint['scale'].numpy()
 
 
-def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read checkpoint.pth; nothing in it is executed."""
-    try:
-        checkpoint = torch.load(path, weights_only=True)
-        version = checkpoint['format_version']
-    except (OSError, EOFError, KeyError, TypeError, RuntimeError, UnpicklingError) as error:
-        raise FusionError(f'{path}: not a checkpoint of mlp.py: {str(error).split(chr(10))[0]}') from None
+def load_checkpoint(path: str | Path, *, trust: bool = False) -> dict[str, Any]:
+    """Read checkpoint.pth; nothing in it is executed, unless it is trusted."""
+    checkpoint = load_tensors(path, trust=trust)
+    version = checkpoint.get('format_version') if isinstance(checkpoint, dict) else None
     if version != FORMAT_VERSION:
-        raise FusionError(f'{path}: format_version is {version!r}, this release reads {FORMAT_VERSION}')
+        wrong = f'format_version is {version!r}, this release reads {FORMAT_VERSION}'
+        raise FusionError(f'{path}: no checkpoint of mlp.py: {wrong}')
     return checkpoint
 
 
@@ -171,15 +170,15 @@ def train(data_root: Path, work_dir: Path, mode: str, **options: Any) -> None:
     checkpoint = fit(train.x, train.y, val.x, val.y, **options) | dict(inputs=train.inputs)
     write_results(work_dir, checkpoint, splits)
     _plot(work_dir / 'training.png', checkpoint)
-    with replacing(work_dir / 'checkpoint.pth') as tmp, tmp.open('wb') as file:
-        torch.save(checkpoint, file)  # given a path, torch would put the temporary name into the file
+    torch.save(checkpoint, buffer := io.BytesIO())
+    write_hashed(work_dir / 'checkpoint.pth', buffer.getvalue())
 
 
-def score(data_root: Path, work_dir: Path, mode: str, checkpoint_path: Path, name: str) -> None:
+def score(data_root: Path, work_dir: Path, mode: str, path: Path, name: str, trust: bool = False) -> None:
     """Apply a checkpoint to one split of another site; its labels may be unknown."""
-    checkpoint = load_checkpoint(checkpoint_path)
+    checkpoint = load_checkpoint(path, trust=trust)
     split = fusion_set.read_split(data_root, name, mode, label_needed=False)
-    fusion_set.check_inputs(checkpoint['inputs'], split.inputs, f'{data_root} against {checkpoint_path}')
+    fusion_set.check_inputs(checkpoint['inputs'], split.inputs, f'{data_root} against {path}')
     write_results(work_dir, checkpoint, {name: split})
 
 
@@ -239,6 +238,7 @@ def main() -> None:
     parser.add_argument('--device', default='auto', help='auto is the CPU: batches of 32 leave a GPU idle')
     parser.add_argument('--test', type=Path, metavar='CHECKPOINT', help='score --split, train nothing')
     parser.add_argument('--split', default='test')
+    parser.add_argument('--trust-checkpoint', action='store_true', help='run what its pickle holds')
     numbers = dict(members=1, batch_size=32, max_epoch=100, lr=0.01, weight_decay=1e-4, seed=0)
     for name, value in numbers.items():
         parser.add_argument(f'--{name.replace("_", "-")}', type=type(value), default=value, help=f'{value}')
@@ -248,10 +248,10 @@ def main() -> None:
     options['device'] = 'cpu' if args.device == 'auto' else args.device
     try:
         if args.test:
-            score(args.data_root, args.work_dir, args.mode, args.test, args.split)
+            score(args.data_root, args.work_dir, args.mode, args.test, args.split, args.trust_checkpoint)
         else:
             train(args.data_root, args.work_dir, args.mode, **options)
-    except FusionError as error:
+    except (FusionError, CheckpointError) as error:
         parser.exit(2, f'mlp.py: error: {error}\n')
 
 

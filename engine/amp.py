@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
+from engine.faults import FiniteOptimWrapper
+
 
 @OPTIM_WRAPPERS.register_module()
-class Bf16OptimWrapper(OptimWrapper):
+class Bf16OptimWrapper(FiniteOptimWrapper):
     """OptimWrapper whose forward pass runs in bfloat16; it needs no loss scaling, as float16 does."""
 
     @contextmanager

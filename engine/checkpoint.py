@@ -3,9 +3,9 @@
 .pth file -> dict; config with init_cfg -> files that are known to exist
 """
 
+import hashlib
 import logging
 import os
-import pickle
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,35 +14,27 @@ from typing import Any
 import torch
 from mmengine.dist import barrier
 from mmengine.logging import print_log
+from mmengine.model import BaseAveragedModel
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
-# what torch raises for files that are no checkpoints
-DAMAGED = (RuntimeError, EOFError, OSError, KeyError, IndexError, AttributeError, ValueError)
+from preprocess.pickles import CheckpointError, load_tensors
+
+# schemes whose stock loaders may unpickle
+OTHER_SCHEMES = ['pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://', 'modelzoo://', 'torchvision://',
+                 'open-mmlab://', 'openmmlab://', 'mmcls://']  # fmt: skip
 
 
-class CheckpointError(ValueError):
-    """A checkpoint that is missing, damaged, unsafe or of another model."""
-
-
-def load_from_file(filename: str, map_location: Any = 'cpu', *, weights_only: bool = True) -> dict[str, Any]:
-    """Load a checkpoint file of tensors and plain values.
+def load_from_file(filename: str, map_location: Any = 'cpu', *, trust: bool = False) -> dict[str, Any]:
+    """Load a checkpoint file of tensors and plain values; see :func:`preprocess.pickles.load_tensors`.
 
     Raises:
-        CheckpointError: the file is missing or damaged, or would have to run code to load.
+        CheckpointError: see there; or the file holds no dict.
     """
-    path = Path(filename).expanduser()
-    try:
-        return torch.load(path, map_location=map_location, weights_only=weights_only)
-    except FileNotFoundError:
-        raise CheckpointError(f'{path}: no such checkpoint') from None
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f'{path}: refused, since it is damaged or holds more than tensors and plain values, which could '
-            f'run code ({_reason(error)}). If you trust its origin, open it with --trust-checkpoint'
-        ) from None
-    except DAMAGED as error:
-        raise CheckpointError(f'{path}: not a readable checkpoint: {error}') from None
+    content = load_tensors(filename, trust=trust, map_location=map_location)
+    if not isinstance(content, dict):
+        raise CheckpointError(f'{filename}: no checkpoint: it holds a {type(content).__name__}, not a dict')
+    return content
 
 
 def load_from_address(url: str, map_location: Any = 'cpu') -> dict[str, Any]:
@@ -52,7 +44,18 @@ def load_from_address(url: str, map_location: Any = 'cpu') -> dict[str, Any]:
 
 def load_from_trusted_file(filename: str, map_location: Any = 'cpu') -> dict[str, Any]:
     """Load a checkpoint file as a pickle, which may run any code in it."""
-    return load_from_file(filename, map_location, weights_only=False)
+    return load_from_file(filename, map_location, trust=True)
+
+
+def load_from_elsewhere(filename: str, *_: Any) -> dict[str, Any]:
+    """Refuse an address that names no file.
+
+    Raises:
+        CheckpointError: always.
+    """
+    raise CheckpointError(
+        f'{filename}: only files and http(s) addresses are loaded; fetch it and give its file name'
+    )
 
 
 def trust_checkpoints() -> None:
@@ -62,6 +65,7 @@ def trust_checkpoints() -> None:
 
 CheckpointLoader.register_scheme(prefixes='', loader=load_from_file, force=True)
 CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), loader=load_from_address, force=True)
+CheckpointLoader.register_scheme(prefixes=OTHER_SCHEMES, loader=load_from_elsewhere, force=True)
 
 
 def require_pretrained(model_cfg: dict, load_from: str | None) -> None:
@@ -94,10 +98,14 @@ def report_pretrained(model: nn.Module) -> None:
         CheckpointError: not one tensor fits, or a tensor of that name has another shape.
     """
     filled: set[str] = set()
+    copies = tuple(f'{name}.' for name, m in model.named_modules() if isinstance(m, BaseAveragedModel))
     for name, module in model.named_modules():
+        if name.startswith(copies):  # they follow the parameters that they are averages of
+            continue
         for init_cfg in _pretrained_configs(getattr(module, 'init_cfg', None)):
             filled |= {f'{name}.{key}'.lstrip('.') for key in _fitting(name, module, init_cfg)}
-    frozen = [name for name, p in model.named_parameters() if not p.requires_grad and name not in filled]
+    own = [(name, p) for name, p in model.named_parameters() if not name.startswith(copies)]
+    frozen = [name for name, p in own if not p.requires_grad and name not in filled]
     if frozen:
         print_log(
             f'{len(frozen)} parameters are frozen at random values ({frozen[0]} ...): unless a checkpoint of '
@@ -109,7 +117,8 @@ def report_pretrained(model: nn.Module) -> None:
 
 def _fitting(name: str, module: nn.Module, init_cfg: dict) -> list[str]:
     """Keys of a module that its checkpoint fills; an error if they are none or have other shapes."""
-    given = _state_with_prefix(init_cfg['checkpoint'], init_cfg.get('prefix'))
+    content = CheckpointLoader.load_checkpoint(init_cfg['checkpoint'], map_location='cpu')
+    given = _state_with_prefix(content, init_cfg.get('prefix'))
     own = {key: value for key, value in module.state_dict().items() if 'num_batches_tracked' not in key}
     fitting = [key for key in own if key in given]
     fresh = [key for key in own if key not in given]
@@ -122,7 +131,8 @@ def _fitting(name: str, module: nn.Module, init_cfg: dict) -> list[str]:
             f'unexpected: {sorted(set(given) - set(own))[:5]}'
         )
     rest = f', {len(fresh)} start fresh ({fresh[0]} ...)' if fresh else ''
-    print_log(f'{name}: {len(fitting)} of {len(own)} tensors from {init_cfg["checkpoint"]}{rest}', 'current')
+    origin = f'{init_cfg["checkpoint"]} ({_origin(content, given)})'
+    print_log(f'{name}: {len(fitting)} of {len(own)} tensors from {origin}{rest}', 'current')
     return fitting
 
 
@@ -161,14 +171,25 @@ def _fetch(url: str, place: str) -> Path:
     return target
 
 
-def _reason(error: Exception) -> str:
-    """What torch's unpickler objects to, without its advice to load unsafely."""
-    found = re.search(r'Unsupported[^:]*: \w+ [\w.]+|Can only[^.]*|invalid load key', str(error))
-    return found[0] if found else 'it cannot be read'
+def _origin(content: dict, state: dict[str, torch.Tensor]) -> str:
+    """Epoch and run that a checkpoint is of, where it says so, and the hash of its weights."""
+    meta = content.get('meta') or {}
+    known = [('epoch', meta.get('epoch')), ('of', meta.get('run') or meta.get('experiment_name'))]
+    words = [f'{word} {value}' for word, value in known if value is not None]
+    return f'{" ".join(words) or "epoch unknown"}, weights sha256 {weights_sha256(state)}'
 
 
-def _state_with_prefix(checkpoint: str, prefix: str | None) -> dict[str, torch.Tensor]:
-    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+def weights_sha256(state: dict[str, Any]) -> str:
+    """SHA-256 of the tensors of a state dict, names, types and shapes included; the same in any file."""
+    digest = hashlib.sha256()
+    for key, value in sorted(state.items()):
+        if isinstance(value, torch.Tensor):
+            digest.update(f'{key} {value.dtype} {tuple(value.shape)}'.encode())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _state_with_prefix(content: dict, prefix: str | None) -> dict[str, torch.Tensor]:
     state = content.get('state_dict', content)
     start = f'{prefix.rstrip(".")}.' if prefix else ''
     return {key[len(start) :]: value for key, value in state.items() if key.startswith(start)}

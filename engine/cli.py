@@ -11,14 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
-from mmengine.dist import is_main_process
+from mmengine.dist import get_rank, is_main_process
 
 from engine.checkpoint import CheckpointError, trust_checkpoints
+from engine.faults import NotFiniteError, ResourceError, resources_explained
 from engine.image_check import DataError
 from preprocess.meta import MetaError
 from preprocess.png import ImageFileError
 
-BAD_INPUT = 2  # exit code
+# exit codes
+BAD_INPUT = 2
+NOT_FINITE = 3  # training diverged
+NO_RESOURCES = 4  # memory ran out, or a dataloader worker was killed
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,10 +71,14 @@ def load_config(args: argparse.Namespace) -> Config:
 
 @contextmanager
 def one_message_for_bad_input() -> Iterator[None]:
-    """End the program with one line, not a traceback, when the user's input is at fault."""
+    """End the program with one line, not a traceback, when input, training or memory fails."""
     try:
-        yield
-    except (MetaError, DataError, CheckpointError, ImageFileError) as error:
+        with resources_explained():
+            yield
+    except (MetaError, DataError, CheckpointError, ImageFileError, NotFiniteError) as error:
         if is_main_process():
             sys.stderr.write(f'error: {error}\n')
-        sys.exit(BAD_INPUT)
+        sys.exit(NOT_FINITE if isinstance(error, NotFiniteError) else BAD_INPUT)
+    except ResourceError as error:  # of any one process
+        sys.stderr.write(f'error: process {get_rank()}: {error}\n')
+        sys.exit(NO_RESOURCES)

@@ -5,18 +5,18 @@ config made for GPUs -> config and process group that run on CPU
 
 import os
 import subprocess
-from typing import Any
 
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.logging import print_log
+from mmengine.model import revert_sync_batchnorm
+from torch import nn
 
 
 def adapt_to_cpu(cfg: Config) -> None:
     """Replace, in place, what only works on a GPU; a log line says what was replaced."""
-    if _replace_value(cfg._cfg_dict, 'SyncBN', 'BN') + int(cfg.pop('sync_bn', None) is not None):
-        print_log('no GPU: SyncBN is replaced by BN, statistics are per process', 'current')
+    cfg.pop('sync_bn', None)
     if (cfg.get('optim_wrapper') or {}).get('type') == 'AmpOptimWrapper':
         cfg.optim_wrapper.type = 'Bf16OptimWrapper'
         for key in ('loss_scale', 'dtype'):
@@ -25,6 +25,14 @@ def adapt_to_cpu(cfg: Config) -> None:
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if cfg.get(key):
             cfg[key].pin_memory = False
+
+
+def without_sync_bn(model: nn.Module) -> nn.Module:
+    """The model with BN in the place of SyncBN, also of one that is a default of a stock module."""
+    if not any(isinstance(module, nn.SyncBatchNorm) for module in model.modules()):
+        return model
+    print_log('no GPU: SyncBN is replaced by BN, statistics are per process', 'current')
+    return revert_sync_batchnorm(model)
 
 
 def init_cpu_group(launcher: str) -> None:
@@ -39,6 +47,12 @@ def init_cpu_group(launcher: str) -> None:
         raise ValueError(f'launcher {launcher!r} needs a GPU; on CPU use pytorch or slurm')
     dist.init_process_group('gloo')
     print_log(f'no GPU: {dist.get_world_size()} processes talk through gloo', 'current')
+
+
+def is_first_process(launcher: str) -> bool:
+    """Whether this process is the main one of its run, told before the processes know of one another."""
+    variable = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK').get(launcher, '')
+    return os.environ.get(variable, '0') == '0'
 
 
 def use_cpu() -> bool:
@@ -56,16 +70,3 @@ def _take_slurm_environment() -> None:
         env['MASTER_ADDR'] = subprocess.run(
             command, check=True, capture_output=True, text=True
         ).stdout.split()[0]
-
-
-def _replace_value(node: Any, old: str, new: str) -> int:
-    """Replace ``type=old`` by ``type=new`` anywhere in a config; the number of replacements."""
-    if isinstance(node, list | tuple):
-        return sum(_replace_value(child, old, new) for child in node)
-    if not isinstance(node, dict):
-        return 0
-    count = sum(_replace_value(child, old, new) for child in node.values())
-    if node.get('type') == old:
-        node['type'] = new
-        count += 1
-    return count

@@ -9,11 +9,16 @@ from mmengine.config import Config
 from mmengine.dist import is_distributed
 from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from engine.checkpoint import CheckpointError, report_pretrained, require_pretrained
-from engine.launch import adapt_to_cpu, init_cpu_group, use_cpu
+from engine.config_text import format_once
+from engine.faults import resources_explained
+from engine.launch import adapt_to_cpu, init_cpu_group, use_cpu, without_sync_bn
+from engine.pretrain import check_batches
+from engine.saving.files import find_intact
+from engine.saving.schedule import Schedule
 
 
 @RUNNERS.register_module()
@@ -24,19 +29,30 @@ class MammoRunner(Runner):
     before any data is read.
     """
 
+    _load_from: str | None
+
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'MammoRunner':
+        format_once(cfg)
         if use_cpu():
             adapt_to_cpu(cfg)
         for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
             if cfg.get(key) and cfg[key].get('num_workers', 0) == 0:
                 cfg[key].persistent_workers = False  # torch refuses it without workers
+        if cfg.get('train_dataloader'):
+            # NOTE[DIFF]: workers that outlive an epoch have random numbers that a resumed run cannot have
+            cfg.train_dataloader.persistent_workers = False
+            cfg.train_dataloader.setdefault('worker_init_fn', dict(type='seed_worker'))
         return super().from_cfg(cfg)
 
     def setup_env(self, env_cfg: dict) -> None:
         if self.distributed and use_cpu() and not is_distributed():
             init_cpu_group(self.launcher)
         super().setup_env(env_cfg)
+
+    def build_model(self, model: nn.Module | dict) -> nn.Module:
+        built: nn.Module = super().build_model(model)
+        return without_sync_bn(built) if use_cpu() else built
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         if self.distributed and use_cpu():
@@ -48,10 +64,38 @@ class MammoRunner(Runner):
             model_wrapper_cfg = {**defaults, **(model_wrapper_cfg or {}), 'device_ids': None}
         return super().wrap_model(model_wrapper_cfg, model)
 
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        if isinstance(loop, dict) and loop.get('by_epoch'):
+            loop = {**loop, 'type': 'ResumableTrainLoop'}
+            del loop['by_epoch']
+        loop = super().build_train_loop(loop)
+        check_batches(loop.dataloader, self.model, num_processes=self.world_size)
+        return loop
+
     def train(self) -> nn.Module:
         if not self._resume:  # a checkpoint to go on from replaces what training once started from
             require_pretrained(self.cfg.model, self._load_from)
-        return super().train()
+        with resources_explained(self):
+            return super().train()
+
+    def val(self) -> dict:
+        with resources_explained(self):
+            return super().val()
+
+    def test(self) -> dict:
+        with resources_explained(self):
+            return super().test()
+
+    def load_or_resume(self) -> None:
+        """Load or resume; without the name of a checkpoint, resume from the newest intact one."""
+        if self._resume and self._load_from is None and not self._has_loaded:
+            self._load_from = find_intact(self.cfg)
+        super().load_or_resume()
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        schedule = Schedule(self)
+        super().resume(filename, *args, **dict(kwargs, resume_param_scheduler=False))
+        schedule.resume(self._saved_schedulers)
 
     def _init_model_weights(self) -> None:
         model = self.model.module if is_model_wrapper(self.model) else self.model
@@ -73,5 +117,6 @@ class MammoRunner(Runner):
                 f'{filename}: made by another model, and refused. {error}To start from parts of it, '
                 'use init_cfg=dict(type="Pretrained", ...) of a module'
             ) from None
+        self._saved_schedulers = checkpoint.pop('param_schedulers', None)
         checkpoint.get('meta', {}).pop('config', None)  # mmengine would run this text as a config
         return checkpoint

@@ -4,6 +4,8 @@ seed, epoch, rank -> state of torch, numpy and random, also in the dataloader's 
 """
 
 import random
+import signal
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.registry import FUNCTIONS, HOOKS
 from mmengine.runner import Runner
+from torch.utils.data import get_worker_info
 
 
 @HOOKS.register_module()
@@ -28,6 +31,9 @@ def seed_worker(*_: int, **__: int) -> None:
     NOTE[DIFF]: mmengine gives a worker the same seed in every epoch, so that workers which start anew
     with each epoch repeat its augmentation.
     """
+    if get_worker_info():  # a job's signals reach all of its processes, but the main one is to stop the run
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_IGN)
     seed_all(torch.initial_seed() % 2**32)  # torch: a number drawn by the main process, plus worker_id
 
 
@@ -36,3 +42,26 @@ def seed_all(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
+
+
+def random_state() -> dict[str, Any]:
+    """State of this process's random numbers -> plain values."""
+    kind, keys, *rest = cast(tuple, np.random.get_state(legacy=True))
+    version, numbers, gauss = random.getstate()
+    cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+    return dict(
+        torch=torch.get_rng_state(),
+        cuda=cuda,
+        numpy=(kind, torch.from_numpy(keys.astype(np.int64)), *rest),
+        python=(version, torch.tensor(numbers), gauss),
+    )
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    kind, keys, *rest = state['numpy']
+    np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), *rest))
+    version, numbers, gauss = state['python']
+    random.setstate((version, tuple(numbers.tolist()), gauss))
+    torch.set_rng_state(state['torch'].cpu())
+    if state['cuda'] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state['cuda'].cpu())

@@ -51,7 +51,7 @@ def _pictures(folder: Path) -> dict[str, list[Path]]:
         raise PredictionError(f'{folder}: not a folder of tools/attention_maps.py ({error})') from None
     pictures: dict[str, list[Path]] = {}
     for image in images:
-        pictures.setdefault(str(image['patient_id']), []).append(folder / image['file'])
+        pictures.setdefault(str(image['patient_id']), []).append(folder / Path(image['file']).name)
     return pictures
 
 

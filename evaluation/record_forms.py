@@ -10,6 +10,8 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+from preprocess.pickles import imported_names, shown_names
+
 FORMAT_VERSION = 1
 TEXT_FIELDS = ('img_path', 'patient_id', 'exam_id', 'view', 'laterality')
 TASK_FIELDS = ('logit', 'pred_score', 'gt_label')
@@ -35,9 +37,7 @@ class PlainUnpickler(pickle.Unpickler):
     """Reads lists, dicts, numbers and strings; whatever would import a name is refused."""
 
     def find_class(self, module_name: str, global_name: str) -> Any:
-        raise pickle.UnpicklingError(
-            f'it holds {module_name}.{global_name}, which could run code when loaded'
-        )
+        raise pickle.UnpicklingError(f'it holds {module_name}.{global_name}')
 
 
 def dump_json(content: dict) -> bytes:
@@ -64,7 +64,9 @@ def load_pickle(data: bytes, path: Path) -> Any:
     try:
         return PlainUnpickler(io.BytesIO(data)).load()
     except (pickle.UnpicklingError, *PICKLE_FAULTS) as error:
-        raise PredictionError(f'{path}: refused, not a pickle of plain values: {error}; {REWRITE}') from None
+        names = sorted(set(imported_names(io.BytesIO(data))))
+        found = f'it holds {shown_names(names)}, which could run code when loaded' if names else str(error)
+        raise PredictionError(f'{path}: refused, not a pickle of plain values: {found}; {REWRITE}') from None
 
 
 def dump_csv(content: dict) -> bytes:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
+from preprocess.pickles import DAMAGED_ARRAYS
+
 FORMAT_VERSION = 1
 BLOCKS = {'clinical-only': ['x_preope'], 'mammo-only': ['feat_5'], 'clinical-mammo': ['x_preope', 'feat_5']}
 MASK_PARTS = {'clinical-only': slice(-1), 'mammo-only': slice(-1, None), 'clinical-mammo': slice(None)}
@@ -135,7 +137,7 @@ def _load(path: Path) -> np.ndarray:
         array = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise FusionError(f'{path}: no such file; tools/build_fusion.py writes the whole set') from None
-    except (OSError, EOFError, ValueError) as error:
+    except DAMAGED_ARRAYS as error:
         hint = 'an object array would run code when loaded; if you trust it, convert it once: '
         hint += 'np.save(path, np.load(path, allow_pickle=True).astype(float)), for ids astype(str)'
         raise FusionError(f'{path}: {error}; {hint}') from None

@@ -27,7 +27,7 @@ PER_SPLIT = [
     for name, suffix in (('p', '.npy'), ('predictions', '.csv'))
     for split in ('test', 'val')
 ]
-FILES = ['checkpoint.pth', *PER_SPLIT, 'stats.json', 'training.png']
+FILES = ['checkpoint.pth', 'checkpoint.pth.sha256', *PER_SPLIT, 'stats.json', 'training.png']
 
 
 def table(n: int, seed: int = 0, columns: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -344,14 +344,43 @@ def test_checkpoint_of_another_mode_label_column_or_encoding_is_refused(
     assert 'inputs differ' in refused(root, '--test', checkpoint)
 
 
-@pytest.mark.parametrize('content', [b'', b'not a checkpoint', None])
-def test_a_foreign_checkpoint_is_refused(content: bytes | None, refused: Callable, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (b'', 'not a readable checkpoint'),
+        (b'not a checkpoint', 'refused, since it is damaged'),
+        (dict(code=Path('x')), 'could run code: pathlib'),
+        (dict(state_dict={}), 'no checkpoint of mlp.py: format_version is None'),
+        ([1], 'no checkpoint of mlp.py: format_version is None'),
+    ],
+)
+def test_a_foreign_checkpoint_is_refused(
+    content: object, message: str, refused: Callable, tmp_path: Path
+) -> None:
     path = tmp_path / 'checkpoint.pth'
-    if content is None:
-        torch.save(dict(code=Path('x')), path)  # needs a pickled class
-    else:
+    if isinstance(content, bytes):
         path.write_bytes(content)
-    assert 'not a checkpoint of mlp.py' in refused(write_set(tmp_path / 'set'), '--test', path)
+    else:
+        torch.save(content, path)
+    assert message in refused(write_set(tmp_path / 'set'), '--test', path)
+
+
+def test_a_checkpoint_with_a_pickled_class_opens_when_trusted(cli: Callable, tmp_path: Path) -> None:
+    root = write_set(tmp_path / 'set')
+    path = cli(root, tmp_path / 'out') / 'checkpoint.pth'
+    torch.save(torch.load(path, weights_only=True) | dict(made_at=Path('x')), tmp_path / 'old.pth')
+    path = tmp_path / 'old.pth'
+    out = cli(root, tmp_path / 'trusted', '--test', path, '--trust-checkpoint')
+    assert (out / 'predictions_test.csv').exists()
+
+
+def test_a_checkpoint_with_a_changed_bit_is_refused(cli: Callable, refused: Callable, tmp_path: Path) -> None:
+    root = write_set(tmp_path / 'set')
+    path = cli(root, tmp_path / 'out') / 'checkpoint.pth'
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert 'damaged: its SHA-256' in refused(root, '--test', path)
 
 
 def test_versions_of_later_releases_are_refused(cli: Callable, refused: Callable, tmp_path: Path) -> None:

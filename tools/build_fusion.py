@@ -8,7 +8,6 @@ import logging
 import sys
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -19,6 +18,7 @@ from preprocess.clinical import ClinicalEncoder, ClinicalError, Schema, check_ta
 from preprocess.files import replacing, write_json
 from preprocess.fusion_set import FORMAT_VERSION, FusionError, check_finite, read_fusion_schema
 from preprocess.meta import MetaError, read_meta
+from preprocess.pickles import DAMAGED_ARRAYS
 
 SPLITS = ('train', 'val', 'test')
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def read_features(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         with np.load(path, allow_pickle=False) as file:
             data = {key: file[key] for key in keys}
         frame = pd.DataFrame(data['x'], data['patient_id'].astype(str), data['column'].astype(str))
-    except (OSError, KeyError, ValueError, BadZipFile) as error:
+    except DAMAGED_ARRAYS as error:
         raise FusionError(f'{path}: not of tools/extract_features.py: {error}; extract again') from None
     if data['format_version'] != 1 or not frame.index.is_unique:
         repeated = list(frame.index[frame.index.duplicated()][:5])

@@ -1,9 +1,14 @@
 """Train a model.
 
 config -> checkpoints and logs in the work dir
+
+Exit codes: 0 trained; 2 bad input, or the folder is in use, full or read-only; 3 diverged; 4 out of
+memory; 75 told to stop by SIGTERM or SIGUSR1: the state is saved, and --resume goes on from it to the same
+result as that of a run without the stop.
 """
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -11,9 +16,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
-from mmengine.runner import find_latest_checkpoint
 
 from engine.cli import add_common_arguments, load_config, one_message_for_bad_input
+from engine.launch import is_first_process
+from engine.saving import STOPPED
+from engine.saving.files import checkpoint_folder, resumable
+from engine.saving.lock import locked
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,7 +33,7 @@ def parse_args() -> argparse.Namespace:
         '--resume',
         nargs='?',
         const='auto',
-        help='go on from this checkpoint; without a name, from the latest in the work dir',
+        help='go on from this checkpoint; without a name, from the newest intact one of the run',
     )
     parser.add_argument('--no-validate', action='store_true', help='train without validation')
     parser.add_argument(
@@ -43,11 +51,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-    if args.resume == 'auto':
-        # without a checkpoint to go on from, the run starts as it would without --resume
-        cfg.resume = find_latest_checkpoint(cfg.work_dir) is not None
-        cfg.load_from = None if cfg.resume else cfg.load_from
-    elif args.resume:
+    if args.resume not in (None, 'auto'):
         cfg.resume, cfg.load_from = True, args.resume
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
@@ -57,6 +61,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     if args.strict_split:
         cfg.default_hooks.data_check.strict_split = True
     cfg.merge_from_dict(args.cfg_options or {})
+    if args.resume == 'auto' and resumable(cfg):  # otherwise the run starts as it would without --resume
+        cfg.resume, cfg.load_from = True, None
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     return cfg
@@ -64,8 +70,12 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
 
 def main() -> None:
     args = parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))  # until there is something to save
     with one_message_for_bad_input():
-        RUNNERS.build(merge_args(load_config(args), args)).train()
+        cfg = merge_args(load_config(args), args)
+        folders = [Path(cfg.work_dir), checkpoint_folder(cfg)] if is_first_process(args.launcher) else []
+        with locked(*folders):
+            RUNNERS.build(cfg).train()
 
 
 if __name__ == '__main__':

@@ -7,26 +7,31 @@ from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
 from engine.amp import Bf16OptimWrapper
-from engine.launch import adapt_to_cpu, init_cpu_group
-
-SYNC = dict(type='SyncBN', requires_grad=True)
+from engine.launch import adapt_to_cpu, init_cpu_group, without_sync_bn
 
 
 def test_sync_bn_becomes_bn_wherever_it_stands(log_lines: list[str]) -> None:
-    cfg = Config(
-        dict(model=dict(backbone=dict(norm_cfg=SYNC), necks=[dict(norm_cfg=SYNC)]), optim_wrapper={})
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.SyncBatchNorm(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.SyncBatchNorm(4)
     )
-    adapt_to_cpu(cfg)
-    assert cfg.model.backbone.norm_cfg == dict(type='BN', requires_grad=True)
-    assert cfg.model.necks[0].norm_cfg.type == 'BN'
+    names = list(model.state_dict())
+    converted = without_sync_bn(model)
+    means = converted(torch.randn(8, 3, 5, 5)).mean(dim=0)
+    torch.testing.assert_close(means, torch.zeros(4), atol=1e-6, rtol=0)
+    assert list(converted.state_dict()) == names
     assert len([line for line in log_lines if 'SyncBN is replaced by BN' in line]) == 1
 
 
-def test_conversion_to_sync_bn_is_dropped(log_lines: list[str]) -> None:
+def test_model_without_sync_bn_is_left_alone_and_nothing_is_said(log_lines: list[str]) -> None:
+    norm = nn.BatchNorm2d(4)
+    assert without_sync_bn(nn.Sequential(norm))[0] is norm
+    assert log_lines == []
+
+
+def test_conversion_to_sync_bn_is_dropped() -> None:
     cfg = Config(dict(model={}, sync_bn='torch'))
     adapt_to_cpu(cfg)
     assert cfg.get('sync_bn') is None
-    assert any('SyncBN is replaced by BN' in line for line in log_lines)
 
 
 def test_mixed_precision_becomes_bfloat16(log_lines: list[str]) -> None:

@@ -47,3 +47,41 @@ def test_missing_arguments_end_with_the_usage(run, script: str) -> None:
     done = run(script, 'one')
     assert done.returncode != 0
     assert f'usage: {script}' in done.stderr
+
+
+STOPPED_ONCE = """#!/usr/bin/env bash
+printf "%s\\n" "$@" >> calls
+echo end >> calls
+[ "$(grep -c end calls)" = 1 ] && exit 75
+exit 0
+"""
+
+
+def test_stopped_training_is_started_again_with_resume(run, tmp_path: Path) -> None:
+    (tmp_path / 'bin' / 'srun').write_text(STOPPED_ONCE)
+    done = run(
+        'slurm_train.sh', 'gpu', 'job', 'config.py', 'w', '--amp', SLURM_JOB_ID='', SLURM_RESTART_COUNT='0'
+    )
+    assert done.returncode == 0
+    first, second = (tmp_path / 'calls').read_text().strip().removesuffix('end').split('end\n')
+    assert '--signal=TERM@120' in first.splitlines()
+    assert '--resume' not in first.splitlines()
+    assert second.splitlines()[-2:] == ['--amp', '--resume']
+
+
+def test_stopped_batch_job_is_requeued_and_resumes(run, tmp_path: Path) -> None:
+    (tmp_path / 'bin' / 'srun').write_text(STOPPED_ONCE)
+    scontrol = tmp_path / 'bin' / 'scontrol'
+    scontrol.write_text('#!/usr/bin/env bash\nprintf "%s " "$@" > requeued\n')
+    scontrol.chmod(0o755)
+    arguments = ['slurm_train.sh', 'gpu', 'job', 'config.py', 'w']
+    assert run(*arguments, SLURM_JOB_ID='12', SLURM_RESTART_COUNT='0').returncode == 75
+    assert (tmp_path / 'requeued').read_text() == 'requeue 12 '
+    assert run(*arguments, SLURM_JOB_ID='12', SLURM_RESTART_COUNT='1').returncode == 0
+    assert (tmp_path / 'calls').read_text().splitlines()[-2:] == ['--resume', 'end']
+
+
+def test_failed_training_is_not_started_again(run, tmp_path: Path) -> None:
+    (tmp_path / 'bin' / 'srun').write_text('#!/usr/bin/env bash\necho x >> calls\nexit 2\n')
+    assert run('slurm_train.sh', 'gpu', 'job', 'config.py', 'w').returncode == 2
+    assert (tmp_path / 'calls').read_text() == 'x\n'

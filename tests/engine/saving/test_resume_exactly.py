@@ -1,0 +1,85 @@
+"""A run that was stopped or killed and goes on ends as the one that was not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.support.tiny_run import PowerCut, train
+
+VOLATILE = ('time', 'cfg', 'experiment_name', 'last_ckpt', 'best_ckpt', 'iter', 'mmengine_version')
+
+
+def differences(a: Any, b: Any, place: str = '') -> list[str]:
+    """Places at which two checkpoints differ, to the bit; times and paths left out."""
+    if isinstance(a, dict):
+        if a.keys() != b.keys():
+            return [f'{place}: keys {a.keys() ^ b.keys()}']
+        keys = [key for key in a if key not in VOLATILE and 'time' not in str(key)]
+        return [found for key in keys for found in differences(a[key], b[key], f'{place}.{key}')]
+    if isinstance(a, list | tuple):
+        pairs = zip(a, b, strict=True)
+        return [found for i, pair in enumerate(pairs) for found in differences(*pair, f'{place}[{i}]')]
+    if isinstance(a, torch.Tensor):
+        return [] if torch.equal(a, b) else [place]
+    return [] if a == b else [f'{place}: {a} {b}']
+
+
+STOPS = [
+    dict(moment='before_train_iter', count=0),
+    dict(moment='before_train_iter', count=7, signal_name='SIGUSR1'),  # within the second epoch
+    dict(moment='before_train_iter', count=9),  # its last batch
+    dict(moment='before_val_iter', count=2),  # within the second validation
+    dict(moment='before_train_iter', count=14),  # the last batch of all
+]
+POWER_CUTS = [
+    dict(moment='before_train_iter', count=7),
+    dict(moment='before_val_iter', count=2),
+    dict(moment='after_val_epoch', count=1),
+    dict(moment='after_train', count=0),
+]
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> dict[str, Any]:
+    """The last checkpoint of a run without a stop."""
+    return train(tmp_path / 'whole')
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob('*') if '.pth' in path.name}
+
+
+def test_run_told_to_stop_goes_on_to_the_same_result(tmp_path: Path, whole: dict) -> None:
+    for i, moment in enumerate(STOPS):
+        folder = tmp_path / str(i)
+        with pytest.raises(SystemExit) as stopped:
+            train(folder, stop=moment)
+        assert stopped.value.code == 75
+        (saved,) = folder.glob('*_interrupted.pth')
+        assert (folder / 'last_checkpoint').read_text() == str(saved)
+        assert differences(whole, train(folder, resume=True)) == [], moment
+        assert names(folder) == names(tmp_path / 'whole')
+
+
+def test_run_without_power_goes_on_to_the_same_result(tmp_path: Path, whole: dict) -> None:
+    for i, moment in enumerate(POWER_CUTS):
+        folder = tmp_path / str(i)
+        with pytest.raises(PowerCut):
+            train(folder, stop=dict(moment, signal_name=None))
+        assert differences(whole, train(folder, resume=True)) == [], moment
+        assert names(folder) == names(tmp_path / 'whole')
+
+
+def test_run_with_workers_goes_on_to_the_same_result(tmp_path: Path) -> None:
+    options = {'train_dataloader.num_workers': 2, 'train_dataloader.persistent_workers': True}
+    whole = train(tmp_path / 'whole', **options)
+    with pytest.raises(SystemExit):
+        train(tmp_path / 'parts', stop=dict(moment='before_train_iter', count=7), **options)
+    with pytest.raises(PowerCut):
+        train(
+            tmp_path / 'parts', stop=dict(moment='before_train_iter', count=5, signal_name=None),
+            resume=True, **options,
+        )  # fmt: skip
+    assert differences(whole, train(tmp_path / 'parts', resume=True, **options)) == []
