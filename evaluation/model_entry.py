@@ -58,7 +58,7 @@ def binary_entry(
         calibration=dict(
             intercept=calibration.intercept(scores, labels), slope=calibration.slope(scores, labels)
         ),
-        recalibration=None if tuning is None else _recalibration(scores, labels, *arrays(tuning)),
+        recalibration=None if tuning is None else _recalibration(table, tuning),
         net_benefit=clinical_utility.net_benefit(scores, labels),
         thresholds=clinical_utility.threshold_table(scores, labels),
         slnb=dict(development=tuned, test=on_test),
@@ -143,20 +143,24 @@ def _threshold(slnb: dict[str, Any], folds: pd.Series) -> NDArray | float | None
     )
 
 
-def _recalibration(
-    scores: NDArray, labels: NDArray, tuning_scores: NDArray, tuning_labels: NDArray
-) -> dict[str, Any]:
-    """Fitted on development, judged on test."""
+def _recalibration(table: pd.DataFrame, tuning: pd.DataFrame) -> dict[str, Any]:
+    """Fitted on development, judged on test; by outer fold, whose test patients are development elsewhere."""
+    scores, labels = arrays(table)
+    pooled = (table.fold == '').all() or (tuning.fold == '').all()
+    parts = {'': tuning} if pooled else dict(iter(tuning.groupby('fold')))
     results = {}
     for kind, fit in (('platt', calibration.fit_platt), ('isotonic', calibration.fit_isotonic)):
         try:
-            parameters = fit(tuning_scores, tuning_labels)
+            fitted = {fold: fit(*arrays(part)) for fold, part in parts.items()}
         except UndefinedError as reason:
             results[kind] = dict(parameters=None, brier=undefined(str(reason)))
             continue
-        probs = calibration.recalibrate(parameters, scores)
+        probs = np.empty(len(scores))
+        for fold, parameters in fitted.items():
+            rows = np.full(len(scores), True) if pooled else (table.fold == fold).to_numpy()
+            probs[rows] = calibration.recalibrate(parameters, scores[rows])
         results[kind] = dict(
-            parameters=parameters,
+            parameters=fitted[''] if pooled else dict(by_fold=fitted),
             brier=calibration.brier(probs, labels),
             intercept=calibration.intercept(probs, labels),
             slope=calibration.slope(probs, labels),

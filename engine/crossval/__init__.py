@@ -1,0 +1,1 @@
+"""Double cross-validation: many folds on processes, SLURM or Dask, killed and resumed at will; SPEC 8."""
