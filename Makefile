@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/installed-$(LOCK)
 UPSTREAM = VENV=.venv-upstream LOCK=requirements-upstream.lock
 
-.PHONY: demo test test-all test-upstream check format bench lock clean
+.PHONY: demo test test-all test-upstream check format bench torture lock clean
 
 demo: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" bash tools/demo.sh
@@ -30,7 +30,10 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 bench: $(READY)
-	for script in benchmarks/bench_*.py; do echo "== $$script"; OMP_NUM_THREADS=1 $(BIN)/python $$script || exit 1; done
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run_all.py
+
+torture: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/torture.py
 
 $(READY): $(LOCK)
 	$(PYTHON) -m venv $(VENV)

@@ -1,15 +1,15 @@
 """Time and memory of one film, and throughput of two workers against one.
 
-DICOM film (or a made one of 4664 x 3064) -> seconds, MB, images per second
+made films of 4664 x 3064, DICOM files named in FILMS -> seconds, images per second
+Command: [FILMS=FILE] python benchmarks/bench_preprocess.py
 """
 
-import argparse
 import logging
-import resource
-import subprocess
+import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,11 +20,14 @@ import numpy as np
 from dask.distributed import Client, LocalCluster, wait
 from pydicom import dcmread
 
+from benchmarks import table
 from preprocess.grey import Settings
 from preprocess.images import process
 from preprocess.inputs import Job
 from preprocess.phantom import render_exam
 from preprocess.phantom_truth import sample_patients
+
+N_IMAGES = 40  # shared by the workers
 
 
 def make_films(folder: Path, n_films: int, shape: tuple[int, int]) -> list[Path]:
@@ -41,21 +44,19 @@ def make_films(folder: Path, n_films: int, shape: tuple[int, int]) -> list[Path]
     return paths
 
 
-def one_film(path: Path, out_dir: Path) -> None:
-    """Process one film in this process and print its best of three times and the peak memory."""
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
+def one_film(path: Path, out_dir: Path) -> table.Row:
+    """Process one film four times in this process; there is no stock program that does the same."""
+
+    def work() -> None:
         record = process(Job(path.name, path), Settings(out_dir))
-        seconds.append(time.perf_counter() - start)
-    if 'item' not in record:
-        sys.exit(f'{path}: {record["reason"]} {record["message"]}')
+        if 'item' not in record:
+            sys.exit(f'{path}: {record["reason"]} {record["message"]}')
+
     ds = dcmread(path, stop_before_pixels=True)
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    times = ', '.join(f'{s:.2f}' for s in seconds)
-    print(
-        f'{ds.Rows} x {ds.Columns}, {ds.file_meta.TransferSyntaxUID.name}: {times} s, peak {peak_mb:.0f} MB'
-    )
+    peak_mib = table.peak_mib(work)
+    _, seconds = table.interleaved(lambda: None, work, 3)
+    stage = f'DICOM to PNG, {ds.Rows}x{ds.Columns}, {ds.file_meta.TransferSyntaxUID.name}'
+    return table.row(stage, None, seconds, 's', peak_mib)
 
 
 def throughput(paths: list[Path], out_dir: Path, n_workers: int) -> float:
@@ -74,24 +75,14 @@ def throughput(paths: list[Path], out_dir: Path, n_workers: int) -> float:
         return len(jobs) / (time.perf_counter() - start)
 
 
-def main() -> None:
-    """Measure the film in a process of its own, then one and two workers."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--film', type=Path, help='DICOM file to time (default: a made one)')
-    parser.add_argument('--images', type=int, default=40)
-    parser.add_argument('--only-film', action='store_true', help=argparse.SUPPRESS)
-    args = parser.parse_args()
+def measure(films: Sequence[Path] = ()) -> list[table.Row]:
+    """A made film, further ones, and the work of two workers with that of one in the column of stock."""
     with tempfile.TemporaryDirectory() as folder:
-        if args.only_film:
-            return one_film(args.film, Path(folder))
-        paths = make_films(Path(folder), args.images, (4664, 3064))
-        for film in filter(None, (paths[0], args.film)):
-            subprocess.run([sys.executable, __file__, '--only-film', '--film', str(film)], check=True)
-        rates = {n: throughput(paths, Path(folder) / f'out{n}', n) for n in (1, 2)}
-        for n, rate in rates.items():
-            print(f'{n} workers: {rate:.2f} images per second')
-        return print(f'2 workers: {rates[2] / rates[1]:.2f} times the throughput of one')
+        paths = make_films(Path(folder), N_IMAGES, (4664, 3064))
+        rows = [one_film(film, Path(folder)) for film in (paths[0], *films)]
+        rates = [throughput(paths, Path(folder) / f'out{n}', n) for n in (1, 2)]
+    return [*rows, table.row('DICOM to PNG, 1 worker, 2 workers', *rates, 'images/s', None)]
 
 
 if __name__ == '__main__':
-    main()
+    table.main(lambda: measure([Path(name) for name in os.environ.get('FILMS', '').split()]), __doc__)

@@ -1,0 +1,105 @@
+"""Seconds and memory of one exam: four images of 1792 x 1024 and 25 members that share a backbone.
+
+a made bundle of random weights at full size -> seconds to load and to answer, peak memory of the process
+Command: python benchmarks/bench_predict.py [--members N] [--threads N]
+"""
+
+import argparse
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import MODELS
+
+from benchmarks.table import as_text, row
+from inference.bundle import write_bundle
+from inference.making import Trained, bundle_files
+from inference.predictor import Predictor
+from preprocess.phantom import render_exam
+from preprocess.phantom_truth import sample_patients
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = 'configs/multi_task_SL/fullimage1792x1024_resnet50-expan2_barlowtwin_finetune_transformer_Aug3.py'
+PREPROCESS = dict(spacing_mm=0.0941, voi=None, for_processing='refuse', flip_to=None)
+LIMITS = dict(seconds=20, gib=3)  # for 25 members on 2 cores
+
+
+def make_bundle(folder: Path, n_members: int) -> Path:
+    """Members of the published network with one backbone and necks of their own."""
+    config = Config.fromfile(str(ROOT / CONFIG))
+    init_default_scope('mmpretrain')
+    config.model.backbone.init_cfg = None
+    model = MODELS.build(config.model)
+    for i in range(n_members):
+        torch.manual_seed(i)
+        for parameter in model.neck.parameters():
+            torch.nn.init.normal_(parameter, std=0.02)
+        torch.save(dict(state_dict=model.state_dict()), folder / f'{i}.pth')
+    members = {str(i): folder / f'{i}.pth' for i in range(n_members)}
+    pipeline = config.test_dataloader.dataset.pipeline
+    trained = Trained(config.model, pipeline, 'N', members, True, [], {}, {}, {})
+    write_bundle(folder / 'bundle', bundle_files(trained, PREPROCESS))
+    return folder / 'bundle'
+
+
+def make_exam(folder: Path) -> Iterator[Path]:
+    """Four views of a phantom patient as DICOM files of 2560 x 1707 pixels of 0.0941 mm."""
+    patient = sample_patients(1, np.random.default_rng(0)).to_dict('records')[0]
+    for ds, about in render_exam(patient, 0, (640, 427), 0):
+        image = cv2.resize(ds.pixel_array, (1707, 2560), interpolation=cv2.INTER_LINEAR)
+        ds.set_pixel_data(image, ds.PhotometricInterpretation, ds.BitsStored, generate_instance_uid=False)
+        ds.ImagerPixelSpacing = [0.0941, 0.0941]
+        path = folder / f'{about["laterality"]}_{about["view"]}.dcm'
+        ds.save_as(path, enforce_file_format=True)
+        yield path
+
+
+def peak_gib() -> float:
+    """Largest resident size of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # KiB on Linux
+
+
+def answer(bundle: Path, exam: list[Path]) -> list[dict]:
+    """Rows of the table; the second exam finds everything warm, as in a server."""
+    rows, clock = [], time.perf_counter
+    start = clock()
+    predictor = Predictor.load(bundle, 'cpu')
+    rows.append(row('load, every hash checked', None, clock() - start, 's', peak_gib() * 1024))
+    for name in ('first exam', 'second exam'):
+        start, cpu = clock(), time.process_time()
+        predictor.predict(exam).overlays()
+        rows.append(row(name, None, clock() - start, 's', peak_gib() * 1024))
+        rows.append(row(f'{name}, CPU time', None, time.process_time() - cpu, 's', None))
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--members', type=int, default=25)
+    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--made', type=Path, help='folder that an earlier call of this program filled')
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        made = args.made or Path(folder)
+        if not (made / 'bundle').exists():
+            make_bundle(made, args.members)
+        rows = answer(made / 'bundle', list(make_exam(made)))
+    print(as_text(rows))
+    print(
+        f'limits: {LIMITS["seconds"]} s, {LIMITS["gib"]} GiB; peak of the whole process {peak_gib():.2f} GiB'
+    )
+
+
+if __name__ == '__main__':
+    main()
