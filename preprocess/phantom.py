@@ -24,7 +24,7 @@ VENDORS = (  # what differs between the two makers, each at a site of its own
 
 
 def render_exam(
-    patient: Mapping[Any, Any], index: int, shape: tuple[int, int], seed: int
+    patient: Mapping[Any, Any], index: int, shape: tuple[int, int], seed: int, id_prefix: str = 'P'
 ) -> Iterator[tuple[Dataset, dict[str, Any]]]:
     """Render L and R, CC and MLO of one patient; ``index`` counts patients from 0 and picks the vendor.
 
@@ -46,7 +46,7 @@ def render_exam(
                 image = image[:, ::-1]
                 lesions = [(shape[1] - 1 - x, y, radius) for x, y, radius in lesions]
             row: dict[str, Any] = dict(
-                patient_id=f'P{index + 1:04d}', exam_id='1', view=view, laterality=laterality
+                patient_id=f'{id_prefix}{index + 1:04d}', exam_id='1', view=view, laterality=laterality
             )
             row |= dict(spacing_mm=round(FIELD_HEIGHT_MM / shape[0], 6), cohort=vendor['cohort'])
             image = burn_marker(image, laterality + view)

@@ -1,43 +1,28 @@
 #!/usr/bin/env bash
-# The whole way on phantom patients, on CPU: DICOM -> PNG -> training -> test -> fusion -> report. Results in demo/.
+# The whole way on phantom patients, on CPU: DICOM -> PNG -> pretraining -> double cross-validation with fusion -> report.
+# Results in demo/.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-config=configs/demo/full_breast_224x128_transformer.py
 demo=demo
 quiet() { "$@" > "$demo/log.txt" 2>&1 || { tail -n 20 "$demo/log.txt" >&2; exit 1; }; }
+rm -rf $demo
 mkdir -p $demo
-rm -rf $demo/phantom $demo/work_dir $demo/fusion
+spacing_mm=0.234375
 
-echo '1/6 phantom patients as DICOM, with clinical table and labels'
+echo '1/5 phantom patients as DICOM: 60 to pretrain on, 240 with labels and a clinical table'
+quiet python tools/make_phantom.py --out-dir $demo/archive --patients 60 --seed 1 --id-prefix S
 quiet python tools/make_phantom.py --out-dir $demo/dicom --patients 240 --seed 0 --missing-frac 0.1
-echo '2/6 8-bit PNG, meta file, and folds by patient'
+echo '2/5 8-bit PNG and meta files; patches; 2 x 2 folds by patient'
+quiet python tools/preprocess.py $demo/archive/dicom --out-dir $demo/unlabelled --spacing-mm $spacing_mm --workers 2
 quiet python tools/preprocess.py $demo/dicom/images.csv --labels $demo/dicom/labels.csv --out-dir $demo/phantom \
-    --spacing-mm 0.234375
-quiet python tools/split.py $demo/phantom/meta.json --out-dir $demo/phantom/folds --outer 5 --inner 4 --stratify N --labelled-only
-fold=folds/0/0
-echo '3/6 multi-task training (some minutes; losses in demo/work_dir)'
-quiet python tools/train.py $config --work-dir $demo/work_dir --cfg-options \
-    train_dataloader.dataset.ann_file=$fold/train.json val_dataloader.dataset.ann_file=$fold/val.json \
-    test_dataloader.dataset.ann_file=$fold/test.json
-best=$(ls $demo/work_dir/best_N_loss_epoch_*.pth)
-echo "4/6 validation and test of $best"
-for split in val test; do
-    quiet python tools/test.py $config "$best" --work-dir $demo/work_dir --out $demo/predictions/$split.json \
-        --cfg-options test_dataloader.dataset.ann_file=$fold/$split.json
-done
-echo '5/6 fusion with the clinical variables'
-quiet python tools/extract_features.py $config "$best" --work-dir $demo/work_dir \
-    --ann-file $fold/train.json $fold/val.json $fold/test.json --out $demo/fusion/features.npz
-quiet python tools/build_fusion.py --clinical $demo/dicom/clinical.csv --schema configs/clinical/phantom.yaml \
-    --features $demo/fusion/features.npz --splits $demo/phantom/$fold --label N --out-dir $demo/fusion/data
-for mode in clinical-only clinical-mammo; do
-    quiet python mlp.py --data-root $demo/fusion/data --mode $mode --model logistic --work-dir $demo/fusion/$mode
-done
-echo '6/6 report'
-models=(mammograms="$demo/predictions/SPLIT.json" clinical="$demo/fusion/clinical-only/predictions_SPLIT.csv"
-    both="$demo/fusion/clinical-mammo/predictions_SPLIT.csv")
-options=()
-for model in "${models[@]}"; do options+=(--pred "${model/SPLIT/test}" --dev "${model/SPLIT/val}"); done
-python tools/demo_table.py --predictions $demo/predictions --truth $demo/dicom/truth.json
-echo
-python tools/evaluate.py "${options[@]}" --task N --out-dir $demo/report --bootstrap 2000
+    --spacing-mm $spacing_mm --workers 2
+quiet python tools/extract_patches.py $demo/unlabelled/meta.json --out-dir $demo/patches --size 128 --stride 64 --max-per-image 10
+quiet python tools/split.py $demo/phantom/meta.json --out-dir $demo/folds --outer 2 --inner 2 --stratify N --labelled-only
+echo "3/5 pretraining (2 minutes; curves in $demo/pretraining/curves.png)"
+quiet python tools/train.py configs/demo/barlowtwins_64px_patches.py --work-dir $demo/pretraining
+echo "4/5 four models, their ensemble, fusion with the clinical variables, report (some minutes)"
+python tools/cross_validate.py configs/demo/full_breast_224x128_barlowtwins_transformer.py --folds $demo/folds \
+    --work-dir $demo/cross_validation --devices 2 --pretrain-list $demo/patches/list.txt --bootstrap 2000 \
+    --with-fusion configs/clinical/phantom.yaml --clinical $demo/dicom/clinical.csv
+echo "5/5 what the images reached, and what they hold"
+python tools/demo_table.py --cross-validation $demo/cross_validation --truth $demo/dicom/truth.json

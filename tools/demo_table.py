@@ -1,6 +1,6 @@
 """The demo's result: each task's metric per patient beside the best that the phantoms allow.
 
-val.json, test.json, truth.json -> a table
+work dir of tools/cross_validate.py, truth.json of tools/make_phantom.py -> a table
 """
 
 import argparse
@@ -16,10 +16,10 @@ from evaluation.predictions import read_patients
 from evaluation.statistics import r2, roc_auc
 
 
-def score(path: Path, task: str, metric: str) -> str:
-    """A task's metric over labelled patients with its 95 % interval."""
+def score(paths: list[Path], task: str, metric: str) -> str:
+    """A task's metric over labelled patients of all outer folds with its 95 % interval."""
     aggregate = 'max' if metric == 'roc_auc' else 'mean'
-    patients = read_patients([path], task, aggregate).table.dropna(subset='label')
+    patients = read_patients(paths, task, aggregate).table.dropna(subset='label')
     scores, labels = patients.score.to_numpy(), patients.label.to_numpy()
     if metric == 'roc_auc':
         found = roc_auc(scores, labels)
@@ -32,17 +32,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--predictions', type=Path, required=True, help='folder with val.json and test.json')
-    parser.add_argument('--truth', type=Path, required=True, help='truth.json of tools/make_phantom.py')
+    parser.add_argument('--cross-validation', type=Path, required=True, help='its --work-dir')
+    parser.add_argument('--truth', type=Path, required=True)
     args = parser.parse_args()
+    paths = sorted(args.cross_validation.glob('ensemble/mammograms/*/mean/test.json'))
     best = json.loads(args.truth.read_text())['best']
-    print(f'{"per patient, 95 % interval":<24}{"validation":>26}{"test":>26}{"best from images":>19}')
+    print(f'{"per patient, 95 % interval":<24}{"test":>26}{"best from images":>19}')
     for name, reachable in best.items():
         task, metric = name.split('_roc_auc')[0].split('_r2_score')[0], 'r2' if 'r2' in name else 'roc_auc'
-        row = ''.join(
-            f'{score(args.predictions / f"{split}.json", task, metric):>26}' for split in ('val', 'test')
-        )
-        print(f'{name:<24}{row}{reachable["image"]:>19.3f}')
+        print(f'{name:<24}{score(paths, task, metric):>26}{reachable["image"]:>19.3f}')
 
 
 if __name__ == '__main__':

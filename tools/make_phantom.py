@@ -22,11 +22,13 @@ from preprocess.phantom_truth import CLINICAL, LABELS, best_reachable, drop_valu
 logger = logging.getLogger(__name__)
 
 
-def write_dicom(table: pd.DataFrame, out_dir: Path, shape: tuple[int, int], seed: int) -> pd.DataFrame:
+def write_dicom(
+    table: pd.DataFrame, out_dir: Path, shape: tuple[int, int], seed: int, id_prefix: str
+) -> pd.DataFrame:
     """Render and save all images -> images.csv rows, lesions as JSON [[x_px, y_px, radius_px], ...]."""
     rows = []
     for index, patient in enumerate(table.to_dict('records')):
-        for ds, row in render_exam(patient, index, shape, seed):
+        for ds, row in render_exam(patient, index, shape, seed, id_prefix):
             path = f'dicom/{row["patient_id"]}_{row["laterality"]}_{row["view"]}.dcm'
             with replacing(out_dir / path) as tmp:
                 ds.save_as(tmp, enforce_file_format=True)
@@ -46,6 +48,11 @@ def parse() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     parser.add_argument(
         '--missing-frac', type=float, default=0.0, help='share of empty labels, clinical values'
     )
+    parser.add_argument(
+        '--id-prefix',
+        default='P',
+        help='first letters of the ids, so that two sets of phantoms can be told apart',
+    )
     parser.add_argument('--height', type=int, default=512, help='pixels')
     parser.add_argument('--width', type=int, default=320, help='pixels')
     args = parser.parse_args()
@@ -62,12 +69,12 @@ def main() -> None:
     parser, args = parse()
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     table = sample_patients(args.patients, np.random.default_rng([args.seed, 0]))
-    table.insert(0, 'patient_id', [f'P{i + 1:04d}' for i in table.index])
+    table.insert(0, 'patient_id', [f'{args.id_prefix}{i + 1:04d}' for i in table.index])
     stale = {p.name.split('_')[0] for p in args.out_dir.glob('dicom/*.dcm')} - set(table['patient_id'])
     if stale:
         parser.error(f'--out-dir {args.out_dir} holds {min(stale)} of another run; choose an empty folder')
     try:
-        images = write_dicom(table, args.out_dir, (args.height, args.width), args.seed)
+        images = write_dicom(table, args.out_dir, (args.height, args.width), args.seed, args.id_prefix)
     except ValueError as error:
         parser.error(str(error))
     table = drop_values(table, LABELS + CLINICAL, args.missing_frac, np.random.default_rng([args.seed, 1]))

@@ -102,6 +102,16 @@ def test_missing_frac_empties_cells_and_changes_nothing_else(made, tmp_path):
     assert ((whole == holed) | holed.isna()).all().all()
 
 
+def test_sets_with_other_prefixes_share_no_patient(made, tmp_path):
+    call('make_phantom.py', '--out-dir', tmp_path, '--patients', 3, '--id-prefix', 'S', *SMALL)
+    images = pd.read_csv(tmp_path / 'images.csv')
+    assert sorted(set(images['patient_id'])) == ['S0001', 'S0002', 'S0003']
+    assert {pydicom.dcmread(tmp_path / path).PatientID for path in images['dicom_path']} == set(
+        images['patient_id']
+    )
+    assert not set(images['patient_id']) & set(pd.read_csv(made[0] / 'images.csv')['patient_id'])
+
+
 def test_truth_is_stored_and_printed(made):
     record = json.loads((made[0] / 'truth.json').read_text())
     assert record['format_version'] == 1
