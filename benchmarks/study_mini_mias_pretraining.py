@@ -90,14 +90,14 @@ def main() -> None:
         write_held_out(args.split)
     init_default_scope('mmpretrain')
     for work_dir in args.work_dirs:
-        cfg = Config.fromfile(next(work_dir.glob('*_patches.py')))
+        cfg = Config.fromfile(next(work_dir.glob('*.py')))
         checkpoint = find_latest_checkpoint(str(work_dir))
         (rank0, random, truth, women), (rank, learned, _, _) = judge(cfg, None), judge(cfg, Path(checkpoint))
         before, after, gain = intervals([random, learned], truth, women)
         for name, (value, low, high) in dict(random=before, learned=after, gain=gain).items():
-            print(f'{work_dir.name:<28} {name:<8} {value:6.3f} ({low:.3f} to {high:.3f})')
+            print(f'{work_dir.name:<40} {name:<8} {value:6.3f} ({low:.3f} to {high:.3f})')
         print(
-            f'{work_dir.name:<28} rank     {rank0:.1f} -> {rank:.1f}; {len(truth)} films of {len(set(women))}'
+            f'{work_dir.name:<40} rank     {rank0:.1f} -> {rank:.1f}; {len(truth)} films of {len(set(women))}'
         )
 
 

@@ -76,7 +76,6 @@ def cached_config(cfg: Config, cache_dir: str) -> Config:
     if cfg.model.neck.type == 'TransformerNeck':
         cfg.model.neck.pooled = True
     cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='CachedViewHook')]
-    cfg.default_hooks.data_check.check_data = False
     return cfg
 
 
@@ -119,6 +118,13 @@ def backbone_of(cfg: Config) -> nn.Module:
     Raises:
         CacheError: it is not frozen.
     """
+    elsewhere = [key for key in ('pretrained', 'init_cfg') if cfg.model.get(key)]
+    elsewhere += [key for key in ('batch_augments',) if (cfg.model.get('data_preprocessor') or {}).get(key)]
+    if elsewhere:
+        raise CacheError(
+            f'the config sets {elsewhere} of model or its data_preprocessor, which a cache would not follow; '
+            'give weights in model.backbone.init_cfg or load_from, and leave batch_augments out'
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(cfg.randomness.get('seed') or 0)
         backbone = MODELS.build(cfg.model.backbone)

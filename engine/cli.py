@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from mmengine.config import Config, DictAction
-from mmengine.dist import get_rank, is_main_process
+from mmengine.dist import get_rank
 
 from engine.checkpoint import CheckpointError, trust_checkpoints
 from engine.faults import NotFiniteError, ResourceError, resources_explained
@@ -32,7 +33,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--work-dir', help='folder for logs and checkpoints; default: work_dirs/<config name>'
     )
-    parser.add_argument('--amp', action='store_true', help='mixed precision; bfloat16 on CPU')
+    parser.add_argument('--amp', action='store_true', help='mixed precision, bfloat16')
     parser.add_argument(
         '--check-data',
         action=argparse.BooleanOptionalAction,
@@ -59,6 +60,8 @@ def load_config(args: argparse.Namespace) -> Config:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if args.trust_checkpoint:
         trust_checkpoints()
+    if args.amp:  # the same numbers in all tools; float16, torch's choice on a GPU, overflows
+        torch.set_autocast_dtype('cuda', torch.bfloat16)
     if not Path(args.config).is_file():
         raise DataError(f'{args.config}: no such config')
     cfg = Config.fromfile(args.config)
@@ -76,8 +79,8 @@ def one_message_for_bad_input() -> Iterator[None]:
         with resources_explained():
             yield
     except (MetaError, DataError, CheckpointError, ImageFileError, NotFiniteError) as error:
-        if is_main_process():
-            sys.stderr.write(f'error: {error}\n')
+        place = f'process {get_rank()}: ' if get_rank() else ''  # it may be the only one that ends so
+        sys.stderr.write(f'error: {place}{error}\n')
         sys.exit(NOT_FINITE if isinstance(error, NotFiniteError) else BAD_INPUT)
     except ResourceError as error:  # of any one process
         sys.stderr.write(f'error: process {get_rank()}: {error}\n')

@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_distributed
+from mmengine.hooks import EMAHook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
@@ -19,6 +20,7 @@ from engine.launch import adapt_to_cpu, init_cpu_group, use_cpu, without_sync_bn
 from engine.pretrain import check_batches
 from engine.saving.files import find_intact
 from engine.saving.schedule import Schedule
+from engine.saving.stop import handling_signals
 
 
 @RUNNERS.register_module()
@@ -30,6 +32,7 @@ class MammoRunner(Runner):
     """
 
     _load_from: str | None
+    _needed: tuple[str, ...] = ()  # what a checkpoint must hold besides weights
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'MammoRunner':
@@ -73,9 +76,11 @@ class MammoRunner(Runner):
         return loop
 
     def train(self) -> nn.Module:
+        if self.cfg.get('auto_resume') and (found := find_intact(self.cfg)):
+            self._resume, self._load_from = True, found
         if not self._resume:  # a checkpoint to go on from replaces what training once started from
             require_pretrained(self.cfg.model, self._load_from)
-        with resources_explained(self):
+        with resources_explained(self), handling_signals():
             return super().train()
 
     def val(self) -> dict:
@@ -94,7 +99,11 @@ class MammoRunner(Runner):
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         schedule = Schedule(self)
+        sampler, seed = self.train_dataloader.sampler, self.seed
+        self._needed = ('meta', 'message_hub', 'optimizer')
         super().resume(filename, *args, **dict(kwargs, resume_param_scheduler=False))
+        if getattr(sampler, 'seed', None) == seed:
+            sampler.seed = self.seed  # the checkpoint's
         schedule.resume(self._saved_schedulers)
 
     def _init_model_weights(self) -> None:
@@ -108,8 +117,11 @@ class MammoRunner(Runner):
         """Load a checkpoint that fits the model.
 
         Raises:
-            CheckpointError: keys are missing or unexpected, or shapes differ.
+            CheckpointError: keys are missing or unexpected, or shapes differ; or training is to go on from
+                it, and it holds weights only.
         """
+        # Outside of a loop nothing has set up the averaging, and the state dict of a file is the average.
+        self._hooks = [h for h in self.hooks if not isinstance(h, EMAHook) or hasattr(h, 'ema_model')]
         try:
             checkpoint = super().load_checkpoint(filename, map_location, strict, **kwargs)
         except RuntimeError as error:
@@ -117,6 +129,11 @@ class MammoRunner(Runner):
                 f'{filename}: made by another model, and refused. {error}To start from parts of it, '
                 'use init_cfg=dict(type="Pretrained", ...) of a module'
             ) from None
+        if missing := [key for key in self._needed if key not in checkpoint]:
+            raise CheckpointError(
+                f'{filename}: not the state of a training run: it holds no {", ".join(missing)}. Resume from '
+                f'an epoch_*.pth, or start a new run from its weights with --cfg-options load_from={filename}'
+            )
         self._saved_schedulers = checkpoint.pop('param_schedulers', None)
         checkpoint.get('meta', {}).pop('config', None)  # mmengine would run this text as a config
         return checkpoint

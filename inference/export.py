@@ -28,7 +28,7 @@ class TaskOutputs(nn.Module):
         probability of a binary task, the value of a regression task
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
         self.binary = [head.kind == 'binary' for head in model.head.task_heads.values()]
@@ -73,7 +73,7 @@ def input_size(steps: list[dict[str, Any]]) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def export(model: nn.Module, pipeline: list[dict[str, Any]], path: Path, extra: dict[str, Any]) -> None:
+def export(model: Any, pipeline: list[dict[str, Any]], path: Path, extra: dict[str, Any]) -> None:
     """Write the ONNX file with names, kinds and preprocessing in its metadata; ``extra`` is added to it."""
     steps = size_steps(pipeline)
     height, width = input_size(steps)
@@ -86,6 +86,7 @@ def export(model: nn.Module, pipeline: list[dict[str, Any]], path: Path, extra: 
             outputs, (example,), input_names=['image'], output_names=list(tasks), opset_version=OPSET,
             dynamo=True, dynamic_shapes=({0: batch},), verbose=False,
         )  # fmt: skip
+    assert program is not None  # with dynamo=True
     proto = program.model_proto
     described = dict(
         format_version=FORMAT_VERSION,

@@ -83,6 +83,9 @@ def fold(network: nn.Module) -> fx.GraphModule:
     """A copy of a network whose batch norms, ReLUs and residual sums are part of its convolutions."""
     network = copy.deepcopy(network)
     network.eval()
+    module: Any
+    for module in network.modules():
+        module.with_cp = False  # saves the memory of gradients, of which there are none; not traceable
     traced = fx.symbolic_trace(network)
     for node in list(traced.graph.nodes):
         _into_convolution(traced, node)

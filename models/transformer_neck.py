@@ -171,7 +171,7 @@ class TransformerNeck(BaseModule):
         size = (feats[-1].shape[2], feats[-1].shape[3])
         grid, maps = (size, feats[-1]) if self.pooled else (self._grid_of(size), self.pool(feats[-1]))
         tokens = rearrange(maps, 'b c h w -> b (h w) c')
-        cls_tokens = self.cls_token.expand(len(tokens), -1, -1)
+        cls_tokens = self.cls_token.expand(tokens.shape[0], -1, -1)
         x = torch.cat([cls_tokens, tokens], dim=1) + self._positions(grid)  # (B, 1 + h*w, in_dims)
         x = self.transformer(self.dropout(x))
         return (self.fc(x[:, 0]),)

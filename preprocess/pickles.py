@@ -6,6 +6,7 @@
 import _compat_pickle
 import os
 import pickletools
+import re
 import struct
 import tarfile
 import tokenize
@@ -16,7 +17,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import IO, Any
 
-from preprocess.files import hash_problem
+from preprocess.files import hash_problem, sidecar_of
 
 # what torch raises for files that are no checkpoints
 DAMAGED = (RuntimeError, EOFError, OSError, KeyError, IndexError, AttributeError, ValueError, TypeError,
@@ -24,6 +25,8 @@ DAMAGED = (RuntimeError, EOFError, OSError, KeyError, IndexError, AttributeError
 # what numpy raises for files that are no arrays
 DAMAGED_ARRAYS = (OSError, EOFError, KeyError, ValueError, SyntaxError, tokenize.TokenError, MemoryError,
                   NotImplementedError, zipfile.BadZipFile, zlib.error)  # fmt: skip
+# what torch, CUDA, numpy and the system say
+NO_MEMORY = re.compile(r"out of memory|can't allocate memory|cannot allocate memory|ALLOC_FAILED", re.I)
 LARGEST_PICKLE_BYTES = 1 << 28  # of a member of an archive; the tensors lie in members of their own
 SHOWN = 20  # names that a message lists
 
@@ -37,17 +40,26 @@ def load_tensors(path: str | os.PathLike, *, trust: bool = False, map_location: 
 
     Raises:
         CheckpointError: the file is missing, damaged or other than its .sha256 says, or would run code.
+        MemoryError, RuntimeError: memory ran out.
     """
     import torch  # late: the preprocessing tools need none
 
     path = Path(path).expanduser()
-    if path.is_file() and (problem := hash_problem(path)):
+    try:
+        problem = hash_problem(path) if path.is_file() else None
+    except OSError as error:
+        raise CheckpointError(f'{path}: cannot be read: {error.strerror or error}') from None
+    if problem:
         raise CheckpointError(problem)
     try:
         return torch.load(path, map_location=map_location, weights_only=not trust)
     except FileNotFoundError:
         raise CheckpointError(f'{path}: no such checkpoint') from None
     except DAMAGED as error:
+        if memory_ran_out(error) and (
+            isinstance(error, torch.OutOfMemoryError) or sidecar_of(path).is_file()
+        ):
+            raise  # the file is whole; one without a hash may ask for too much since it is damaged
         names = [] if trust else unsafe_names(path)
         format_needs_code = 'weights_only=True' in str(error)  # TorchScript, tar files of old torch
         if names or format_needs_code or isinstance(error, UnpicklingError):
@@ -58,6 +70,10 @@ def load_tensors(path: str | os.PathLike, *, trust: bool = False, map_location: 
             ) from None
         first_line = str(error).split('\n')[0]
         raise CheckpointError(f'{path}: not a readable checkpoint: {first_line or repr(error)}') from None
+
+
+def memory_ran_out(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or bool(NO_MEMORY.search(str(error)))
 
 
 def unsafe_names(path: Path) -> list[str]:

@@ -122,7 +122,7 @@ def make_maps(
         views, batch_sampler=sampler, num_workers=cfg.test_dataloader.num_workers, collate_fn=default_collate
     )
     for batch, pairs in zip(tqdm(batches, f'batches of {part.kind} maps'), todo, strict=True):
-        with torch.inference_mode(), torch.autocast(get_device(), torch.bfloat16, enabled=amp):
+        with torch.inference_mode(), torch.autocast(get_device(), enabled=amp):
             maps = model.maps_for_neck(model.data_preprocessor(batch)['inputs'])
         for sample, (_, view), values in zip(
             batch['data_samples'], pairs, maps.float().cpu().numpy(), strict=True

@@ -127,7 +127,7 @@ def run(specs: list[dict], plan: Plan, args: argparse.Namespace) -> bool:
 
 def from_maps(spec: dict) -> dict:
     """A fold that trains and tests on the maps of DIR/cache, if there are to be any."""
-    if not spec['maps']:
+    if not spec.get('maps'):
         return spec
     from dataset.cached_features import cached_config
 

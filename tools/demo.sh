@@ -9,20 +9,23 @@ rm -rf $demo
 mkdir -p $demo
 spacing_mm=0.234375
 
-echo '1/5 phantom patients as DICOM: 60 to pretrain on, 240 with labels and a clinical table'
+echo '1/6 phantom patients as DICOM: 60 to pretrain on, 240 with labels and a clinical table'
 quiet python tools/make_phantom.py --out-dir $demo/archive --patients 60 --seed 1 --id-prefix S
 quiet python tools/make_phantom.py --out-dir $demo/dicom --patients 240 --seed 0 --missing-frac 0.1
-echo '2/5 8-bit PNG and meta files; patches; 2 x 2 folds by patient'
+echo '2/6 8-bit PNG and meta files; patches; 2 x 2 folds by patient'
 quiet python tools/preprocess.py $demo/archive/dicom --out-dir $demo/unlabelled --spacing-mm $spacing_mm --workers 2
 quiet python tools/preprocess.py $demo/dicom/images.csv --labels $demo/dicom/labels.csv --out-dir $demo/phantom \
     --spacing-mm $spacing_mm --workers 2
 quiet python tools/extract_patches.py $demo/unlabelled/meta.json --out-dir $demo/patches --size 128 --stride 64 --max-per-image 10
 quiet python tools/split.py $demo/phantom/meta.json --out-dir $demo/folds --outer 2 --inner 2 --stratify N --labelled-only
-echo "3/5 pretraining (2 minutes; curves in $demo/pretraining/curves.png)"
+echo "3/6 pretraining (2 minutes; curves in $demo/pretraining/curves.png)"
 quiet python tools/train.py configs/demo/barlowtwins_64px_patches.py --work-dir $demo/pretraining
-echo "4/5 four models, their ensemble, fusion with the clinical variables, report (some minutes)"
+echo "4/6 four models, their ensemble, fusion with the clinical variables, report (some minutes)"
 python tools/cross_validate.py configs/demo/full_breast_224x128_barlowtwins_transformer.py --folds $demo/folds \
     --work-dir $demo/cross_validation --devices 2 --pretrain-list $demo/patches/list.txt --bootstrap 2000 \
     --with-fusion configs/clinical/phantom.yaml --clinical $demo/dicom/clinical.csv
-echo "5/5 what the images reached, and what they hold"
+echo "5/6 what the images reached, and what they hold"
 python tools/demo_table.py --cross-validation $demo/cross_validation --truth $demo/dicom/truth.json
+echo '6/6 a bundle of the four models, and its answer for one patient'
+quiet python tools/make_bundle.py --cv $demo/cross_validation --preprocess $demo/phantom/preprocess.json --out $demo/bundle
+python tools/predict.py --bundle $demo/bundle $demo/dicom/dicom/P0001_*.dcm --clinical age=67 --out-dir $demo/answer

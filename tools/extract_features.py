@@ -96,7 +96,7 @@ def read_images(args: argparse.Namespace) -> tuple[NDArray[np.float32], list[str
         if args.check_data:
             check_images(item['img_path'] for item in runner.test_dataloader.dataset.data_list)
         runner.load_or_resume()
-        with torch.autocast(get_device(), torch.bfloat16, enabled=args.amp):
+        with torch.autocast(get_device(), enabled=args.amp):
             parts.append(image_features(runner, args.stage))
     images = [image for part in parts for image in part[2]]
     return np.concatenate([part[0] for part in parts]), parts[0][1], images

@@ -63,7 +63,7 @@ def member_records(runner: Runner, ensemble: Ensemble, *, amp: bool) -> list[lis
     batches = runner.test_dataloader
     for batch in tqdm(batches, 'batches', disable=len(batches) < 10):
         data = runner.model.data_preprocessor(batch)
-        with torch.autocast(get_device(), torch.bfloat16, enabled=amp):
+        with torch.autocast(get_device(), enabled=amp):
             predicted = ensemble.predict(data['inputs'], data['data_samples'])
         for of_member, samples in zip(records, predicted, strict=True):
             of_member += [prediction_record(sample.to_dict()) for sample in samples]

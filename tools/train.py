@@ -8,7 +8,6 @@ result as that of a run without the stop.
 """
 
 import argparse
-import signal
 import sys
 from pathlib import Path
 
@@ -20,8 +19,9 @@ from mmengine.registry import RUNNERS
 from engine.cli import add_common_arguments, load_config, one_message_for_bad_input
 from engine.launch import is_first_process
 from engine.saving import STOPPED
-from engine.saving.files import checkpoint_folder, resumable
+from engine.saving.files import checkpoint_folder
 from engine.saving.lock import locked
+from engine.saving.stop import handling_signals
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,6 +51,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        cfg.optim_wrapper.setdefault('dtype', 'bfloat16')  # NOTE[DIFF]: published runs took float16
     if args.resume not in (None, 'auto'):
         cfg.resume, cfg.load_from = True, args.resume
     if args.auto_scale_lr:
@@ -61,8 +62,9 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     if args.strict_split:
         cfg.default_hooks.data_check.strict_split = True
     cfg.merge_from_dict(args.cfg_options or {})
-    if args.resume == 'auto' and resumable(cfg):  # otherwise the run starts as it would without --resume
-        cfg.resume, cfg.load_from = True, None
+    cfg.auto_resume = (
+        args.resume == 'auto'
+    )  # without checkpoints, the run starts as it would without --resume
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     return cfg
@@ -70,8 +72,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
 
 def main() -> None:
     args = parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))  # until there is something to save
-    with one_message_for_bad_input():
+    stop = handling_signals(lambda *_: sys.exit(STOPPED))  # until there is something to save
+    with one_message_for_bad_input(), stop:
         cfg = merge_args(load_config(args), args)
         folders = [Path(cfg.work_dir), checkpoint_folder(cfg)] if is_first_process(args.launcher) else []
         with locked(*folders):

@@ -31,9 +31,8 @@ Members = dict[str, list[Fold]]  # finished folds by outer fold
 def finish(plan: Plan, n_bootstrap: int) -> Path | None:
     """Ensembles and reports of the finished folds -> the main report, None if it could not be made."""
     members = complete(plan)
-    for name, site in plan.external.items():
-        if site['together']:
-            _test_together(plan, name, [plan.work_dir / fold.name for fold in _all(members)])
+    for name in plan.external:  # those that folds of an earlier run left to this step, too
+        _test_together(plan, name, [plan.work_dir / fold.name for fold in _all(members)])
     for model, files in models(plan).items():
         _ensemble(plan, members, model, *files)
     tasks = {task: kind for model in models(plan) for task, kind in _scored(plan, model).items()}
@@ -93,9 +92,9 @@ def _ensemble(plan: Plan, members: Members, model: str, part_file: str, external
         )
         write_predictions(target / outer / 'mean' / 'val.json', list(itertools.chain(*development)))
         write_predictions(target / outer / 'mean' / 'test.json', mean_records(test, kinds))
-    for name in plan.external:
+    for name, site in plan.external.items():
         every = [plan.work_dir / fold.name / external_file.format(name) for fold in _all(members)]
-        if every[0].is_file():
+        if model == IMAGES or site['fusion']:  # one that is missing is an error
             records = mean_records([read_predictions(path) for path in every], kinds)
             write_predictions(target / f'external_{name}.json', records)
     tables = [_patients(target, task, kind) for task, kind in _scored(plan, model).items()]
@@ -142,7 +141,7 @@ def _test_together(plan: Plan, name: str, folders: list[Path]) -> None:
 
 
 def _report(plan: Plan, task: str, kind: str, n_bootstrap: int, members: Members) -> Path | None:
-    """Reports of one task -> folder of that over the outer folds, None if it was refused."""
+    """Reports of one task -> folder of that over the outer folds, None if one was refused."""
     part = '' if task == plan.record['settings']['label'] else task
     ensembles = {m: Path('ensemble') / m for m in models(plan) if task in _scored(plan, m)}
     options = [
@@ -168,7 +167,7 @@ def _report(plan: Plan, task: str, kind: str, n_bootstrap: int, members: Members
                 if (folder / f'external_{name}.json').is_file()
             }
             if task in read_part(Path(site['meta'])).labelled:
-                _evaluate(pairs, Path('report') / f'external_{name}' / part, options)
+                done &= _evaluate(pairs, Path('report') / f'external_{name}' / part, options)
     return plan.work_dir / 'report' / part if done else None
 
 

@@ -88,6 +88,24 @@ def selected(folds: Sequence[Fold], only: str | None) -> list[Fold]:
     return [fold for fold in folds if fold.name in wanted]
 
 
+def check_labels(folds: Sequence[Fold], main: str, label: str) -> None:
+    """See that training can choose a checkpoint, by the loss of the main task, and a report has labels.
+
+    Raises:
+        DataError: a part to learn or choose from lacks the main task, or all test parts lack ``label``.
+    """
+    for fold in folds:
+        for name in ('train', 'val'):
+            if main not in fold.parts[name].labelled:
+                raise DataError(
+                    f'{fold.folder / name}.json: no image has a label {main!r} of the main task (known: '
+                    f'{sorted(fold.parts[name].labelled)}); split again, or put another task first'
+                )
+    known = sorted(frozenset().union(*(fold.parts['test'].labelled for fold in folds)))
+    if label not in known:
+        raise DataError(f'no test part has a label {label!r} (known: {known}); choose another --label')
+
+
 def check_leaks(
     folds: Sequence[Fold], external: dict[str, Part], pretrained_on: frozenset[str] | set[str] = frozenset()
 ) -> dict[str, Any]:

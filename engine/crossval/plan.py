@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from mmengine.config import Config
 
-from engine.crossval.folds import Fold, Part, check_leaks, read_folds, read_part, selected
-from engine.crossval.settings import CONFIG, RECORD, describe, keep, read_config, tasks_of
-from engine.crossval.state import CACHE
+from engine.crossval.folds import Fold, Part, check_labels, check_leaks, read_folds, read_part, selected
+from engine.crossval.settings import CONFIG, RECORD, describe, keep, read_config, start_weights, tasks_of
+from engine.crossval.slurm import refuse_queued
+from engine.crossval.state import CACHE, in_use
 from engine.image_check import DataError
 from preprocess.clinical import check_table, read_schema, read_table
 from preprocess.patches import patients_of_list
@@ -45,6 +46,9 @@ def make_plan(args: Namespace) -> Plan:
     cfg = read_config(args.config, args.cfg_options)
     tasks = tasks_of(cfg)
     label = args.label or next(iter(tasks))
+    if label not in tasks:
+        raise DataError(f'--label {label}: no task of the config; choose one of {", ".join(tasks)}')
+    check_labels(folds, next(iter(tasks)), label)
     known = _fusable_patients(args, folds, label, tasks)
     _check_cache(args.cache, cfg)
     parts = _external(args)
@@ -53,6 +57,7 @@ def make_plan(args: Namespace) -> Plan:
     files = {f'external {name}': meta for name, (meta, _) in parts.items()}
     if known:
         files |= dict(clinical=args.clinical, schema=args.with_fusion)
+    files |= start_weights(cfg)
     settings = describe(cfg, folds, files, amp=args.amp, label=label, cache=args.cache)
     work_dir = args.work_dir.resolve()
     if args.fresh:
@@ -115,7 +120,7 @@ def _fusable_patients(
     """Patients of the clinical table, if every part has the label to fuse for; none without --with-fusion."""
     if not args.with_fusion:
         return frozenset()
-    if tasks.get(label, 'binary') != 'binary':
+    if tasks[label] != 'binary':
         raise DataError(f'--label {label}: the fusion predicts binary tasks; {label} is a {tasks[label]}')
     for fold in folds:
         for name, part in fold.parts.items():
@@ -165,8 +170,13 @@ def _throw_away(work_dir: Path) -> None:
         raise DataError(
             f'--fresh: {work_dir} holds no {RECORD}; it is no cross-validation, empty it yourself'
         )
-    for folder in {*work_dir.glob('*/*/spec.json')}:
-        shutil.rmtree(folder.parent)
+    refuse_queued(work_dir / 'slurm')
+    folds = [spec.parent for spec in work_dir.glob('*/*/spec.json')]
+    busy = [str(folder) for folder in (*folds, work_dir / CACHE) if in_use(folder)]
+    if busy:
+        raise DataError(f'--fresh: {", ".join(busy)} still runs; stop that run first, or wait for it')
+    for folder in folds:
+        shutil.rmtree(folder)
     for name in ('ensemble', 'report', 'slurm', CACHE):
         shutil.rmtree(work_dir / name, ignore_errors=True)
     (work_dir / RECORD).unlink()

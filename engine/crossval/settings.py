@@ -4,8 +4,9 @@ config, folds, external sets, fusion tables -> dict for cross_validate.json; old
 """
 
 import hashlib
+import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,19 @@ def describe(cfg: Config, folds: Sequence[Fold], files: Mapping[str, Path], **ot
     return dict(config=config, folds=contents, files=named, **others)
 
 
+def start_weights(cfg: Config) -> dict[str, Path]:
+    """The local checkpoint files that training starts from, by the name that they have in the settings."""
+
+    def named(value: Any) -> Iterator[Any]:
+        if isinstance(value, dict):
+            yield value['init_cfg'].get('checkpoint') if isinstance(value.get('init_cfg'), dict) else None
+        children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        yield from itertools.chain.from_iterable(map(named, children))
+
+    given = [cfg.get('load_from'), *named(cfg.model.to_dict())]
+    return {f'weights {name}': Path(name) for name in given if name and Path(name).is_file()}
+
+
 def keep(work_dir: Path, cfg: Config, settings: dict[str, Any]) -> dict[str, Any]:
     """Write the record and the config of a new work dir, or compare with those that are there.
 
@@ -66,6 +80,8 @@ def keep(work_dir: Path, cfg: Config, settings: dict[str, Any]) -> dict[str, Any
     record = read_record(work_dir)
     if record:
         old = record['settings']
+        if 'schema' not in old['files']:  # without a fusion the label decides about no fold
+            old = old | dict(label=settings.get('label'))
         added = {name: digest for name, digest in settings['files'].items() if name not in old['files']}
         differ = differences(old | dict(files=old['files'] | added), settings)
         if differ:

@@ -23,6 +23,8 @@ SCRIPT = """#!/usr/bin/env bash
 cd {cwd} || exit 1
 exec {python} {command} --fold-spec "$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" {folds})"
 """
+NAME = 'cross_validate'
+JOB = 'job.json'
 SUBMISSIONS = 2  # a fold whose node died gets a second one
 
 
@@ -43,7 +45,7 @@ class SlurmEngine:
         self._asked_s, self._submissions = 0.0, 0
         for spec in specs:
             write_json(Path(spec['folder']) / SPEC, spec)
-        self.job: str | None = read_json(folder / 'job.json').get('job')
+        self.job: str | None = read_json(folder / JOB).get('job')
         if self.job:
             logger.info('waiting for SLURM job %s of an earlier run', self.job)
 
@@ -52,9 +54,10 @@ class SlurmEngine:
         if time.monotonic() - self._asked_s < self.poll_s:
             return True
         self._asked_s = time.monotonic()
-        if self.job and self._in_queue(self.job):
+        if self.job and _in_queue(self.job):
             return True
         self.job = None
+        (self.folder / JOB).unlink(missing_ok=True)  # SLURM gives its number to another job one day
         lost = [i for i, spec in enumerate(self.specs) if self._needs_job(spec)]
         if lost and self._submissions < SUBMISSIONS:
             self._submit(lost)
@@ -79,21 +82,30 @@ class SlurmEngine:
         parts = dict(cwd=self.specs[0]['cwd'], python=sys.executable, command=COMMAND, folds=folds)
         write_text(script, SCRIPT.format(**{key: shlex.quote(str(part)) for key, part in parts.items()}))
         array = ','.join(map(str, indices)) + self.limit
-        command = ['sbatch', '--parsable', f'--array={array}', '--job-name=cross_validate']
-        command += [f'--output={self.folder}/%A_%a.txt', *self.options, str(script)]
+        command = ['sbatch', '--parsable', f'--array={array}']
+        command += [f'--output={self.folder}/%A_%a.txt', *self.options, f'--job-name={NAME}', str(script)]
         done = _call(command)
         if done.returncode:
             raise DataError(f'sbatch refused the job array: {done.stderr.strip()}; see --sbatch-args')
         self.job = done.stdout.strip().split(';')[0]  # id, or id;cluster
-        write_json(self.folder / 'job.json', dict(job=self.job, folds=len(indices)))
+        write_json(self.folder / JOB, dict(job=self.job, folds=len(indices)))
         logger.info('SLURM job %s: %d folds', self.job, len(indices))
 
-    def _in_queue(self, job: str) -> bool:
-        done = _call(['squeue', '--noheader', f'--jobs={job}', '--format=%i %T'])
-        if done.returncode and 'Invalid job id' not in done.stderr:
-            logger.warning('squeue failed, asking again: %s', done.stderr.strip())
-            return True
-        return bool(done.stdout.strip())
+
+def refuse_queued(folder: Path) -> None:
+    """Raises DataError while the job array that ``folder`` remembers is in the queue."""
+    job = read_json(folder / JOB).get('job')
+    if job and _in_queue(job):
+        raise DataError(f'--fresh: SLURM job {job} still works here; scancel {job} first, or wait for it')
+
+
+def _in_queue(job: str) -> bool:
+    """Whether this job is there, and is a cross-validation of this user; yes if squeue cannot tell."""
+    done = _call(['squeue', '--noheader', '--me', f'--name={NAME}', f'--jobs={job}', '--format=%i %T'])
+    if done.returncode and 'Invalid job id' not in done.stderr:
+        logger.warning('squeue failed: %s', done.stderr.strip())
+        return True
+    return bool(done.stdout.strip())
 
 
 def _call(command: list[str]) -> subprocess.CompletedProcess:

@@ -3,6 +3,7 @@
 folder of a fold -> Status(step, epoch, best metric, seconds left)
 """
 
+import fcntl
 import json
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 
 from preprocess.files import write_json
 
-STATE, FINISHED, LOG = 'state.json', 'fold.json', 'log.txt'
+STATE, FINISHED, LOG, LOCK = 'state.json', 'fold.json', 'log.txt', '.lock'
 CACHE = 'cache'  # folder and name of what runs before the folds, if their maps are kept
 
 
@@ -41,6 +42,18 @@ def finished(spec: dict[str, Any]) -> bool:
     """Whether every step of the fold is done, also for external sets and fusion that were added later."""
     record = read_json(Path(spec['folder']) / FINISHED)
     return bool(record) and set(spec['wanted']) <= set(record['done'])
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a process works on the fold, and so holds its lock."""
+    try:
+        with (folder / LOCK).open('r+') as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except (BlockingIOError, PermissionError):
+        return True
+    return False
 
 
 def read_status(spec: dict[str, Any]) -> Status:

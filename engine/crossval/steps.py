@@ -22,7 +22,7 @@ import torch
 
 from engine.checkpoint import load_from_file
 from engine.crossval.folds import PARTS
-from engine.crossval.state import CACHE, FINISHED, finished, read_json, write_state
+from engine.crossval.state import CACHE, FINISHED, LOCK, finished, read_json, write_state
 from engine.image_check import DataError
 from preprocess.files import write_json
 from preprocess.meta import read_meta, write_meta
@@ -79,9 +79,10 @@ def _cache(spec: dict[str, Any], folder: Path) -> None:
     """Maps of the frozen backbone for all images of the folds, in any part of which they may be."""
     write_state(folder, 'maps')
     metas = [read_meta(path) for path in sorted(Path(spec['metas']).glob('*/*/*.json')) if path.stem in PARTS]
-    items = {item['img_path']: item for meta in metas for item in meta['data_list']}
+    items = {item['img_path']: item | dict(gt_label={}) for meta in metas for item in meta['data_list']}
+    tasks = dict.fromkeys(task for meta in metas for task in meta['metainfo']['tasks'])
     images = folder / 'images.json'
-    write_meta(images, list(items.values()), metas[0]['metainfo']['tasks'])
+    write_meta(images, list(items.values()), list(tasks))
     arguments = ('--views', spec['views'], '--out', folder, '--ann-file', images)
     _tool('cache_features.py', spec, *arguments, options=[])
     write_json(folder / FINISHED, dict(done=[], views=spec['views'], images=len(items)))
@@ -157,6 +158,7 @@ def _tool(name: str, spec: dict[str, Any], *arguments: Any, options: list[str]) 
     """A tool that takes a config, with a name of its own for its logs."""
     experiment = f'experiment_name={Path(name).stem}_{spec["name"].replace("/", "_")}'
     flags = ['--amp'] if spec['amp'] else []
+    flags += ['--no-check-data'] if spec['config'] == spec.get('fold_config') else []  # maps are read only
     _run(name, spec['config'], *arguments, *flags, '--cfg-options', experiment, *options)
 
 
@@ -175,7 +177,7 @@ def _run(name: str, *arguments: Any) -> None:
 def _alone(folder: Path) -> Iterator[None]:
     """Wait until no other process works on this fold; the system frees the lock of one that was killed."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / '.lock').open('w') as file:
+    with (folder / LOCK).open('w') as file:
         while True:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

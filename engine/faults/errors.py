@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from mmengine.runner import Runner
 
 from engine.faults.batch_watch import BatchWatchHook, where_to_go_on
+from preprocess.pickles import memory_ran_out
 
 
 class ResourceError(RuntimeError):
     """Memory ran out, or a dataloader worker was killed; the message says what to change."""
 
 
-# what torch, CUDA, numpy and the system say
-MEMORY = re.compile(r"out of memory|can't allocate memory|cannot allocate memory|ALLOC_FAILED", re.I)
 WORKER = re.compile(r'DataLoader worker \(pid|unable to (open|write to|mmap).*(shared memory|/torch_)', re.I)
 
 
@@ -33,7 +32,7 @@ def resources_explained(runner: Runner | None = None) -> Iterator[None]:
     except ResourceError:
         raise
     except (RuntimeError, MemoryError, OSError) as error:
-        if isinstance(error, MemoryError) or MEMORY.search(str(error)):
+        if memory_ran_out(error):
             message = _memory_message(runner)
         elif WORKER.search(str(error)):
             message = _worker_message(runner)

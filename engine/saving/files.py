@@ -8,14 +8,16 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import print_log
+from mmengine.runner import CheckpointLoader
 
-from engine.checkpoint import CheckpointError, load_from_file
+from engine.checkpoint import CheckpointError
 from preprocess.files import remove_hashed, sidecar_of, write_hashed
 
 INTERRUPTED = '_interrupted'  # epoch_3_interrupted.pth: three epochs and a part of the fourth
@@ -82,16 +84,18 @@ def find_intact(cfg: Config) -> str | None:
 
     Raises:
         CheckpointError: all are damaged.
+        Exception: what stopped the main process, such as exhausted memory; in the others a CheckpointError.
     """
     found: list[str | None] = [None, None]
-    if is_main_process() and (paths := resumable(cfg)):
+    failure: Exception | None = None
+    if is_main_process():
         try:
-            found = [str(newest_intact(paths)), None]
-        except CheckpointError as error:
-            found = [None, str(error)]
+            found[0] = str(newest_intact(paths)) if (paths := resumable(cfg)) else None
+        except Exception as error:  # of any kind: the other processes wait for word
+            found[1], failure = str(error) or repr(error), error
     broadcast_object_list(found)
     if found[1]:
-        raise CheckpointError(found[1])
+        raise failure or CheckpointError(found[1])
     return found[0]
 
 
@@ -104,7 +108,7 @@ def newest_intact(paths: list[Path]) -> Path:
     problems: list[str] = []
     for path in paths:
         try:
-            load_from_file(str(path))
+            CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
         except CheckpointError as error:
             problems.append(str(error))
             continue
@@ -113,6 +117,29 @@ def newest_intact(paths: list[Path]) -> Path:
             print_log(f'{found}. Resuming from the newest intact one: {path}', 'current', logging.WARNING)
         return path
     raise CheckpointError(f'{"; ".join(problems)}. To start anew, leave out --resume')
+
+
+def set_aside(folder: Path, work_dir: Path, template: str) -> None:
+    """Move an earlier run's checkpoints to ``earlier_<time>``, so that a new run is never mixed up with it.
+
+    Raises:
+        CheckpointError: the disk refuses.
+    """
+    old = [path for path in folder.glob('*.*') if path.match('best_*.pth') or _age(path, template)]
+    aside = folder / f'earlier_{datetime.now():%Y%m%d_%H%M%S_%f}'
+    with saving(aside):
+        (work_dir / 'last_checkpoint').unlink(missing_ok=True)
+        for path in old:
+            aside.mkdir(exist_ok=True)
+            for file in filter(Path.exists, (path, sidecar_of(path))):
+                file.rename(aside / file.name)
+    if old:
+        print_log(
+            f'{folder} held {len(old)} checkpoints of an earlier run: moved to {aside.name}, remove them if they '
+            'are not needed. To go on with that run, move them back and use --resume',
+            'current',
+            logging.WARNING,
+        )
 
 
 def clean(folder: Path) -> None:

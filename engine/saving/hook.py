@@ -3,6 +3,7 @@
 state of a run -> epoch_3.pth, best_*.pth, last_checkpoint
 """
 
+import logging
 import os
 from collections import deque
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import CheckpointHook as StockCheckpointHook
 from mmengine.hooks import EMAHook
+from mmengine.logging import print_log
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
-from engine.saving.files import INTERRUPTED, clean, remove_interrupted, saving
+from engine.saving.files import INTERRUPTED, clean, remove_interrupted, saving, set_aside
 from engine.saving.stop import STOPPED, ResumableTrainLoop, StopSignal, gradients_are_pending, position
 from preprocess.files import write_text
 
@@ -41,8 +44,15 @@ class CheckpointHook(StockCheckpointHook):
         if self.backend_args is None and self.file_client_args is None and '://' not in str(self.out_dir):
             self.backend_args = dict(backend='hashed')
         super().before_train(runner)
+        if '://' not in str(self.out_dir):  # what is not of this folder is never removed
+            self._set_best({key: self._in_out_dir(path) for key, path in self._best().items()})
+        if runner._resume and runner._load_from:
+            runner.message_hub.update_info('last_ckpt', runner._load_from)
         if is_main_process() and os.path.isdir(self.out_dir):
             clean(Path(self.out_dir))
+            if not runner._resume:
+                set_aside(Path(self.out_dir), Path(runner.work_dir), self.filename_tmpl)
+        _warn_of_lost_gradients(runner)
         self.stop = StopSignal()
         self.stop.watch()
         if runner._resume and _validation_is_due(runner):
@@ -141,6 +151,11 @@ class CheckpointHook(StockCheckpointHook):
         runner.logger.warning(f'stopped as told; --resume goes on from {self.last_ckpt}')
         raise SystemExit(STOPPED)
 
+    def _in_out_dir(self, best: str | None) -> str | None:
+        """Where the best checkpoint that a loaded one names lies in this folder; None if it does not."""
+        path = Path(self.out_dir, os.path.basename(str(best)))
+        return str(path) if path.name.startswith('best_') and path.is_file() else None
+
     def _path(self, step: int) -> str:
         return self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
 
@@ -164,3 +179,18 @@ def _validation_is_due(runner: Runner) -> bool:
         return False
     due = epoch % loop.val_interval == 0 or epoch == loop.max_epochs
     return due and runner.message_hub.runtime_info.get('epoch_validated') != epoch
+
+
+def _warn_of_lost_gradients(runner: Runner) -> None:
+    """Say that checkpoints at the end of an epoch leave out gradients which are not yet applied."""
+    length, wrapper = len(runner.train_dataloader), runner.optim_wrapper
+    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+    counts = max(getattr(each, '_accumulative_counts', 1) for each in wrappers)
+    if length % counts:
+        print_log(
+            f'an epoch has {length} batches, no multiple of accumulative_counts={counts}: gradients summed over '
+            'the end of an epoch are not saved, and a run that is resumed there ends a little different. For '
+            'equal results change optim_wrapper.accumulative_counts or train_dataloader.batch_size',
+            'current',
+            logging.WARNING,
+        )

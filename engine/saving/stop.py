@@ -6,6 +6,8 @@ SIGTERM or SIGUSR1 -> all processes stop after one batch; position in an epoch -
 import os
 import signal
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -20,6 +22,22 @@ from engine.seed import random_state, restore_random_state
 
 STOPPED = os.EX_TEMPFAIL  # 75, "try again later": exit code of a run that was stopped and can be resumed
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+@contextmanager
+def handling_signals(handler: Callable | None = None) -> Iterator[None]:
+    """Handle what tells a run to stop; afterwards, in whatever way the block ends, as before."""
+    if threading.current_thread() is not threading.main_thread():  # Python allows it nowhere else
+        yield
+        return
+    previous = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        for number in SIGNALS if handler else ():
+            signal.signal(number, handler)
+        yield
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old)
 
 
 class StopSignal:

@@ -124,6 +124,17 @@ def test_checkpoint_of_another_width_is_refused(cfg: Config, tmp_path: Path) -> 
         build(cfg).test()
 
 
+def test_checkpoint_of_a_run_with_averaged_weights_loads_without_a_loop(cfg: Config, tmp_path: Path) -> None:
+    cfg.custom_hooks = [dict(type='EMAHook')]
+    saved = run_to_end(cfg, tmp_path / 'averaged', dropout=True)
+    assert 'ema_state_dict' in saved
+    runner = build(cfg)
+    runner.load_checkpoint(str(tmp_path / 'averaged' / 'epoch_2.pth'))
+    loaded = runner.model.state_dict()
+    differing = [key for key, value in saved['state_dict'].items() if not torch.equal(loaded[key], value)]
+    assert not differing
+
+
 def test_checkpoint_that_fits_gives_the_same_metrics_each_time(cfg: Config, tmp_path: Path) -> None:
     torch.save(dict(state_dict=build(cfg).model.state_dict()), tmp_path / 'own.pth')
     cfg.load_from = str(tmp_path / 'own.pth')

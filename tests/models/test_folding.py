@@ -21,6 +21,7 @@ NETWORKS = {
     ),
     'groups': lambda: ResNeXt(50, groups=4, width_per_group=2, base_channels=8, stem_channels=8),
     'group norm': lambda: ResNet(50, norm_cfg=dict(type='GN', num_groups=2), **SMALL),
+    'memory-saving': lambda: ResNetWs(50, expansion=2, with_cp=True, **SMALL),
     'dilated': lambda: ResNet(50, strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2), **SMALL),
 }
 TASKS = [dict(name='N', kind='binary'), dict(name='NumPos', kind='regression')]

@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
-from dataset.cached_features import LoadCachedMap, cached_config
+from dataset.cached_features import LoadCachedMap, backbone_of, cached_config
 from dataset.feature_cache import CacheError, FeatureCache
 from tests.support.toy_config import write_config
 
@@ -186,6 +186,23 @@ def test_a_cache_of_other_settings_is_refused(
         cfg.merge_from_dict({key: value})
     with pytest.raises(CacheError, match=message):
         cached_config(cfg, cached['three'])
+
+
+@pytest.mark.parametrize(
+    'settings',
+    [
+        dict(init_cfg=dict(type='Pretrained', checkpoint='whole.pth')),
+        dict(pretrained='whole.pth'),
+        dict(data_preprocessor=dict(batch_augments=dict(augments=dict(type='Mixup', alpha=1.0)))),
+    ],
+)
+def test_what_the_maps_would_not_follow_is_refused(cached: dict[str, Path], settings: dict) -> None:
+    cfg = Config.fromfile(cached['config'])
+    cfg.merge_from_dict(dict(model=settings))
+    with pytest.raises(
+        CacheError, match=r'a cache would not follow; give weights in model.backbone.init_cfg'
+    ):
+        backbone_of(cfg)
 
 
 def test_a_changed_image_a_learning_backbone_and_an_unknown_image_are_refused(

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.runner import CheckpointLoader
 
-from engine.checkpoint import CheckpointError, load_from_file
+from engine.checkpoint import CheckpointError, load_from_file, load_from_trusted_file
 from engine.saving.files import HashedBackend, checkpoint_folder, clean, find_intact, resumable
 from preprocess import files as files_module
 from preprocess.files import hash_problem, sha256_of, sidecar_of
@@ -198,3 +199,113 @@ def test_old_best_and_old_epochs_go_only_after_the_new_ones_are_safe(
     bests = [name for name, _, _ in seen if name.startswith('best')]
     assert len(bests) > 1
     assert {p.name for p in tmp_path.glob('*.pth')} == {'epoch_3.pth', bests[-1]}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob('*.pth*')}
+
+
+def test_resume_from_the_file_of_another_run_leaves_that_run_alone(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        train(tmp_path / 'a', stop=dict(moment='before_train_iter', count=7))
+    before = contents(tmp_path / 'a')
+    assert any(name.startswith('best') for name in before)
+    saved = (tmp_path / 'a' / 'last_checkpoint').read_text()
+    again = train(tmp_path / 'b', resume=True, load_from=saved)
+    assert contents(tmp_path / 'a') == before
+    assert again['message_hub']['runtime_info']['last_ckpt'] == str(tmp_path / 'b' / 'epoch_3.pth')
+
+
+def test_no_file_that_a_checkpoint_names_is_removed(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        train(tmp_path / 'a', stop=dict(moment='before_train_iter', count=7))
+    saved = Path((tmp_path / 'a' / 'last_checkpoint').read_text())
+    content = torch.load(saved, weights_only=True)
+    (tmp_path / 'a' / 'notes.txt').write_text('own')
+    content['message_hub']['runtime_info'].update(best_ckpt=str(tmp_path / 'a' / 'notes.txt'), best_score=9.0)
+    torch.save(content, tmp_path / 'evil.pth')
+    train(tmp_path / 'a', resume=True, load_from=str(tmp_path / 'evil.pth'))
+    assert (tmp_path / 'a' / 'notes.txt').exists()
+
+
+def test_best_checkpoint_of_a_moved_folder_is_still_replaced(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        train(tmp_path / 'a', stop=dict(moment='before_train_iter', count=7))
+    (tmp_path / 'a').rename(tmp_path / 'b')
+    saved = next((tmp_path / 'b').glob('*_interrupted.pth'))
+    content = torch.load(saved, weights_only=True)
+    content['message_hub']['runtime_info']['best_score'] = 9.0  # so that a better one comes
+    torch.save(content, tmp_path / 'state.pth')
+    train(tmp_path / 'b', resume=True, load_from=str(tmp_path / 'state.pth'))
+    assert len(list((tmp_path / 'b').glob('best*.pth'))) == 1
+
+
+@pytest.mark.parametrize('name', ['best', 'weights'])
+def test_resume_from_weights_is_refused(tmp_path: Path, name: str) -> None:
+    content = train(tmp_path / 'a')
+    (best,) = (tmp_path / 'a').glob('best*.pth')
+    torch.save(dict(state_dict=content['state_dict']), tmp_path / 'weights.pth')
+    file = dict(best=best, weights=tmp_path / 'weights.pth')[name]
+    with pytest.raises(CheckpointError, match=r'it holds no .*optimizer.*cfg-options load_from='):
+        train(tmp_path / 'b', resume=True, load_from=str(file))
+
+
+def test_checkpoint_that_cannot_be_read_is_passed_over(
+    cfg: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        torch.save(dict(a=1), tmp_path / f'epoch_{number}.pth')
+
+    def fail(path: Path) -> None:
+        if path.name == 'epoch_2.pth':
+            raise OSError(errno.EIO, 'Input/output error')
+
+    monkeypatch.setattr('preprocess.pickles.hash_problem', fail)
+    with pytest.raises(CheckpointError, match=r'epoch_2\.pth: cannot be read: Input/output error'):
+        load_from_file(str(tmp_path / 'epoch_2.pth'))
+    assert find_intact(cfg) == str(tmp_path / 'epoch_1.pth')
+
+
+@pytest.mark.parametrize(
+    'error',
+    [MemoryError(), RuntimeError("can't allocate memory"), torch.OutOfMemoryError('CUDA out of memory.')],
+)
+def test_exhausted_memory_is_no_damage(
+    cfg: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    torch.save(dict(a=1), tmp_path / 'plain.pth')
+    for number in (1, 2):
+        HashedBackend().put((tmp_path / 'plain.pth').read_bytes(), tmp_path / f'epoch_{number}.pth')
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    told = []
+    monkeypatch.setattr('engine.saving.files.broadcast_object_list', lambda found: told.extend(found))
+    monkeypatch.setattr(torch, 'load', fail)
+    with pytest.raises(type(error)):
+        find_intact(cfg)
+    assert told[0] is None
+    assert told[1]  # what the other processes hear
+
+
+def test_other_processes_hear_of_the_failure(cfg: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hear(found: list) -> None:
+        found[:] = [None, 'memory ran out']
+
+    monkeypatch.setattr('engine.saving.files.is_main_process', lambda: False)
+    monkeypatch.setattr('engine.saving.files.broadcast_object_list', hear)
+    with pytest.raises(CheckpointError, match='memory ran out'):
+        find_intact(cfg)
+
+
+def test_trusted_checkpoint_is_found_to_go_on_from(
+    cfg: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(dict(a=Path('x')), tmp_path / 'epoch_1.pth')
+    with pytest.raises(CheckpointError, match='--trust-checkpoint'):
+        find_intact(cfg)
+    monkeypatch.setattr(
+        CheckpointLoader, '_schemes', {**CheckpointLoader._schemes, '': load_from_trusted_file}
+    )
+    assert find_intact(cfg) == str(tmp_path / 'epoch_1.pth')

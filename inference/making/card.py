@@ -1,0 +1,98 @@
+"""The model card of a bundle, from what is recorded; what is not recorded is called unknown.
+
+members, decisions, report.json, preprocess.json -> Markdown
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+UNKNOWN = 'unknown'
+HEAD = """# Model card
+
+Research use only. Not a medical device.
+
+## Intended use
+Research on the prediction of {label} from routine full-breast mammograms{fused}, for one patient at a
+time, before surgery. The answer is a probability with the spread of {n} models. Not intended for diagnosis,
+screening, or any decision about a patient; not intended for other images than those it was developed on.
+
+## Data
+"""
+LIMITS = """
+## Limits
+- Numbers hold for patients like those above; for other hospitals, machines and populations performance is
+  unknown.
+- The spread of the models says how far they agree. It is no interval of a patient's risk.
+- Clinical values that are not given are replaced by those that were common in training.
+- Attention maps show where the network looked, not why it decided.
+- Ages, ethnicity, hospitals and equipment of the patients, as far as not listed: unknown.
+- Licence of the weights and ethics approval: unknown.
+"""
+
+
+def model_card(trained: dict[str, Any], preprocess: dict[str, Any] | None) -> str:
+    """See the module; ``trained`` is Trained as a dict."""
+    fused = ' and clinical variables' if trained['fusions'] else ''
+    text = HEAD.format(label=trained['label'], fused=fused, n=len(trained['members']))
+    models = trained['report'].get('models', {})
+    lines = [*_data(models, trained['names'], preprocess), '', '## Metrics', *_metrics(models), '']
+    lines += ['## Subgroups', *_subgroups(models), '', '## Decision threshold']
+    lines += [f'- {name}: {_threshold(known)}' for name, known in trained['decisions'].items()]
+    if not trained['decisions']:
+        lines.append(f'- {UNKNOWN}: no report was given')
+    return text + '\n'.join(lines) + '\n' + LIMITS
+
+
+def _data(models: dict[str, Any], names: dict[str, str], preprocess: dict[str, Any] | None) -> Iterator[str]:
+    entry = models.get(names.get('mammograms', ''), {})
+    flow = entry.get('flow', {})
+    patients, positive = (entry.get(key, UNKNOWN) for key in ('n_patients', 'n_events'))
+    yield f'- patients evaluated: {patients}, of these positive: {positive}'
+    yield f'- images used: {flow.get("images_used", UNKNOWN)} of {flow.get("images", UNKNOWN)}'
+    made = 'unknown: no preprocess.json was given'
+    if preprocess:
+        made = f'{preprocess["spacing_mm"]} mm per pixel, raw detector images: {preprocess["for_processing"]}'
+    yield f'- preprocessing: {made}'
+
+
+def _metrics(models: dict[str, Any]) -> Iterator[str]:
+    if not models:
+        yield f'{UNKNOWN}: no report was given'
+        return
+    yield '95 % intervals.\n\n| model | patients | ROC AUC | PR AUC | Brier score | calibration slope |'
+    yield '|---|---:|---|---|---|---|'
+    for name, entry in models.items():
+        slope = entry.get('calibration', {}).get('slope')
+        cells = (_estimate(v) for v in (*map(entry.get, ('roc_auc', 'pr_auc', 'brier')), slope))
+        yield f'| {name} | {entry["n_patients"]} | {" | ".join(cells)} |'
+
+
+def _subgroups(models: dict[str, Any]) -> Iterator[str]:
+    rows = [(name, row) for name, entry in models.items() for row in entry.get('subgroups', [])]
+    if not rows:
+        yield f'{UNKNOWN}: the report has none'
+        return
+    yield '| model | column | group | patients | ROC AUC |\n|---|---|---|---:|---|'
+    for name, row in rows:
+        auc = _estimate(row.get('roc_auc'))
+        yield f'| {name} | {row["column"]} | {row["group"]} | {row["n_patients"]} | {auc} |'
+
+
+def _threshold(known: dict[str, Any]) -> str:
+    if known['threshold'] is None:
+        return f'{UNKNOWN}: {known.get("reason", "the report has none")}'
+    text = f'{known["threshold"]:.4g}, for a sensitivity of {known["target_sensitivity"]:.0%}, '
+    text += f'chosen on {known["chosen_on"]}'
+    for key, where in (('achieved', 'there'), ('tested', 'on test patients')):
+        if known.get(key):
+            found = ', '.join(f'{k.replace("_", " ")} {_estimate(v)}' for k, v in known[key].items())
+            text += f'; {where}: {found}'
+    return text
+
+
+def _estimate(found: dict[str, Any] | None) -> str:
+    if not found or found.get('value') is None:
+        return UNKNOWN
+    text = f'{found["value"]:.3f}'
+    low = found.get('ci_low')
+    return text if low is None else f'{text} ({low:.3f} to {found["ci_high"]:.3f})'
