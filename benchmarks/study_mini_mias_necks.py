@@ -28,7 +28,7 @@ import pandas as pd
 from benchmarks.study_mini_mias import TISSUES, auc_row, by_woman
 from evaluation.records import read_predictions
 from evaluation.resampling import bootstrap, percentile_interval
-from evaluation.statistics import delong_test
+from evaluation.statistics import delong, delong_test
 from mlp import fit, predict
 from preprocess.meta import read_meta, write_meta
 
@@ -64,7 +64,9 @@ def difference_row(a: str, b: str, tables: dict[str, pd.DataFrame]) -> str:
     scores = np.stack([tables[name].score.loc[tables[a].index] for name in (a, b)])
     aucs = bootstrap(scores, labels, 10_000, rng).roc_auc
     low, high = percentile_interval(aucs[0] - aucs[1])
-    return f'{f"{a} - {b}":<34}{low:+.3f} to {high:+.3f}, p = {delong_test(*scores, labels):.2f}'
+    value = np.subtract(*delong(scores, labels)[0])
+    p = delong_test(*scores, labels)
+    return f'{f"{a} - {b}":<34}ROC AUC {value:+.3f} ({low:+.3f} to {high:+.3f}), DeLong p = {p:.2f}'
 
 
 def main() -> None:

@@ -5,19 +5,17 @@
 
 import hashlib
 import logging
-import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import barrier
 from mmengine.logging import print_log
 from mmengine.model import BaseAveragedModel
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from engine.fetching import fetch
 from preprocess.pickles import CheckpointError, load_tensors
 
 # schemes whose stock loaders may unpickle
@@ -39,7 +37,7 @@ def load_from_file(filename: str, map_location: Any = 'cpu', *, trust: bool = Fa
 
 def load_from_address(url: str, map_location: Any = 'cpu') -> dict[str, Any]:
     """Fetch a checkpoint into torch's cache, once, and load it as a file."""
-    return CheckpointLoader.load_checkpoint(str(_fetch(url, url)), map_location)
+    return CheckpointLoader.load_checkpoint(str(fetch(url, url)), map_location)
 
 
 def load_from_trusted_file(filename: str, map_location: Any = 'cpu') -> dict[str, Any]:
@@ -81,7 +79,7 @@ def require_pretrained(model_cfg: dict, load_from: str | None) -> None:
     for place, init_cfg in _pretrained(model_cfg, 'model'):
         checkpoint = init_cfg['checkpoint']
         if '://' in checkpoint:
-            _fetch(checkpoint, f'{place}.init_cfg.checkpoint')
+            fetch(checkpoint, f'{place}.init_cfg.checkpoint')
         elif not Path(checkpoint).expanduser().is_file():
             raise CheckpointError(
                 f'{place}.init_cfg.checkpoint: {checkpoint}: no such file. Make it by pretraining (stage a, '
@@ -151,24 +149,6 @@ def _pretrained(node: Any, place: str) -> Iterator[tuple[str, dict]]:
     for key, child in node.items():
         if key != 'init_cfg':
             yield from _pretrained(child, f'{place}.{key}')
-
-
-def _fetch(url: str, place: str) -> Path:
-    """Download a checkpoint into torch's cache, once per machine."""
-    target = Path(torch.hub.get_dir()) / 'checkpoints' / os.path.basename(url)
-    digest = re.search(r'-([0-9a-f]{8,})\.pth$', url)
-    if os.environ.get('LOCAL_RANK', '0') == '0' and not target.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        print_log(f'{place}: fetching {url}', 'current')
-        try:
-            torch.hub.download_url_to_file(url, str(target), digest and digest[1], progress=False)
-        except (OSError, RuntimeError) as error:  # no network, no room, or another hash than the name says
-            raise CheckpointError(
-                f'{place}: could not fetch {url} ({error}). Fetch it by hand and save it as {target}, or '
-                f'start without it with --cfg-options {place.removesuffix(".checkpoint")}=None, unfrozen'
-            ) from None
-    barrier()
-    return target
 
 
 def _origin(content: dict, state: dict[str, torch.Tensor]) -> str:

@@ -61,12 +61,12 @@ def start_weights(cfg: Config) -> dict[str, Path]:
 
     def named(value: Any) -> Iterator[Any]:
         if isinstance(value, dict):
-            yield value['init_cfg'].get('checkpoint') if isinstance(value.get('init_cfg'), dict) else None
+            yield value.get('checkpoint')  # of an init_cfg, which may be a list
         children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         yield from itertools.chain.from_iterable(map(named, children))
 
     given = [cfg.get('load_from'), *named(cfg.model.to_dict())]
-    return {f'weights {name}': Path(name) for name in given if name and Path(name).is_file()}
+    return {f'weights {name}': Path(name) for name in given if isinstance(name, str) and Path(name).is_file()}
 
 
 def keep(work_dir: Path, cfg: Config, settings: dict[str, Any]) -> dict[str, Any]:

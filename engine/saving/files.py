@@ -135,8 +135,8 @@ def set_aside(folder: Path, work_dir: Path, template: str) -> None:
                 file.rename(aside / file.name)
     if old:
         print_log(
-            f'{folder} held {len(old)} checkpoints of an earlier run: moved to {aside.name}, remove them if they '
-            'are not needed. To go on with that run, move them back and use --resume',
+            f'{folder} held {len(old)} checkpoints of an earlier run: moved to {aside.name}, remove them if '
+            'they are not needed. To go on with that run, move them back and use --resume',
             'current',
             logging.WARNING,
         )

@@ -188,9 +188,9 @@ def _warn_of_lost_gradients(runner: Runner) -> None:
     counts = max(getattr(each, '_accumulative_counts', 1) for each in wrappers)
     if length % counts:
         print_log(
-            f'an epoch has {length} batches, no multiple of accumulative_counts={counts}: gradients summed over '
-            'the end of an epoch are not saved, and a run that is resumed there ends a little different. For '
-            'equal results change optim_wrapper.accumulative_counts or train_dataloader.batch_size',
+            f'an epoch has {length} batches, no multiple of accumulative_counts={counts}: gradients summed '
+            'over the end of an epoch are not saved, and a run resumed there ends slightly different. '
+            'For equal results change optim_wrapper.accumulative_counts or train_dataloader.batch_size',
             'current',
             logging.WARNING,
         )

@@ -1,5 +1,6 @@
 """Checkpoints: nothing is executed, what is missing is said, what does not fit is refused."""
 
+import hashlib
 import pathlib
 import pickle
 import urllib.error
@@ -12,7 +13,14 @@ from mmengine.model import BaseModule
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from engine.checkpoint import CheckpointError, report_pretrained, require_pretrained, trust_checkpoints
+from engine.checkpoint import (
+    CheckpointError,
+    load_from_address,
+    report_pretrained,
+    require_pretrained,
+    trust_checkpoints,
+)
+from engine.fetching import cached
 
 
 class Payload:
@@ -57,9 +65,10 @@ def test_fetched_checkpoint_that_runs_code_is_refused_and_not_run(
     """As if it had been fetched before: torch's cache holds the file."""
     monkeypatch.setattr(torch.hub, '_hub_dir', None)
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
-    folder, target = tmp_path / 'hub' / 'checkpoints', tmp_path / 'executed'
-    folder.mkdir(parents=True)
-    torch.save(dict(state_dict={}, payload=Payload(target)), folder / 'evil.pth')
+    target = tmp_path / 'executed'
+    file = cached(f'{scheme}://example.org/evil.pth')[0]
+    file.parent.mkdir(parents=True)
+    torch.save(dict(state_dict={}, payload=Payload(target)), file)
     with pytest.raises((CheckpointError, pickle.UnpicklingError)):
         CheckpointLoader.load_checkpoint(f'{scheme}://example.org/evil.pth', map_location='cpu')
     assert not target.exists()
@@ -136,7 +145,7 @@ def test_address_that_cannot_be_fetched_says_where_to_put_the_file(
         require_pretrained(pretrained('https://example.org/r50.pth'), None)
     message = str(error.value)
     assert 'could not fetch https://example.org/r50.pth' in message
-    assert str(tmp_path / 'hub' / 'checkpoints' / 'r50.pth') in message
+    assert str(cached('https://example.org/r50.pth')[0]) in message
     assert 'model.backbone.init_cfg=None' in message
 
 
@@ -145,8 +154,10 @@ def test_address_that_was_fetched_before_needs_no_network(
 ) -> None:
     monkeypatch.setattr(torch.hub, '_hub_dir', None)
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
-    (tmp_path / 'hub' / 'checkpoints').mkdir(parents=True)
-    (tmp_path / 'hub' / 'checkpoints' / 'r50.pth').touch()
+    file = cached('https://example.org/r50.pth')[0]
+    assert file.parent == tmp_path / 'hub' / 'checkpoints'
+    file.parent.mkdir(parents=True)
+    file.touch()
     monkeypatch.setattr(torch.hub, 'download_url_to_file', None)  # would fail if called
     require_pretrained(pretrained('https://example.org/r50.pth'), None)
 
@@ -214,3 +225,37 @@ def test_an_address_that_cannot_be_reached_is_one_clear_error(
 
 def _no_network(*_: object, **__: object) -> None:
     raise urllib.error.URLError('no network')
+
+
+def test_addresses_with_one_file_name_do_not_share_a_file() -> None:
+    a, b = (cached(f'https://example.org/{folder}/r50.pth?x=1')[0] for folder in 'ab')
+    assert a != b
+    assert a.name.endswith('_r50.pth')
+    named = cached('https://example.org/r50_20260101-0123abcd.pth')
+    assert (named[0].name, named[1]) == ('r50_20260101-0123abcd.pth', '0123abcd')
+
+
+def test_damaged_file_in_the_cache_is_fetched_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save(dict(a=1), tmp_path / 'good.pth')
+    good = (tmp_path / 'good.pth').read_bytes()
+    url = f'https://example.org/r50-{hashlib.sha256(good).hexdigest()[:8]}.pth'
+    fetched = []
+
+    def fetch(_: str, target: str, digest: str, **__: Any) -> None:
+        fetched.append(digest)
+        Path(target).write_bytes(good)
+
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', fetch)
+    file = cached(url)[0]
+    file.parent.mkdir()
+    file.write_bytes(good[:-9])
+    assert load_from_address(url) == load_from_address(url) == dict(a=1)
+    assert fetched == [hashlib.sha256(good).hexdigest()[:8]]
+
+
+def test_what_one_machine_cannot_fetch_ends_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('LOCAL_RANK', '1')
+    monkeypatch.setattr('engine.fetching.all_gather_object', lambda problem: ['no room', problem])
+    with pytest.raises(CheckpointError, match='no room'):
+        load_from_address('https://example.org/r50.pth')

@@ -38,6 +38,15 @@ def test_bad_input_ends_as_one_line_and_exit_code_2(
     assert capsys.readouterr().err == 'error: a.json: item 3\n'
 
 
+def test_error_of_another_process_names_it(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('engine.cli.get_rank', lambda: 2)
+    with pytest.raises(SystemExit), one_message_for_bad_input():
+        raise CheckpointError('a.pth: damaged')
+    assert capsys.readouterr().err == 'error: process 2: a.pth: damaged\n'
+
+
 def test_other_errors_keep_their_traceback() -> None:
     with pytest.raises(ZeroDivisionError), one_message_for_bad_input():
         _ = 1 / 0

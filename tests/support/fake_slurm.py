@@ -4,15 +4,18 @@ from pathlib import Path
 
 SBATCH = """#!/usr/bin/env bash
 printf '%s\\n' "$@" >> {folder}/sbatch.txt
-for word in "$@"; do case $word in --array=*) array=${{word#--array=}};; esac; last=$word; done
+for word in "$@"; do
+  case $word in --array=*) array=${{word#*=}};; --job-name=*) name=${{word#*=}};; esac; last=$word
+done
 [ -z "${{REFUSE:-}}" ] || {{ echo 'Invalid partition' >&2; exit 1; }}
-touch {folder}/queue
+echo "$name" > {folder}/queue
 tasks=$(echo ${{array%%%*}} | tr , ' ')
 ( for i in $tasks; do SLURM_ARRAY_TASK_ID=$i bash $last; done; rm {folder}/queue ) > {folder}/tasks.txt 2>&1 &
 echo '77;cluster'
 """
 SQUEUE = """#!/usr/bin/env bash
-[ ! -f {folder}/queue ] || {{ echo 77 RUNNING; exit; }}
+for word in "$@"; do case $word in --name=*) name=${{word#*=}};; --me) me=1;; esac; done
+[ ! -f {folder}/queue ] || {{ [ "$(cat {folder}/queue)$me" != "${{name}}1" ] || echo 77 RUNNING; exit; }}
 echo 'slurm_load_jobs error: Invalid job id specified' >&2
 exit 1
 """

@@ -20,6 +20,7 @@ import torch
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
 
+from engine.crossval import finish
 from evaluation.records import read_predictions, write_predictions
 from preprocess.meta import read_meta, write_meta
 from tests.support.fake_slurm import write_stand_ins
@@ -197,6 +198,27 @@ def test_external_sets_are_scored_by_all_models_and_may_be_added_later(
     )  # 0.9 of the positives of both folds
 
 
+def test_an_external_set_that_an_earlier_run_left_out_is_scored_by_whatever_engine(
+    call, study: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    site = f'b={study / "other/meta.json"}'
+    options = ('--external', site, '--cfg-options', 'model.backbone.frozen_stages=4')
+    monkeypatch.setattr(finish, '_test_together', lambda *_: None)
+    assert call(*options) == 1
+    assert 'predictions_external_b.json' in capsys.readouterr().err
+
+    def score(_: object, name: str, folders: list[Path]) -> None:
+        records = MadeUpEngine.records(study / 'other/meta.json', 0.3)
+        for folder in folders:
+            write_predictions(folder / f'predictions_external_{name}.json', records)
+
+    monkeypatch.setattr(finish, '_test_together', score)
+    assert call('--scheduler', 'not asked', *options) == 0  # all folds are done
+    assert (tmp_path / 'run/report/external_b/report.json').is_file()
+    monkeypatch.setattr(finish, '_evaluate', lambda _, out_dir, __: 'external_b' not in str(out_dir))
+    assert call(*options) == 1  # its report is refused
+
+
 def test_a_failing_fold_is_named_with_its_log_and_the_rest_is_kept(
     call, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,6 +315,8 @@ def test_patients_of_the_pretraining_list_are_refused(call, tmp_path: Path, caps
             'meta.json: no such meta file|name .a b. is taken or not of letters',
         ),
         (['--external', 'meta.json'], 'no such meta file'),
+        (['--label', 'n'], '--label n: no task of the config; choose one of N, LVI, tumor_size'),
+        (['--label', 'LVI'], "no test part has a label 'LVI'"),
         (
             ['--cache', '2'],
             r'--cache 2: .*a frozen backbone \(model.backbone.frozen_stages is -1\); set that',
@@ -432,6 +456,7 @@ def test_maps_of_a_frozen_backbone_give_the_predictions_that_images_give(study: 
             for path in (tmp_path / run / fold / f'predictions_{part}.json' for run in runs)
         )
         assert len(expected) == (12 if part == 'val' else 24)
+        assert np.ptp(list(expected.values()), axis=0).max() > 1e-4  # images differ by more than the bound
         for image, logits in expected.items():
             assert found[image] == pytest.approx(logits, abs=1e-6)
     record = json.loads((tmp_path / 'maps/cross_validate.json').read_text())

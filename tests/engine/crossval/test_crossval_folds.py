@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.crossval.folds import Part, check_leaks, read_folds, read_part, selected
+from engine.crossval.folds import Part, check_labels, check_leaks, read_folds, read_part, selected
 from engine.image_check import DataError
 from preprocess.meta import write_meta
 
@@ -112,6 +112,20 @@ def test_a_patient_whom_the_backbone_was_pretrained_on_is_refused(root: Path, pa
 def test_a_folder_without_folds_names_the_tool_that_makes_them(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r'no <outer>/<inner>/train.json; make the folds with tools/split.py'):
         read_folds(tmp_path)
+
+
+@pytest.mark.parametrize('part', ['train', 'val'])
+def test_a_part_to_learn_from_without_the_main_task_is_refused(root: Path, part: str) -> None:
+    check_labels(read_folds(root), 'N', 'N')
+    unlabelled = [item | dict(gt_label=dict(LVI=1)) for item in items('ab')]
+    write_meta(root / f'0/1/{part}.json', unlabelled, ['N', 'LVI'])
+    with pytest.raises(DataError, match=rf"0/1/{part}.json: no image has a label 'N' of .*\['LVI'\]"):
+        check_labels(read_folds(root), 'N', 'N')
+
+
+def test_a_label_that_no_test_part_has_is_refused(root: Path) -> None:
+    with pytest.raises(DataError, match=r"no test part has a label 'LVI' \(known: \['N'\]\); choose another"):
+        check_labels(read_folds(root), 'N', 'LVI')
 
 
 def test_a_missing_part_is_named(root: Path) -> None:

@@ -12,13 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from engine.crossval import engines, job, slurm
+from engine.crossval import engines, job, slurm, steps
 from engine.crossval.engines import LocalEngine, gpus
 from engine.crossval.job import run_fold
+from engine.crossval.plan import _throw_away
+from engine.crossval.settings import RECORD
 from engine.crossval.slurm import SlurmEngine
 from engine.crossval.state import FINISHED, STATE, finished, read_json
 from engine.crossval.steps import best_checkpoint
 from engine.image_check import DataError
+from preprocess.meta import read_meta
 from tests.support.fake_slurm import write_stand_ins
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -223,7 +226,7 @@ def test_slurm_gives_up_after_two_submissions(make, cluster: Path, tmp_path: Pat
 
 def test_slurm_waits_for_the_array_of_an_earlier_run(make, cluster: Path, tmp_path: Path) -> None:
     spec = make('0/0')
-    (tmp_path / 'queue').touch()
+    (tmp_path / 'queue').write_text('cross_validate')
     (tmp_path / 'run/slurm').mkdir(parents=True)
     (tmp_path / 'run/slurm/job.json').write_text('{"job": "77"}')
     engine = SlurmEngine([spec], tmp_path / 'run' / 'slurm', None, '', poll_s=0)
@@ -233,6 +236,75 @@ def test_slurm_waits_for_the_array_of_an_earlier_run(make, cluster: Path, tmp_pa
     (tmp_path / 'queue').unlink()
     wait(engine)
     assert not cluster.exists()
+
+
+def test_slurm_does_not_wait_for_another_job_that_got_the_number(make, cluster: Path, tmp_path: Path) -> None:
+    (tmp_path / 'queue').write_text('simulation')
+    (tmp_path / 'run/slurm').mkdir(parents=True)
+    (tmp_path / 'run/slurm/job.json').write_text('{"job": "77"}')
+    submit([make('0/0')], tmp_path, '--job-name=mine')
+    assert '--array=0' in cluster.read_text()
+    assert not (tmp_path / 'run/slurm/job.json').exists()  # the array has left the queue
+
+
+@pytest.fixture
+def earlier(tmp_path: Path) -> Path:
+    """A work dir with one fold."""
+    folder = tmp_path / 'run/0/0'
+    folder.mkdir(parents=True)
+    for file in (folder / 'spec.json', folder / '.lock', tmp_path / 'run' / RECORD):
+        file.write_text('{}')
+    return tmp_path / 'run'
+
+
+def test_fresh_refuses_folds_that_still_run(earlier: Path) -> None:
+    program = (
+        'import fcntl, sys; lock = open(sys.argv[1], "w"); fcntl.lockf(lock, fcntl.LOCK_EX);'
+        'print("held", flush=True); sys.stdin.read()'
+    )
+    command = [sys.executable, '-c', program, str(earlier / '0/0/.lock')]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    with pytest.raises(DataError, match=r'--fresh: .*run/0/0 still runs; stop that run first'):
+        _throw_away(earlier)
+    assert (earlier / '0/0/spec.json').is_file()
+    holder.communicate(b'')
+    _throw_away(earlier)
+    assert not (earlier / '0/0').exists()
+
+
+def test_fresh_refuses_while_the_slurm_job_is_queued(earlier: Path, cluster: Path, tmp_path: Path) -> None:
+    (earlier / 'slurm').mkdir()
+    (earlier / 'slurm/job.json').write_text('{"job": "77"}')
+    (tmp_path / 'queue').write_text('cross_validate')
+    with pytest.raises(DataError, match='--fresh: SLURM job 77 still works here; scancel 77 first'):
+        _throw_away(earlier)
+    assert (earlier / '0/0/spec.json').is_file()
+    (tmp_path / 'queue').unlink()
+    _throw_away(earlier)
+    assert not (earlier / '0/0').exists()
+
+
+def test_all_images_of_folds_without_a_task_list_are_cached(tmp_path: Path, monkeypatch) -> None:
+    for part, task in (('train', 'N'), ('val', 'LVI')):
+        (tmp_path / 'folds/0/0').mkdir(parents=True, exist_ok=True)
+        items = [dict(img_path=f'{part}.png', patient_id=part, gt_label={task: 1})]
+        (tmp_path / f'folds/0/0/{part}.json').write_text(json.dumps(dict(data_list=items)))
+    monkeypatch.setattr(steps, '_tool', lambda *_, **__: None)
+    steps._cache(dict(metas=str(tmp_path / 'folds'), views=2), tmp_path)
+    meta = read_meta(tmp_path / 'images.json')
+    assert {item['img_path'] for item in meta['data_list']} == {'train.png', 'val.png'}
+    assert set(meta['metainfo']['tasks']) == {'N', 'LVI'}
+
+
+@pytest.mark.parametrize(('config', 'checked'), [('config.py', True), ('config_maps.py', False)])
+def test_images_are_not_decoded_to_read_maps(monkeypatch, config: str, checked: bool) -> None:
+    called = []
+    monkeypatch.setattr(steps, '_run', lambda *arguments: called.extend(arguments))
+    spec = dict(name='0/0', amp=False, config=config, fold_config='config_maps.py')
+    steps._tool('train.py', spec, options=[])
+    assert ('--no-check-data' not in called) == checked
 
 
 def test_what_sbatch_says_is_passed_on(make, cluster: Path, tmp_path: Path, monkeypatch) -> None:

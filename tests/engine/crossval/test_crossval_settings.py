@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.crossval.settings import RECORD, describe, differences, keep, read_config, tasks_of
+from engine.crossval.settings import RECORD, describe, differences, keep, read_config, start_weights, tasks_of
 from engine.image_check import DataError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -57,6 +57,32 @@ def test_a_file_may_be_added_but_not_taken_away(tmp_path: Path, table: Path) -> 
     assert 'external b' in start(tmp_path, **{'external b': table})['settings']['files']
     with pytest.raises(DataError, match=r'files\.external b: "ca978112.*" -> absent'):
         start(tmp_path)
+
+
+@pytest.mark.parametrize('key', ['load_from', 'model.backbone.init_cfg'])
+def test_other_start_weights_under_the_same_name_are_refused(tmp_path: Path, table: Path, key: str) -> None:
+    def begin() -> None:
+        weights = str(table) if key == 'load_from' else [dict(type='Pretrained', checkpoint=str(table))]
+        cfg = read_config(DEMO, {key: weights})
+        keep(tmp_path / 'run', cfg, describe(cfg, [], start_weights(cfg)))
+
+    begin()
+    begin()
+    table.write_text('b')
+    with pytest.raises(DataError, match=r'files\.weights \S+table.csv: "ca978112'):
+        begin()
+
+
+def test_weights_that_are_no_local_file_are_left_to_training() -> None:
+    assert start_weights(read_config(DEMO, dict(load_from='https://example.org/a.pth'))) == {}
+
+
+def test_the_label_is_compared_with_a_fusion_only(tmp_path: Path, table: Path) -> None:
+    cfg = read_config(DEMO, None)
+    keep(tmp_path, cfg, describe(cfg, [], {}, label='N'))
+    keep(tmp_path, cfg, describe(cfg, [], dict(schema=table), label='LVI'))
+    with pytest.raises(DataError, match='label: "LVI" -> "N"'):
+        keep(tmp_path, cfg, describe(cfg, [], dict(schema=table), label='N'))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

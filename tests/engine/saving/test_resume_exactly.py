@@ -1,5 +1,10 @@
 """A run that was stopped or killed and goes on ends as the one that was not."""
 
+import os
+import runpy
+import signal
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +88,38 @@ def test_run_with_workers_goes_on_to_the_same_result(tmp_path: Path) -> None:
             resume=True, **options,
         )  # fmt: skip
     assert differences(whole, train(tmp_path / 'parts', resume=True, **options)) == []
+
+
+@pytest.mark.parametrize('seed', [7, None])
+def test_run_resumed_with_another_seed_keeps_that_of_its_start(
+    tmp_path: Path, whole: dict, seed: int | None
+) -> None:
+    with pytest.raises(PowerCut):
+        train(tmp_path / 'a', stop=dict(moment='before_train_iter', count=7, signal_name=None))
+    parts = train(tmp_path / 'a', resume=True, **{'randomness.seed': seed})
+    assert differences(whole, parts) == []
+
+
+HANDLERS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+@pytest.mark.parametrize('stop', [None, dict(moment='before_train_iter', count=1, signal_name=None)])
+def test_signals_are_handled_as_before_once_a_run_ends(tmp_path: Path, stop: dict | None) -> None:
+    before = [signal.getsignal(number) for number in HANDLERS]
+    with pytest.raises(PowerCut) if stop else nullcontext():
+        train(tmp_path, stop=stop)
+    assert [signal.getsignal(number) for number in HANDLERS] == before
+
+
+@pytest.mark.parametrize('number', HANDLERS)
+def test_run_told_to_stop_while_it_starts_ends_with_75(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main = runpy.run_path('tools/train.py')['main']
+    monkeypatch.setattr(sys, 'argv', ['train.py', str(tmp_path / 'none.py')])
+    monkeypatch.setitem(main.__globals__, 'load_config', lambda _: os.kill(os.getpid(), number))
+    before = [signal.getsignal(each) for each in HANDLERS]
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 75
+    assert [signal.getsignal(each) for each in HANDLERS] == before

@@ -14,7 +14,7 @@ from engine.checkpoint import CheckpointError, load_from_file, load_from_trusted
 from engine.saving.files import HashedBackend, checkpoint_folder, clean, find_intact, resumable
 from preprocess import files as files_module
 from preprocess.files import hash_problem, sha256_of, sidecar_of
-from tests.support.tiny_run import tiny_config, train
+from tests.support.tiny_run import PowerCut, tiny_config, train
 
 
 def flip_bit(path: Path, place: float = 0.5) -> None:
@@ -309,3 +309,43 @@ def test_trusted_checkpoint_is_found_to_go_on_from(
         CheckpointLoader, '_schemes', {**CheckpointLoader._schemes, '': load_from_trusted_file}
     )
     assert find_intact(cfg) == str(tmp_path / 'epoch_1.pth')
+
+
+def test_new_run_in_a_used_folder_moves_the_old_checkpoints_aside(
+    cfg: Config, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    train(tmp_path)
+    old = contents(tmp_path)
+    with pytest.raises(PowerCut):  # before its first checkpoint
+        train(tmp_path, stop=dict(moment='before_train_iter', count=1, signal_name=None))
+    (aside,) = tmp_path.glob('earlier_*')
+    assert contents(aside) == old
+    assert contents(tmp_path) == {}
+    assert find_intact(cfg) is None
+    assert f'moved to {aside.name}, remove them if they are not needed' in ''.join(capfd.readouterr())
+
+
+def test_resumed_run_moves_nothing_aside(tmp_path: Path) -> None:
+    train(tmp_path)
+    train(tmp_path, resume=True)
+    assert not list(tmp_path.glob('earlier_*'))
+
+
+def test_auto_resume_goes_on_where_there_is_something_and_else_starts_from_load_from(tmp_path: Path) -> None:
+    weights = train(tmp_path / 'a')['state_dict']
+    torch.save(dict(state_dict=weights), tmp_path / 'weights.pth')
+    options = {'auto_resume': True, 'load_from': str(tmp_path / 'weights.pth')}
+    fresh = train(tmp_path / 'b', **options, **{'optim_wrapper.optimizer.lr': 0.0})
+    assert torch.equal(fresh['state_dict']['layers.0.weight'], weights['layers.0.weight'])
+    saved = contents(tmp_path / 'a')
+    train(tmp_path / 'a', **options)  # finished: nothing is left to do
+    assert contents(tmp_path / 'a') == saved
+
+
+def test_gradients_that_a_checkpoint_leaves_out_are_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    train(tmp_path / 'a', **{'optim_wrapper.accumulative_counts': 5})
+    assert 'accumulative_counts' not in ''.join(capfd.readouterr())
+    train(tmp_path / 'b', **{'optim_wrapper.accumulative_counts': 2})
+    assert 'an epoch has 5 batches, no multiple of accumulative_counts=2' in ''.join(capfd.readouterr())
