@@ -44,7 +44,10 @@ def attribute_chain(marker: Path) -> Call:
 
 
 def second_file(path: Path, marker: Path) -> Call:
-    """torch.load of a file beside this one, whose payload is a plain pickle."""
+    """torch.load of a file beside this one, whose payload is a plain pickle.
+
+    The unsafe call is the attacker's, written into the file; nothing here makes it.
+    """
     inner = path.with_suffix('.inner')
     inner.write_bytes(pickle.dumps(touch(marker), protocol=2))
     return Call(functools.partial(torch.load, weights_only=False), str(inner))

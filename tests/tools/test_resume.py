@@ -64,7 +64,8 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return torch.load((folder / 'last_checkpoint').read_text(), weights_only=True)['state_dict']
 
 
-LONG = ('--cfg-options', 'train_cfg.max_epochs=4000')
+# longer than any test, and not ended by early stopping (the second of the custom hooks) either
+LONG = ('--cfg-options', 'train_cfg.max_epochs=10000000', 'custom_hooks.1.patience=10000000')
 
 
 @pytest.mark.slow
