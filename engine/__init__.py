@@ -6,7 +6,7 @@ from engine.data_check import DataCheckHook
 from engine.faults import BatchWatchHook, FiniteAmpOptimWrapper, FiniteOptimWrapper
 from engine.image_check import DataError
 from engine.log import MammoLogProcessor
-from engine.monitor import CurvesHook, LearningMonitorHook, TensorboardIfInstalled
+from engine.monitor import CurvesHook, LearningMonitorHook, MLflowTracker, TensorboardTracker, WandbTracker
 from engine.plain_state import PlainCheckpointHook
 from engine.pretrain import SwAVHook
 from engine.pretrain.backbone_export import BackboneExportHook
@@ -28,12 +28,14 @@ __all__ = [
     'FiniteAmpOptimWrapper',
     'FiniteOptimWrapper',
     'LearningMonitorHook',
+    'MLflowTracker',
     'MammoLogProcessor',
     'MammoRunner',
     'PlainCheckpointHook',
     'ResumableTrainLoop',
     'SwAVHook',
-    'TensorboardIfInstalled',
+    'TensorboardTracker',
+    'WandbTracker',
     'load_from_file',
     'seed_worker',
 ]

@@ -17,6 +17,7 @@ from engine.checkpoint import CheckpointError, report_pretrained, require_pretra
 from engine.config_text import format_once
 from engine.faults import resources_explained
 from engine.launch import adapt_to_cpu, init_cpu_group, use_cpu, without_sync_bn
+from engine.monitor.trackers import add_trackers
 from engine.pretrain import check_batches
 from engine.saving.files import find_intact
 from engine.saving.schedule import Schedule
@@ -37,6 +38,7 @@ class MammoRunner(Runner):
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'MammoRunner':
         format_once(cfg)
+        add_trackers(cfg)
         if use_cpu():
             adapt_to_cpu(cfg)
         for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):

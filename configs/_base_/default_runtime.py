@@ -22,8 +22,8 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl', timeout=7200),  # seconds; the first process checks all images
 )
-vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardIfInstalled')]
-visualizer = dict(type='UniversalVisualizer', vis_backends=vis_backends)
+# TensorBoard, MLflow, Weights & Biases: add a file of trackers/ to _base_ of your config
+visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 log_processor = dict(type='MammoLogProcessor')
 log_level = 'INFO'
 load_from = None

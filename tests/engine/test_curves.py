@@ -1,4 +1,4 @@
-"""The curves of a run, over its resumptions, as picture and in TensorBoard."""
+"""The curves of a run, over its resumptions, as a picture."""
 
 import json
 from pathlib import Path
@@ -7,11 +7,8 @@ from types import SimpleNamespace
 import cv2
 import pytest
 from matplotlib.figure import Figure
-from mmengine.config import Config
-from mmengine.registry import VISBACKENDS
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from engine.monitor import CurvesHook, tensorboard
+from engine.monitor import CurvesHook
 from engine.monitor.curves import draw, read_panels
 
 
@@ -96,41 +93,6 @@ def test_hook_draws_after_each_epoch(tmp_path: Path) -> None:
     assert picture.shape[1] > picture.shape[0] > 200
     blue = (abs(picture.astype(int) - (0xB2, 0x72, 0x00)) < 30).all(axis=2)  # the first line is drawn
     assert blue.sum() > 100
-
-
-def events(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    accumulator = EventAccumulator(str(folder))
-    accumulator.Reload()
-    return {
-        tag: [(event.step, round(event.value, 4)) for event in accumulator.Scalars(tag)]
-        for tag in accumulator.Tags()['scalars']
-    }
-
-
-def test_tensorboard_keeps_training_and_validation_apart(tmp_path: Path) -> None:
-    backend = VISBACKENDS.build(dict(type='TensorboardIfInstalled', save_dir=str(tmp_path)))
-    backend.add_config(Config(dict(a=1)))
-    assert not list(tmp_path.iterdir())
-    backend.add_scalars(dict(N_loss=0.9, iter=10, epoch=1), step=10)
-    backend.add_scalars(dict(N_loss=0.5, LVI_roc_auc=None), step=1)
-    backend.add_scalars({'monitor/rank': 3.0}, step=1)
-    backend.close()
-    found = events(tmp_path)
-    assert found['train/N_loss'] == [(10, 0.9)]
-    assert found['val/N_loss'] == [(1, 0.5)]
-    assert found['monitor/rank'] == [(1, 3.0)]
-    assert 'val/LVI_roc_auc' not in found
-
-
-def test_without_tensorboard_nothing_is_written_and_nothing_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tensorboard, 'find_spec', lambda _: None)
-    backend = VISBACKENDS.build(dict(type='TensorboardIfInstalled', save_dir=str(tmp_path)))
-    backend.add_config(Config(dict(a=1)))
-    backend.add_scalars(dict(loss=1.0, iter=1), step=1)
-    backend.close()
-    assert not list(tmp_path.iterdir())
 
 
 def test_short_epochs_share_a_picture(tmp_path: Path) -> None:
