@@ -19,8 +19,6 @@ _base_ = '{root}/configs/demo/{base}'
 train_cfg = dict(max_epochs=4)
 hooks = {{key: value for key, value in _base_.default_hooks.items() if key != 'curves'}}
 hooks['checkpoint'].update(interval=1, max_keep_ckpts=2)
-vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(vis_backends=vis_backends)
 """
 SUPERVISED = """
 pipeline = [

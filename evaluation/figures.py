@@ -15,35 +15,23 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from evaluation import calibration
+from evaluation.plot_style import COLORS, RC
 from evaluation.statistics import UndefinedError, proportion, require_probs
 
 Scored = dict[str, tuple[NDArray, NDArray]]
-# Okabe & Ito 2008, "Color universal design", darkest first, each with dashes of its own
-COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#000000', '#E69F00', '#56B4E9')
+# each colour has dashes of its own
 DASHES = ('-', (0, (6, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (10, 3)), (0, (3, 1)), (0, (1, 3)))
 STYLES: list[dict[str, Any]] = [dict(color=c, linestyle=d) for c, d in zip(COLORS, DASHES, strict=True)]
 MARKERS = 'os^Dvp*'
 MAX_LINES, MAX_PANELS = len(STYLES), 6  # more models are in the tables only
 GREY = '#767676'
 EVENT, NO_EVENT = '#B34700', '#B8DDF5'  # dark and light in grey as well
-RC: Any = {
-    'font.size': 9,
-    'axes.spines.top': False,
-    'axes.spines.right': False,
-    'axes.titlesize': 9.5,
-    'axes.titleweight': 'bold',
-    'axes.titlelocation': 'left',
-    'legend.frameon': False,
-    'legend.fontsize': 8,
-    'lines.linewidth': 1.6,
-    'svg.hashsalt': 'report',
-    'savefig.dpi': 160,
-}
+REPORT_RC = RC | {'svg.hashsalt': 'report', 'savefig.dpi': 160}
 
 
 def draw(scored: Scored, report: dict[str, Any]) -> Iterator[tuple[str, Figure]]:
     """Every figure that the data allow, one at a time."""
-    with mpl.rc_context(RC):
+    with mpl.rc_context(REPORT_RC):
         if report['settings']['kind'] == 'regression':
             yield 'scatter', _panels(scored, _scatter)
             return

@@ -21,6 +21,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from evaluation import plot_style
 from preprocess.files import replacing
 
 Line = dict[int, float]  # epoch -> value
@@ -36,19 +37,9 @@ TITLES = {
     'val rank': 'effective rank of the embedding, held-out',
     'val std': 'std of the normalised embedding, held-out',
 }
-# Okabe & Ito 2008, "Color universal design"; after one round the dashes change
-COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#000000', '#E69F00', '#56B4E9')
-RC: Any = {
-    'font.size': 9,
-    'axes.spines.top': False,
-    'axes.spines.right': False,
-    'axes.titlesize': 9.5,
-    'axes.titleweight': 'bold',
-    'axes.titlelocation': 'left',
-    'axes.prop_cycle': cycler(linestyle=['-', '--']) * cycler(color=COLORS),
-    'legend.frameon': False,
-    'legend.fontsize': 8,
-    'lines.linewidth': 1.6,
+RC = plot_style.RC | {
+    # after one round of colours the dashes change
+    'axes.prop_cycle': cycler(linestyle=['-', '--']) * cycler(color=plot_style.COLORS),
     'lines.markersize': 3,
     'savefig.dpi': 120,
 }

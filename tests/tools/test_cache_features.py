@@ -1,8 +1,6 @@
 """tools/cache_features.py and training from its maps: as from images, in whole checkpoints."""
 
 import json
-import runpy
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +20,6 @@ NECKS = dict(
     dwise="neck=dict(_delete_=True, type='DwiseConvResBlockPooling', in_channels=128), ",
 )
 FLIP = "dict(type='RandomFlip', prob=0.5, direction='horizontal'),"
-
-
-@pytest.fixture(scope='module')
-def call():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-
-        def run(tool: str, *arguments: object) -> None:
-            patch.setattr(sys, 'argv', [tool, *map(str, arguments)])
-            runpy.run_path(f'tools/{tool}', run_name='__main__')
-
-        yield run
 
 
 def config_file(folder: Path, data: Path, neck: str = 'transformer') -> Path:

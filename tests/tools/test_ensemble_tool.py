@@ -1,7 +1,5 @@
 """tools/test_ensemble.py: a file per member as tools/test.py writes it, and their mean."""
 
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +9,7 @@ import torch
 from evaluation.records import read_predictions
 from tests.support.toy_config import write_config
 
-ROOT = Path(__file__).resolve().parents[2]
 TASKS = ['N', 'LVI', 'multifocality', 'NumPos', 'tumor_size']
-
-
-@pytest.fixture(scope='module')
-def call():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-
-        def run(tool: str, *arguments: str | Path) -> None:
-            patch.setattr(sys, 'argv', [tool, *map(str, arguments)])
-            runpy.run_path(f'tools/{tool}', run_name='__main__')
-
-        yield run
 
 
 @pytest.fixture(scope='module')

@@ -1,8 +1,6 @@
 """tools/extract_features.py: per image and per patient, the numbers that the heads give."""
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,20 +8,6 @@ import pytest
 
 from evaluation.records import read_predictions
 from tests.support.toy_config import write_config
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope='module')
-def call():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-
-        def run(tool: str, *arguments: str | Path) -> None:
-            patch.setattr(sys, 'argv', [tool, *map(str, arguments)])
-            runpy.run_path(f'tools/{tool}', run_name='__main__')
-
-        yield run
 
 
 @pytest.fixture(scope='module')

@@ -1,0 +1,203 @@
+"""tools/serve.py as users start it: what it refuses, how it ends, and that it stays up."""
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from inference.bundle import FORMAT_VERSION
+from inference.predictor import Predictor
+from tests.inference.conftest import exam, films, predictor, toy  # noqa: F401  (fixtures)
+from tests.support.web_server import Server, command, serving
+
+
+@pytest.fixture(scope='module')
+def bundle(request: pytest.FixtureRequest) -> Path:
+    return request.getfixturevalue('toy').folder
+
+
+@pytest.fixture(scope='module')
+def server(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(bundle, tmp_path_factory.mktemp('served'), '--max-upload-mb', '20') as found:
+        yield found
+        assert found.process.poll() is None  # up to the end, whatever the tests did
+        assert 'Traceback' not in found.log.read_text()
+
+
+def failed(bundle: Path, *options: str) -> str:
+    """Standard error of a start that must fail with one message."""
+    done = subprocess.run(command(bundle, *options), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert 'Traceback' not in done.stderr
+    assert done.stdout == ''
+    return done.stderr
+
+
+def files_of(paths: list[Path]) -> list[tuple[str, tuple[str, bytes]]]:
+    return [('images', (path.name, path.read_bytes())) for path in paths]
+
+
+def wait_for(condition: Any, seconds: float = 20) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_port_in_use_is_one_message_at_once(server: Server) -> None:
+    start = time.monotonic()
+    error = failed(Path('no bundle is looked at'), '--port', str(server.port))
+    assert (
+        f'cannot listen at 127.0.0.1 port {server.port}: Address already in use; try another --port' in error
+    )
+    assert time.monotonic() - start < 60
+
+
+def test_a_damaged_bundle_and_one_of_a_newer_version_are_one_message(bundle: Path, tmp_path: Path) -> None:
+    damaged = Path(shutil.copytree(bundle, tmp_path / 'damaged'))
+    weights = bytearray((damaged / 'member_00.safetensors').read_bytes())
+    weights[-1] ^= 1
+    (damaged / 'member_00.safetensors').write_bytes(weights)
+    assert 'member_00.safetensors: damaged or edited; copy the bundle again' in failed(damaged, '--port', '0')
+    newer = Path(shutil.copytree(bundle, tmp_path / 'newer'))
+    manifest = json.loads((newer / 'manifest.json').read_text()) | dict(format_version=FORMAT_VERSION + 1)
+    (newer / 'manifest.json').write_text(json.dumps(manifest, indent=1, sort_keys=True) + '\n')
+    assert f'format_version is {FORMAT_VERSION + 1}, this release reads {FORMAT_VERSION}' in failed(
+        newer, '--port', '0'
+    )
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--port', '70000'], '--port 70000: expected 0 to 65535'),
+        (['--max-upload-mb', '0'], '--max-upload-mb 0: expected at least 1'),
+        (['--host', '192.0.2.1', '--port', '0'], 'cannot listen at 192.0.2.1'),
+        (['--port', '0'], 'manifest.json'),
+    ],
+)
+def test_wrong_options_are_one_message(tmp_path: Path, options: list[str], message: str) -> None:
+    assert message in failed(tmp_path / 'nothing', *options)
+
+
+def test_it_listens_at_this_computer_only(server: Server) -> None:
+    listening = [c for c in psutil.Process(server.process.pid).net_connections('tcp') if c.status == 'LISTEN']
+    assert [c.laddr.ip for c in listening] == ['127.0.0.1']
+    assert 'warning' not in server.log.read_text()
+
+
+def test_two_requests_at_once_get_their_own_answers(
+    server: Server,
+    predictor: Predictor,
+    films: Any,  # noqa: F811
+) -> None:
+    exams = [[films(i, 'R', view) for view in ('CC', 'MLO')] for i in range(3)] * 2
+    with ThreadPoolExecutor(6) as pool:
+        found = list(
+            pool.map(lambda e: httpx.post(f'{server.url}api/predict', files=files_of(e), timeout=120), exams)
+        )
+    for response, images in zip(found, exams, strict=True):
+        assert response.json() == json.loads(predictor.predict(images).to_json())
+    assert list(server.scratch.iterdir()) == []
+
+
+def test_2_gb_are_refused_after_the_first_kilobytes(server: Server) -> None:
+    head = (
+        f'POST /predict HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Length: {2**31}\r\n'
+        'Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n'
+    )
+    with socket.create_connection(('127.0.0.1', server.port), timeout=20) as connection:
+        connection.sendall(head.encode() + bytes(10_000))
+        answer = connection.recv(100_000).decode()
+    assert answer.startswith('HTTP/1.1 413 ')
+    assert 'All files together may have 20 MB.' in answer
+
+
+def test_2_gb_without_announced_length_fill_neither_memory_nor_disk(server: Server) -> None:
+    process = psutil.Process(server.process.pid)
+    before, most, sent = process.memory_info().rss, 0, 0
+    head = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
+
+    def body() -> Iterator[bytes]:
+        nonlocal most, sent
+        yield head
+        for _ in range(2048):  # 2 GB; what comes after the refusal is thrown away
+            sent += 2**20
+            most = max(most, sum(path.stat().st_size for path in server.scratch.rglob('*')))
+            yield bytes(2**20)
+
+    kind = {'Content-Type': 'multipart/form-data; boundary=x'}
+    try:
+        response = httpx.post(f'{server.url}predict', content=body(), headers=kind, timeout=120)
+        assert response.status_code == 413
+    except httpx.WriteError:
+        pass  # it stopped listening, which is as good
+    assert sent >= 20 * 2**20
+    assert most <= 21 * 2**20
+    assert process.memory_info().rss - before < 64 * 2**20
+    assert httpx.get(f'{server.url}health').json()['status'] == 'ok'
+    assert list(server.scratch.iterdir()) == []
+
+
+def test_a_client_that_leaves_leaves_nothing_behind(server: Server, exam: list[Path]) -> None:  # noqa: F811
+    request = httpx.Request('POST', f'{server.url}predict', files=files_of(exam))
+    body = request.read()
+    lines = [f'{key}: {value}' for key, value in request.headers.items()]
+    head = ('POST /predict HTTP/1.1\r\n' + '\r\n'.join(lines) + '\r\n\r\n').encode()
+    for part in (len(body) // 2, len(body)):  # in the middle of the upload, and while it is computed
+        with socket.create_connection(('127.0.0.1', server.port), timeout=20) as connection:
+            connection.sendall(head + body[:part])
+            time.sleep(0.2)
+    answer = httpx.post(f'{server.url}api/predict', files=files_of(exam), timeout=60)  # its turn comes last
+    assert answer.status_code == 200
+    assert wait_for(lambda: not list(server.scratch.iterdir()))
+
+
+def test_the_log_names_nobody(server: Server, films: Any) -> None:  # noqa: F811
+    path = films(name='Doe_Jane_L_CC.dcm', PatientName='Doe^Jane', PatientBirthDate='1951123x')
+    broken = ('images', ('Doe.dcm', path.read_bytes()[:-900]))
+    for files in (files_of([path]), [broken]):
+        assert httpx.post(f'{server.url}predict?name=Doe', files=files, timeout=60).status_code in (200, 422)
+    text = server.log.read_text()
+    assert 'POST /predict 200' in text
+    assert 'Doe' not in text
+    assert '1951' not in text
+
+
+def test_ctrl_c_ends_it_cleanly_and_completes_what_is_computed(
+    bundle: Path,
+    exam: list[Path],
+    tmp_path: Path,  # noqa: F811
+) -> None:
+    with serving(bundle, tmp_path) as found:
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(httpx.post, f'{found.url}api/predict', files=files_of(exam), timeout=60)
+            assert wait_for(lambda: list(found.scratch.iterdir()))
+            found.process.send_signal(signal.SIGINT)
+            assert answer.result().status_code == 200
+        assert found.process.wait(30) == 0
+        assert 'Traceback' not in found.log.read_text()
+        assert list(found.scratch.iterdir()) == []
+
+
+def test_another_address_is_told_to_be_open_and_its_names_are_limited(bundle: Path, tmp_path: Path) -> None:
+    with serving(bundle, tmp_path, '--host', '0.0.0.0', '--allow-host', 'ward.example') as found:
+        assert (
+            'warning: 0.0.0.0 is reached from other computers, and there is no password'
+            in found.log.read_text()
+        )
+        for host, status in (('ward.example', 200), ('127.0.0.1', 200), ('evil.example', 421)):
+            url = f'http://127.0.0.1:{found.port}/health'
+            assert httpx.get(url, headers=dict(host=host)).status_code == status
