@@ -9,10 +9,11 @@ folds, a work dir of tools/cross_validate.py per neck -> ROC AUC by woman, paire
     python tools/train.py configs/demo/barlowtwins_64px_patches.py --work-dir work_dirs/phantom_patches
     for neck in transformer DwiseresBlock gap; do
         python tools/cross_validate.py configs/mini_mias/frozen_448x256_$neck.py --cache 8 --label malignant \
-            --folds data/mini_mias/folds --only 0/0,1/0,2/0,3/0,4/0 --work-dir work_dirs/necks/$neck; done
+            --patient-label max --folds data/mini_mias/folds --only 0/0,1/0,2/0,3/0,4/0 \
+            --work-dir work_dirs/necks/$neck; done
     python benchmarks/study_mini_mias_necks.py --folds data/mini_mias/folds --work-dirs work_dirs/necks/*
 
-Labels are per film, so cross_validate.py itself makes no report; here a woman is what her worse breast is.
+Labels are per film; a woman is what her worse breast is.
 """
 
 import argparse
@@ -26,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.study_mini_mias import TISSUES, auc_row, by_woman
-from evaluation.records import read_predictions
+from evaluation.predictions import read_patients
 from evaluation.resampling import bootstrap, percentile_interval
 from evaluation.statistics import delong, delong_test
 from mlp import fit, predict
@@ -42,11 +43,8 @@ def merge(folder: Path) -> None:
 
 def network(work_dir: Path) -> pd.DataFrame:
     """What the five models say of the women that each has not seen."""
-    files = sorted(work_dir.glob('ensemble/mammograms/*/mean/test.json'))
-    records = [record for file in files for record in read_predictions(file)]
-    tasks = [record['tasks']['malignant'] for record in records]
-    scores, labels = (np.array([task[key] for task in tasks]) for key in ('pred_score', 'gt_label'))
-    return by_woman(scores, labels, np.array([record['patient_id'] for record in records]))
+    folder = work_dir / 'ensemble' / 'mammograms'
+    return read_patients([folder], 'malignant', patient_label='max').table
 
 
 def tissue(fold: Path) -> pd.DataFrame:

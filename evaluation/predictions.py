@@ -33,6 +33,7 @@ def read_patients(
     all_sides: bool = False,
     all_exams: bool = False,
     part: str = 'test',
+    patient_label: str = 'same',
 ) -> Patients:
     """Read one model's predictions and bring them to patients (SPEC 8).
 
@@ -43,6 +44,8 @@ def read_patients(
         all_sides: also use images of the other side than ``tumor_side``.
         all_exams: also use earlier exams.
         part: which file of a cross-validation folder to read.
+        patient_label: ``same``: all images of a patient carry her label; ``max``: the highest of theirs is,
+            for sets labelled by breast or by image.
     """
     files = list(_files(paths, part))
     images = _one_score_per_image(pd.concat([_read(file, fold, task) for file, fold in files]))
@@ -53,7 +56,7 @@ def read_patients(
     flow['images_of_the_other_side'] = len(images) - len(kept)
     latest = kept if all_exams else kept[_in_latest_exam(kept)]
     flow['images_of_earlier_exams'] = len(kept) - len(latest)
-    table = _one_row_per_patient(latest, aggregate)
+    table = _one_row_per_patient(latest, aggregate, patient_label)
     flow |= dict(
         images_used=len(latest), patients_without_usable_image=flow['patients_with_images'] - table.shape[0]
     )
@@ -161,14 +164,16 @@ def _in_latest_exam(images: pd.DataFrame) -> pd.Series:
     return (order == latest) | latest.isna()  # an exam without order counts only where none has one
 
 
-def _one_row_per_patient(images: pd.DataFrame, aggregate: str) -> pd.DataFrame:
+def _one_row_per_patient(images: pd.DataFrame, aggregate: str, label: str) -> pd.DataFrame:
+    if label == 'max':
+        images = images.assign(label=images.groupby(['fold', 'patient_id']).label.transform('max'))
     patients = images.groupby(['fold', 'patient_id'], sort=True)
     labels = images.groupby('patient_id').label.nunique()
     _refuse(
         'predictions',
         labels > 1,
         labels.index.to_series(),
-        'patients have differing labels (one per patient)',
+        'patients have differing labels (one per patient; --patient-label max takes the highest)',
     )
     table = patients.first().assign(score=patients.score.agg(aggregate), n_images=patients.size())
     return table.reset_index('fold')

@@ -58,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
         '--pretrain-list', type=Path, metavar='LIST', help='patches that stage a learned from'
     )
     parser.add_argument('--bootstrap', type=int, default=10_000, help='draws of the report')
+    parser.add_argument('--patient-label', choices=['same', 'max'], default='same', help='in the report, of images whose labels differ: an error, or the highest')  # fmt: skip  # noqa: E501
     parser.add_argument('--cache', type=int, metavar='VIEWS', help='run the frozen backbone once, before the folds: on VIEWS augmented views of each image; 0: no augmentation')  # fmt: skip  # noqa: E501
     parser.add_argument('--amp', action='store_true', help='mixed precision; bfloat16 on CPU')
     parser.add_argument('--fresh', action='store_true', help='throw away what an earlier run left')
@@ -99,7 +100,7 @@ def cross_validate(args: argparse.Namespace) -> int:
         return 1
     done = run(chosen, plan, args)
     try:
-        report = finish(plan, args.bootstrap)
+        report = finish(plan, args.bootstrap, args.patient_label)
     except PredictionError as error:
         print(error, file=sys.stderr)
         return 1

@@ -28,7 +28,10 @@ def main(argv: list[str] | None = None) -> None:
         test, development = read_all(args.pred, args, 'test'), read_all(args.dev, args, 'val')
         report = build_report(test, development, args.task, options)
         report['settings'] |= dict(
-            aggregate=args.aggregate, all_sides=args.all_sides, all_exams=args.all_exams
+            aggregate=args.aggregate,
+            patient_label=args.patient_label,
+            all_sides=args.all_sides,
+            all_exams=args.all_exams,
         )
         labelled = {name: p.table[p.table.label.notna()] for name, p in test.items()}
         first = next(iter(labelled.values()))
@@ -56,6 +59,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--out-dir', required=True, type=Path)
     parser.add_argument(
         '--aggregate', choices=['max', 'mean'], default='max', help='over the images of a patient'
+    )
+    parser.add_argument(
+        '--patient-label',
+        choices=['same', 'max'],
+        default='same',
+        help='of images whose labels differ: an error, or the highest',
     )
     parser.add_argument(
         '--all-sides', action='store_true', help='also images of the other side than tumor_side'
@@ -91,7 +100,13 @@ def read_all(named: list[str], args: argparse.Namespace, part: str) -> dict[str,
         if not name or not paths or name in models:
             raise PredictionError(f'{item!r}: expected NAME=PATH[,PATH...], each name once')
         models[name] = read_patients(
-            paths.split(','), args.task, args.aggregate, args.all_sides, args.all_exams, part
+            paths.split(','),
+            args.task,
+            args.aggregate,
+            args.all_sides,
+            args.all_exams,
+            part,
+            args.patient_label,
         )
     return models
 

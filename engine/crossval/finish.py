@@ -28,15 +28,17 @@ IMAGES = 'mammograms'  # name of the model that sees images only
 Members = dict[str, list[Fold]]  # finished folds by outer fold
 
 
-def finish(plan: Plan, n_bootstrap: int) -> Path | None:
+def finish(plan: Plan, n_bootstrap: int, patient_label: str) -> Path | None:
     """Ensembles and reports of the finished folds -> the main report, None if it could not be made."""
     members = complete(plan)
     for name in plan.external:  # those that folds of an earlier run left to this step, too
         _test_together(plan, name, [plan.work_dir / fold.name for fold in _all(members)])
     for model, files in models(plan).items():
         _ensemble(plan, members, model, *files)
+        _write_patients(plan, model, patient_label)
     tasks = {task: kind for model in models(plan) for task, kind in _scored(plan, model).items()}
-    done = {task: _report(plan, task, kind, n_bootstrap, members) for task, kind in tasks.items()}
+    options = ['--bootstrap', str(n_bootstrap), '--patient-label', patient_label]
+    done = {task: _report(plan, task, kind, options, members) for task, kind in tasks.items()}
     folds = {fold.name: read_json(plan.work_dir / fold.name / FINISHED) for fold in _all(members)}
     backbones = {about['backbone_sha256'] for about in folds.values()}
     about = dict(tasks=plan.tasks, leak_check=plan.leaks, folds=folds, shared_backbone=len(backbones) == 1)
@@ -97,15 +99,21 @@ def _ensemble(plan: Plan, members: Members, model: str, part_file: str, external
         if model == IMAGES or site['fusion']:  # one that is missing is an error
             records = mean_records([read_predictions(path) for path in every], kinds)
             write_predictions(target / f'external_{name}.json', records)
-    tables = [_patients(target, task, kind) for task, kind in _scored(plan, model).items()]
+
+
+def _write_patients(plan: Plan, model: str, patient_label: str) -> None:
+    """Table of what the report evaluates."""
+    target = plan.work_dir / 'ensemble' / model
+    tables = [_patients(target, task, kind, patient_label) for task, kind in _scored(plan, model).items()]
     write_text(target / 'patients.csv', pd.concat(tables).to_csv())
 
 
-def _patients(target: Path, task: str, kind: str) -> pd.DataFrame:
-    """What the report evaluates, per patient; empty if a task cannot be brought to patients."""
+def _patients(target: Path, task: str, kind: str, patient_label: str) -> pd.DataFrame:
+    """One task per patient; empty if it cannot be brought to patients."""
     columns = ['task', 'fold', 'score', 'label', 'n_images']
     try:
-        return read_patients([target], task, _aggregate(kind)).table.assign(task=task)[columns]
+        found = read_patients([target], task, _aggregate(kind), patient_label=patient_label)
+        return found.table.assign(task=task)[columns]
     except PredictionError as error:
         logger.warning('%s', error)
         return pd.DataFrame(columns=columns)
@@ -140,20 +148,11 @@ def _test_together(plan: Plan, name: str, folders: list[Path]) -> None:
         made.replace(target)
 
 
-def _report(plan: Plan, task: str, kind: str, n_bootstrap: int, members: Members) -> Path | None:
+def _report(plan: Plan, task: str, kind: str, options: list[str], members: Members) -> Path | None:
     """Reports of one task -> folder of that over the outer folds, None if one was refused."""
     part = '' if task == plan.record['settings']['label'] else task
     ensembles = {m: Path('ensemble') / m for m in models(plan) if task in _scored(plan, m)}
-    options = [
-        '--task',
-        task,
-        '--aggregate',
-        _aggregate(kind),
-        '--kind',
-        kind,
-        '--bootstrap',
-        str(n_bootstrap),
-    ]
+    options = [*options, '--task', task, '--aggregate', _aggregate(kind), '--kind', kind]
     with contextlib.chdir(plan.work_dir):  # paths in a report do not tell where it was made
         pairs = {model: (str(folder), str(folder)) for model, folder in ensembles.items()}
         done = _evaluate(pairs, Path('report') / part, options)

@@ -172,6 +172,19 @@ def test_wrong_predictions_are_refused_with_the_list(tmp_path, records, message)
         read_patients([write(tmp_path / 'a.json', *records)], 'N')
 
 
+def test_a_patient_labelled_by_breast_may_take_the_highest_label_of_the_images_used(tmp_path):
+    left, right = image('p', 0.1, label=1), image('p', 0.2, label=0, laterality='R')
+    unknown = image('p', 0.3, label=None)
+    sided = [
+        image('q', 0.1, label=1, tumor_side='R'),
+        image('q', 0.4, label=0, laterality='R', tumor_side='R'),
+    ]
+    path = write(tmp_path / 'a.json', left, right, unknown, *sided)
+    table = read_patients([path], 'N', patient_label='max').table
+    assert table.label.to_dict() == dict(p=1, q=0)  # q's left breast does not decide
+    assert table.score.to_dict() == dict(p=0.3, q=0.4)
+
+
 def test_ensemble_members_that_disagree_on_a_label_are_refused(tmp_path):
     a = write(tmp_path / 'a.json', image('p', 0.1, label=0, name='x'))
     b = write(tmp_path / 'b.json', image('p', 0.1, label=1, name='x'))
