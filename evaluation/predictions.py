@@ -48,7 +48,8 @@ def read_patients(
             for sets labelled by breast or by image.
     """
     files = list(_files(paths, part))
-    images = _one_score_per_image(pd.concat([_read(file, fold, task) for file, fold in files]))
+    rows = pd.concat([_read(file, fold, task) for file, fold in files])
+    images = _one_score_per_image(_outside_merged(rows) if part == 'test' else rows)
     flow = dict(
         prediction_files=len(files), images=len(images), patients_with_images=images.patient_id.nunique()
     )
@@ -121,17 +122,18 @@ def _read(path: Path, fold: str, task: str) -> pd.DataFrame:
     return frame
 
 
-def _one_score_per_image(rows: pd.DataFrame) -> pd.DataFrame:
+def _outside_merged(rows: pd.DataFrame) -> pd.DataFrame:
+    """A test patient of several outer folds belongs to an outside test set, and to no fold."""
     n_folds = rows.groupby('patient_id').fold.nunique()
-    if (n_folds > 1).any():  # an outside test set: every outer fold scored every patient
+    if (n_folds > 1).any():  # every outer fold scored every patient
         odd = n_folds[n_folds < rows.fold.nunique()]
-        _refuse(
-            'test parts',
-            odd > 0,
-            odd.index.to_series(),
-            'patients are in the test part of some outer folds only',
-        )
-        rows = rows.assign(fold='')
+        what = 'patients are in the test part of some outer folds only'
+        _refuse('test parts', odd > 0, odd.index.to_series(), what)
+        return rows.assign(fold='')
+    return rows
+
+
+def _one_score_per_image(rows: pd.DataFrame) -> pd.DataFrame:
     labels = rows.groupby(IMAGE_KEY).label.nunique()
     _refuse('predictions', labels > 1, labels.index.to_series().astype(str), 'images have differing labels')
     first = {column: 'first' for column in rows.columns if column not in (*IMAGE_KEY, 'score')}

@@ -199,6 +199,17 @@ def test_patient_in_the_test_part_of_some_outer_folds_only_is_refused(tmp_path):
         read_patients([tmp_path], 'N')
 
 
+def test_development_patients_of_several_outer_folds_stay_apart(tmp_path):
+    for outer, (own, *others) in dict(a='pqr', b='qpr', c='rpq').items():
+        fold(tmp_path, outer, '0', 'test', image(own, 0.1))
+        fold(tmp_path, outer, '0', 'val', *(image(p, 0.1) for p in others))
+    development = read_patients([tmp_path], 'N', part='val').table
+    assert sorted(zip(development.fold, development.index, strict=True)) == [
+        ('a', 'q'), ('a', 'r'), ('b', 'p'), ('b', 'r'), ('c', 'p'), ('c', 'q'),
+    ]  # fmt: skip
+    check_separate(development, read_patients([tmp_path], 'N').table, 'A')
+
+
 def test_folder_without_folds_is_refused(tmp_path):
     with pytest.raises(PredictionError, match=r'expected one <outer>/<inner>/test.json.*there is none'):
         read_patients([tmp_path], 'N')
