@@ -40,11 +40,12 @@ def measure() -> list[table.Row]:
     def together() -> list:
         return ensemble.predict(images, samples)
 
+    peak = table.peak_mib(together)
     for alone, shared in zip(separate(), together(), strict=False):
         assert abs(alone[0].N.logit - shared[0].N.logit) < 1e-6
     stock, ours = table.interleaved(separate, together, repeats=3)
     stage = f'{MEMBERS} members, 1792x1024'
-    return [table.row(stage, stock * MEMBERS / SEPARATE, ours, 's', table.peak_mib(together))]
+    return [table.row(stage, stock * MEMBERS / SEPARATE, ours, 's', peak)]
 
 
 if __name__ == '__main__':

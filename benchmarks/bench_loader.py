@@ -1,144 +1,161 @@
-"""Lists of patches from a thousand to a million entries, and the ways to read them, in one run.
+"""Ways to read patches: long lists, several workers, order of the files, one packed file.
 
-made patches (or --data-root) -> start-up in s, memory per worker, microseconds per entry; images per second
-Command: python benchmarks/bench_loader.py
+made patches (or --data-root) -> CPU time per image, images per second
+Command: OMP_NUM_THREADS=1 python benchmarks/bench_loader.py [--data-root DIR] [--drop-caches]
+What stands in the column of stock is named after "against". Images per second on several workers are by the
+wall clock, and so need an idle machine, as do those from the drive (--drop-caches, as root), where the system
+has forgotten the files. Pinned memory matters on a GPU only, see bench_gpu.py.
 """
 
 import argparse
-import json
-import multiprocessing
+import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import suppress
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
 import cv2
 import numpy as np
-from mmengine.dataset import pseudo_collate
+import torch
+from mmengine.config import Config
+from mmengine.dataset import default_collate
 from mmengine.registry import init_default_scope
-from mmpretrain.datasets import CustomDataset, MultiTaskDataset
 from torch.utils.data import DataLoader, Subset
 
 import models  # noqa: F401  (registers names, as a run does)
-from dataset import MammoMultiTaskDataset, MammoPatchDataset
+from benchmarks import table
+from dataset import MammoPatchDataset
 from engine.seed import seed_worker
 from tools.pack_patches import pack
 
-LENGTHS = (1_000, 240_000, 1_000_000)
-N_FILES, N_READ, BATCH = 400, 400, 32  # images read per measurement; file system cache warm
-VIEWS = [dict(type='RandomResizedCrop', scale=224), dict(type='RandomFlip', prob=0.5)]
+LENGTHS = (1_000, 240_000)
+N_FILES, N_READ, BATCH = 2_000, 400, 32  # patches; images per measurement; per batch
+TWO_VIEWS = Config.fromfile(ROOT / 'configs/_base_/data/patches_224.py').train_pipeline[1:]
+AS_THEY_ARE = [dict(type='PackInputs')]
+WORKERS = ((1, 2), (2, 1), (2, 2), (2, 8))  # number, batches that each prepares ahead
 
 
 def make_patches(folder: Path) -> None:
     """Noisy 512 x 512 patches, about as hard to decode as real ones."""
     rng = np.random.default_rng(0)
+    noise = rng.normal(0, 3, (512, 512))
     for i in range(N_FILES):
         smooth = cv2.resize(rng.uniform(40, 200, (16, 16)), (512, 512), interpolation=cv2.INTER_CUBIC)
-        image = (smooth + rng.normal(0, 3, smooth.shape)).clip(0, 255).astype(np.uint8)
+        image = (smooth + np.roll(noise, i, 1)).clip(0, 255).astype(np.uint8)
         cv2.imwrite(str(folder / f'{i:06d}.png'), image)
 
 
-def write_meta_file(path: Path) -> None:
-    """A meta file of a million images, 180 MB."""
-    with path.open('w') as file:
-        file.write('{"metainfo": {"tasks": ["N", "tumor_size"]}, "data_list": [')
-        for i in range(LENGTHS[-1]):
-            who = dict(patient_id=f'P{i // 4:06d}', exam_id='1', exam_order=1, laterality='LR'[i % 2])
-            labels = dict(N=i % 2, tumor_size=i % 997 / 1000)
-            item = dict(img_path=f'png/P{i // 4:06d}_{i:07d}.png', view='CC', gt_label=labels, **who)
-            file.write((', \n' if i else '') + json.dumps(item))
-        file.write(']}')
-
-
-def entries(kind: type, root: Path, ann_file: str, **arguments: Any) -> dict[str, Any]:
-    """CPU time to load a list, and what a forked worker that has read all of it holds for itself alone."""
-    start = time.process_time()
-    data = kind(data_root=str(root), ann_file=ann_file, **arguments)
-    startup_s = time.process_time() - start
-    receiver, sender = multiprocessing.Pipe(duplex=False)
-    worker = multiprocessing.get_context('fork').Process(target=visit, args=(data, sender))
-    worker.start()
-    micros, private_mb = receiver.recv()
-    worker.join()
-    stage = f'{kind.__name__}, {len(data)} entries'
-    return dict(stage=stage, startup_cpu_s=startup_s, entry_cpu_us=micros, worker_private_mb=private_mb)
-
-
-def visit(data: Any, sender: Connection) -> None:
-    """Look up every entry in random order -> microseconds per entry, private memory of this process in MB."""
-    order = np.random.default_rng(0).permutation(len(data))
-    look_up = getattr(data, 'get_data_info', None) or data.data_list.__getitem__
-    start = time.process_time()
-    for i in order:
-        look_up(int(i))
-    micros = (time.process_time() - start) / len(data) * 1e6
-    fields = dict(line.split(':') for line in Path('/proc/self/smaps_rollup').read_text().split('\n')[1:-1])
-    private_kb = sum(int(fields[f'Private_{kind}'].split()[0]) for kind in ('Clean', 'Dirty'))
-    sender.send((micros, private_kb / 1024))
-
-
-def throughput(root: Path, length: int, packed: bool = False, **loader: Any) -> dict[str, Any]:
-    """Images per second of a loader, start of its workers included in neither way of reading."""
-    backend = dict(backend='lmdb', db_path=str(root / 'patches.lmdb'))
-    transforms = [dict(type='LoadMammogram', backend_args=backend if packed else None), *VIEWS]
-    where = dict(data_root='' if packed else str(root), ann_file=str(root / f'{length}.txt'))
-    data = MammoPatchDataset(pipeline=transforms, **where)
-    order = np.random.default_rng(0).permutation(length)[: 2 * N_READ].tolist()
-    batches = iter(
-        DataLoader(
-            Subset(data, order), BATCH, collate_fn=pseudo_collate, worker_init_fn=seed_worker, **loader
-        )
-    )
-    for _ in range(N_READ // BATCH):  # workers start, file system cache warms
-        next(batches)
-    start = time.perf_counter()
-    n_images = sum(len(batch['img']) for batch in batches)
-    stage = f'{length} entries, {"LMDB" if packed else "files"}, {loader or "no workers"}'
-    return dict(stage=stage, images_per_s=n_images / (time.perf_counter() - start))
-
-
-def measure(root: Path) -> Iterator[dict[str, Any]]:
-    """The rows of the table; ``root`` holds the patches."""
-    names = [path.relative_to(root) for path in sorted(root.rglob('*.png'))]
+def write_lists(root: Path) -> int:
+    """Lists of LENGTHS, of the patches again and again, and ``all.txt`` -> number of patches."""
+    names = sorted(path.name for path in root.glob('*.png'))
     for length in LENGTHS:
         (root / f'{length}.txt').write_text(''.join(f'{names[i % len(names)]}\n' for i in range(length)))
-    for kind in (CustomDataset, MammoPatchDataset):
-        yield from (entries(kind, root, f'{n}.txt', with_label=False) for n in LENGTHS)
-    yield from (throughput(root, length) for length in LENGTHS)
-    for workers, prefetch in ((1, 2), (2, 1), (2, 2), (2, 8)):
-        yield throughput(root, LENGTHS[1], num_workers=workers, prefetch_factor=prefetch)
-    with suppress(ImportError):  # an optional package
-        pack(root / f'{LENGTHS[0]}.txt', root / 'patches.lmdb')
-        yield throughput(root, LENGTHS[0], packed=True)
-    write_meta_file(root / 'meta.json')
-    yield from (entries(kind, root, 'meta.json') for kind in (MultiTaskDataset, MammoMultiTaskDataset))
+    (root / 'all.txt').write_text(''.join(f'{name}\n' for name in names))
+    return len(names)
 
 
-def main() -> list[dict[str, Any]]:
-    """Measure and print one line per row."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--data-root', type=Path, help='folder of patches to copy from (default: made ones)')
-    args = parser.parse_args()
+def loader(
+    root: Path, ann_file: str, order: list[int], steps: list[dict], packed: bool = False, **arguments: Any
+) -> DataLoader:
+    """Batches of these entries of a list, after these steps."""
+    backend = dict(backend='lmdb', db_path=str(root / 'patches.lmdb')) if packed else None
+    where = dict(data_root='' if packed else str(root), ann_file=str(root / ann_file))
+    data = MammoPatchDataset(pipeline=[dict(type='LoadMammogram', backend_args=backend), *steps], **where)
+    return DataLoader(
+        Subset(data, order), BATCH, collate_fn=default_collate, worker_init_fn=seed_worker, **arguments
+    )
+
+
+def at_random(length: int, n_images: int = N_READ) -> list[int]:
+    return np.random.default_rng(0).permutation(length)[:n_images].tolist()
+
+
+def read(batches: DataLoader, drop_caches: bool = False) -> Callable[[], float]:
+    """Work that reads all batches -> its wall-clock seconds, from the first batch on."""
+
+    def work() -> float:
+        if drop_caches:
+            os.sync()
+            Path('/proc/sys/vm/drop_caches').write_text('3')
+        np.random.seed(0)
+        start = time.perf_counter()
+        for _ in batches:
+            pass
+        return time.perf_counter() - start
+
+    return work
+
+
+def length_row(root: Path, n_files: int) -> table.Row:
+    """CPU time per image of the longest list against the shortest; the files are the same ones."""
+    order = np.array(at_random(min(n_files, LENGTHS[0])))
+    repeat = np.random.default_rng(1).integers(LENGTHS[1] // n_files, size=len(order))
+    orders = (order, order + n_files * repeat)
+    short, long = (
+        read(loader(root, f'{n}.txt', o.tolist(), TWO_VIEWS)) for n, o in zip(LENGTHS, orders, strict=True)
+    )
+    peak = table.peak_mib(long)
+    short()
+    times = [1000 * s / len(order) for s in table.interleaved(short, long)]
+    stage = f'two views of a patch, list of {LENGTHS[1]:,} against {LENGTHS[0]:,}'
+    return table.row(stage, *times, 'ms', peak, least_ratio=0.95)
+
+
+def storage_rows(root: Path, n_files: int, drop_caches: bool) -> Iterator[table.Row]:
+    """All patches as files, in the order of the list and at random, and as LMDB, if that is installed."""
+    mixed = at_random(n_files, n_files)
+    ways = {'files in order against at random': loader(root, 'all.txt', sorted(mixed), AS_THEY_ARE)}
+    try:
+        pack(root / 'all.txt', root / 'patches.lmdb')
+        ways['LMDB against files, at random'] = loader(root, 'all.txt', mixed, AS_THEY_ARE, packed=True)
+    except ImportError:
+        pass  # an optional package
+    files = read(loader(root, 'all.txt', mixed, AS_THEY_ARE), drop_caches)
+    files()
+    where, clock = ('the drive', time.perf_counter) if drop_caches else ('memory', time.process_time)
+    for stage, batches in ways.items():
+        seconds = table.interleaved(files, read(batches, drop_caches), 3, clock)
+        times = [1000 * s / n_files for s in seconds]
+        yield table.row(f'{n_files:,} patches from {where}, {stage}', *times, 'ms', None)
+
+
+def worker_rows(root: Path) -> Iterator[table.Row]:
+    """Images per second of several workers, their start included, against none."""
+    images = (root, f'{LENGTHS[1]}.txt', at_random(LENGTHS[1], 2 * N_READ), TWO_VIEWS)
+    alone = 2 * N_READ / read(loader(*images))()
+    for workers, prefetch in WORKERS:
+        batches = loader(*images, num_workers=workers, prefetch_factor=prefetch)
+        stage = f'two views, {workers} workers with {prefetch} batches ahead of each, against none'
+        yield table.row(stage, alone, 2 * N_READ / read(batches)(), 'images/s', None)
+
+
+def measure(data_root: Path | None = None, drop_caches: bool = False) -> list[table.Row]:
+    """All rows; patches of ``data_root`` or made ones."""
     init_default_scope('mmpretrain')
-    rows = []
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        if args.data_root:
-            for i, path in enumerate(sorted(args.data_root.rglob('*.png'))[:N_FILES]):
+        if data_root:
+            for i, path in enumerate(sorted(data_root.rglob('*.png'))[:N_FILES]):
                 (root / f'{i:06d}.png').write_bytes(path.read_bytes())
         else:
             make_patches(root)
-        for row in measure(root):
-            rows.append(row)
-            values = ', '.join(f'{key} {value:.3g}' for key, value in row.items() if key != 'stage')
-            print(f'{row["stage"]}: {values}', flush=True)
-    return rows
+        n_files = write_lists(root)
+        return [length_row(root, n_files), *storage_rows(root, n_files, drop_caches), *worker_rows(root)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--data-root', type=Path, help='folder of patches to copy from (default: made ones)')
+    parser.add_argument('--drop-caches', action='store_true', help='read from the drive; needs root')
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    print(table.as_text(measure(args.data_root, args.drop_caches)))
 
 
 if __name__ == '__main__':

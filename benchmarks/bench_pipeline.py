@@ -71,15 +71,16 @@ def run(steps: list[dict], paths: list[str]) -> Callable[[], list]:
     return work
 
 
-def compare(stage: str, steps: list[dict], paths: list[str]) -> table.Row:
+def compare(stage: str, steps: list[dict], paths: list[str], least_ratio: float) -> table.Row:
     """Time a pipeline, after a look whether its tensors are the stock ones."""
     stock, ours = run(as_stock(steps), paths), run(steps, paths)
+    peak = table.peak_mib(ours)
     for expected, found in zip(stock(), ours(), strict=True):
         views = (expected, found) if isinstance(found, list) else ([expected], [found])
         assert all(torch.equal(f.expand_as(e), e) for e, f in zip(*views, strict=True)), stage
     seconds = table.interleaved(stock, ours)
     times = [1000 * s / N_DRAWS for s in seconds]
-    return table.row(stage, *times, 'ms', table.peak_mib(ours))
+    return table.row(stage, *times, 'ms', peak, least_ratio=least_ratio)
 
 
 def batch_to_input(batch: tuple[int, int, int]) -> table.Row:
@@ -98,9 +99,10 @@ def batch_to_input(batch: tuple[int, int, int]) -> table.Row:
         lambda module=module, inputs=inputs: work(module, inputs)
         for module, inputs in zip(preprocessors, images, strict=True)
     )
+    peak = table.peak_mib(ours)
     assert torch.equal(stock(), ours())
     seconds = [1000 * s / batch[0] for s in table.interleaved(stock, ours)]
-    return table.row('batch to first convolution, 1792x1024', *seconds, 'ms', table.peak_mib(ours))
+    return table.row('batch to first convolution, 1792x1024', *seconds, 'ms', peak)
 
 
 def measure() -> list[table.Row]:
@@ -113,11 +115,12 @@ def measure() -> list[table.Row]:
         for shape in ((2000, 1100), (3000, 2000)):
             images = list(breasts(shape))
             paths = write(Path(folder), iter(images))
-            for name, steps in (('training', full.train_pipeline), ('test', full.test_pipeline)):
-                rows.append(compare(f'full breast, {name}, {shape[0]}x{shape[1]}', steps, paths))
+            for name, least_ratio in (('training', 3), ('test', 2)):
+                steps = full.train_pipeline if name == 'training' else full.test_pipeline
+                rows.append(compare(f'full breast, {name}, {shape[0]}x{shape[1]}', steps, paths, least_ratio))
         paths = write(Path(folder), patches(images[0]))
-        rows.append(compare(f'two views, {PATCH_PX}x{PATCH_PX}', ssl.train_pipeline, paths))
-        rows.append(compare(f'SwAV, eight views, {PATCH_PX}x{PATCH_PX}', swav.train_pipeline, paths))
+        rows.append(compare(f'two views, {PATCH_PX}x{PATCH_PX}', ssl.train_pipeline, paths, 2.5))
+        rows.append(compare(f'SwAV, eight views, {PATCH_PX}x{PATCH_PX}', swav.train_pipeline, paths, 2.5))
     return [*rows, batch_to_input((2, 1792, 1024))]
 
 

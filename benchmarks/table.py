@@ -1,12 +1,16 @@
 """What the benchmarks share: clocks, peak memory, and the one form of their rows.
 
-stock and ours, as functions -> rows dict(stage, stock, ours, unit, ratio, peak_mib), a table, JSON
+stock and ours, as functions -> rows dict(stage, stock, ours, unit, ratio, peak_mib, target, met), a table
 """
 
 import argparse
 import ctypes
+import os
 import re
+import subprocess
+import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +23,7 @@ from preprocess.files import write_json
 
 Row = dict[str, Any]
 Work = Callable[[], object]
-COLUMNS = ('stage', 'stock', 'ours', 'unit', 'ratio', 'peak_mib')
+COLUMNS = ('stage', 'stock', 'ours', 'unit', 'ratio', 'peak_mib', 'target', 'met')
 
 
 def interleaved(
@@ -40,30 +44,90 @@ def interleaved(
 
 
 def peak_mib(work: Work) -> float:
-    """MiB by which the memory of this process grows at most while ``work`` runs (Linux, glibc)."""
-    ctypes.CDLL(None).malloc_trim(0)  # hands back what was freed before, which would be used again unseen
-    Path('/proc/self/clear_refs').write_text('5')  # the peak starts anew, proc(5)
-    before = _status_kib('VmRSS')
-    work()
-    return (_status_kib('VmHWM') - before) / 1024
+    """MiB by which a fresh fork of this process grows at most while it does ``work`` (Linux, glibc).
+
+    Threads do not survive a fork: call it before any, those of autograd on a GPU among them, have started.
+    """
+    receiver, sender = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.write(sender, str(_growth_mib(work)).encode())
+            code = 0
+        except Exception:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    os.close(sender)
+    with os.fdopen(receiver) as file:
+        grown = file.read()
+    if os.waitpid(child, 0)[1]:
+        raise RuntimeError('the process that measures peak memory failed, see above')
+    return float(grown)
 
 
-def row(stage: str, stock: float | None, ours: float, unit: str, peak_mib: float | None) -> Row:
-    """One line of the table; ``ratio`` says how many times ours is better, whatever the unit."""
+def run_apart(command: list[str]) -> tuple[float, float]:
+    """Run a command and those that it starts -> their CPU seconds, MiB of the largest of them.
+
+    Raises:
+        RuntimeError: it failed; with the end of what it said.
+    """
+    with tempfile.TemporaryFile('w+') as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            log.seek(0)
+            raise RuntimeError(f'{" ".join(command)}: exit code {process.returncode}\n{log.read()[-2000:]}')
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024  # KiB on Linux
+
+
+def row(
+    stage: str,
+    stock: float | None,
+    ours: float,
+    unit: str,
+    peak_mib: float | None,
+    *,
+    least_ratio: float | None = None,
+    most: float | None = None,
+    most_mib: float | None = None,
+) -> Row:
+    """One line of the table; ``ratio`` says how many times ours is better, whatever the unit.
+
+    A target is a ratio to reach, or a limit of ours or of the memory; ``met`` is None without one.
+    """
     ratio = None if stock is None else ours / stock if unit.endswith('/s') else stock / ours
-    return dict(stage=stage, stock=stock, ours=ours, unit=unit, ratio=ratio, peak_mib=peak_mib)
+    targets = []
+    if least_ratio is not None:
+        targets.append((f'ratio >= {least_ratio:g}', ratio is not None and ratio >= least_ratio))
+    if most is not None:
+        targets.append((f'<= {most:g} {unit}'.rstrip(), ours <= most))
+    if most_mib is not None:
+        targets.append((f'<= {most_mib:g} MiB', peak_mib is not None and peak_mib <= most_mib))
+    met = all(reached for _, reached in targets) if targets else None
+    target = ', '.join(text for text, _ in targets)
+    return dict(
+        stage=stage, stock=stock, ours=ours, unit=unit, ratio=ratio, peak_mib=peak_mib, target=target, met=met
+    )
 
 
 def as_text(rows: list[Row], more: tuple[str, ...] = ()) -> str:
     """Rows as a Markdown table, with further columns if rows have them."""
     columns = COLUMNS + more
-    lines = [f'| {" | ".join(columns)} |', '|---|---:|---:|---|' + '---:|' * (len(columns) - 4)]
-    for line in rows:
-        cells = (
-            f'{line[c]:.3g}' if isinstance(line.get(c), float) else str(line.get(c) or '') for c in columns
-        )
-        lines.append(f'| {" | ".join(cells)} |')
+    lines = [f'| {" | ".join(columns)} |', '|---|---:|---:|---|---:|---:|---|---|' + '---:|' * len(more)]
+    lines += [f'| {" | ".join(_cell(line.get(column)) for column in columns)} |' for line in rows]
     return '\n'.join(lines)
+
+
+def notes_as_text(rows: list[Row]) -> str:
+    """What rows say beside the table, how many targets are met, and which are not."""
+    aimed = [line for line in rows if line['met'] is not None]
+    missed = [line for line in aimed if not line['met']]
+    lines = [f'{line["stage"]}: {line["note"]}' for line in rows if line.get('note')]
+    lines += [f'targets met: {len(aimed) - len(missed)} of {len(aimed)}'] if aimed else []
+    return '\n'.join(lines + [f'not met: {line["stage"]}: {line["target"]}' for line in missed])
 
 
 def main(measure: Callable[[], list[Row]], doc: str) -> None:
@@ -77,6 +141,23 @@ def main(measure: Callable[[], list[Row]], doc: str) -> None:
     if args.out:
         write_json(args.out, rows)
     print(as_text(rows))
+    print(notes_as_text(rows))
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return 'yes' if value else 'no'
+    if isinstance(value, float):
+        return f'{value:.0f}' if abs(value) >= 100 else f'{value:.3g}'
+    return str(value or '')
+
+
+def _growth_mib(work: Work) -> float:
+    ctypes.CDLL(None).malloc_trim(0)  # hands back what was freed before, which would be used again unseen
+    Path('/proc/self/clear_refs').write_text('5')  # the peak starts anew, proc(5)
+    before = _status_kib('VmRSS')
+    work()
+    return (_status_kib('VmHWM') - before) / 1024
 
 
 def _status_kib(field: str) -> int:

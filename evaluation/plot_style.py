@@ -7,7 +7,7 @@ from typing import Any
 
 # Okabe & Ito 2008, "Color universal design", darkest first
 COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#000000', '#E69F00', '#56B4E9')
-RC: dict[str, Any] = {
+RC: Any = {
     'font.size': 9,
     'axes.spines.top': False,
     'axes.spines.right': False,

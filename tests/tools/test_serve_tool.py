@@ -1,12 +1,13 @@
 """tools/serve.py as users start it: what it refuses, how it ends, and that it stays up."""
 
 import json
+import runpy
 import shutil
 import signal
 import socket
-import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ import psutil
 import pytest
 
 from inference.bundle import FORMAT_VERSION
-from inference.predictor import Predictor
 from tests.inference.conftest import exam, films, predictor, toy  # noqa: F401  (fixtures)
-from tests.support.web_server import Server, command, serving
+from tests.support.web_server import ROOT, Server, serving
+
+Request = pytest.FixtureRequest
+TOOL = ROOT / 'tools/serve.py'
 
 
 @pytest.fixture(scope='module')
@@ -34,13 +37,19 @@ def server(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         assert 'Traceback' not in found.log.read_text()
 
 
-def failed(bundle: Path, *options: str) -> str:
-    """Standard error of a start that must fail with one message."""
-    done = subprocess.run(command(bundle, *options), capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2
-    assert 'Traceback' not in done.stderr
-    assert done.stdout == ''
-    return done.stderr
+@pytest.fixture
+def failed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., str]:
+    """Starts the tool in this process -> its standard error; the start must fail with one message."""
+
+    def run(bundle: Path, *options: str) -> str:
+        monkeypatch.setattr(sys, 'argv', ['serve.py', '--bundle', str(bundle), *options])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(TOOL), run_name='__main__')
+        out, error = capsys.readouterr()
+        assert (end.value.code, out) == (2, '')
+        return error
+
+    return run
 
 
 def files_of(paths: list[Path]) -> list[tuple[str, tuple[str, bytes]]]:
@@ -56,16 +65,21 @@ def wait_for(condition: Any, seconds: float = 20) -> bool:
     return False
 
 
-def test_a_port_in_use_is_one_message_at_once(server: Server) -> None:
-    start = time.monotonic()
-    error = failed(Path('no bundle is looked at'), '--port', str(server.port))
+def test_a_port_in_use_is_one_message_before_the_bundle_is_looked_at(
+    failed: Callable, tmp_path: Path
+) -> None:
+    with socket.create_server(('127.0.0.1', 0)) as taken:
+        port = taken.getsockname()[1]
+        error = failed(tmp_path / 'nothing', '--port', str(port))
     assert (
-        f'cannot listen at 127.0.0.1 port {server.port}: Address already in use; try another --port' in error
+        error
+        == f'error: cannot listen at 127.0.0.1 port {port}: Address already in use; try another --port\n'
     )
-    assert time.monotonic() - start < 60
 
 
-def test_a_damaged_bundle_and_one_of_a_newer_version_are_one_message(bundle: Path, tmp_path: Path) -> None:
+def test_a_damaged_bundle_and_one_of_a_newer_version_are_one_message(
+    failed: Callable, bundle: Path, tmp_path: Path
+) -> None:
     damaged = Path(shutil.copytree(bundle, tmp_path / 'damaged'))
     weights = bytearray((damaged / 'member_00.safetensors').read_bytes())
     weights[-1] ^= 1
@@ -74,9 +88,8 @@ def test_a_damaged_bundle_and_one_of_a_newer_version_are_one_message(bundle: Pat
     newer = Path(shutil.copytree(bundle, tmp_path / 'newer'))
     manifest = json.loads((newer / 'manifest.json').read_text()) | dict(format_version=FORMAT_VERSION + 1)
     (newer / 'manifest.json').write_text(json.dumps(manifest, indent=1, sort_keys=True) + '\n')
-    assert f'format_version is {FORMAT_VERSION + 1}, this release reads {FORMAT_VERSION}' in failed(
-        newer, '--port', '0'
-    )
+    error = failed(newer, '--port', '0')
+    assert f'format_version is {FORMAT_VERSION + 1}, this release reads {FORMAT_VERSION}' in error
 
 
 @pytest.mark.parametrize(
@@ -88,21 +101,45 @@ def test_a_damaged_bundle_and_one_of_a_newer_version_are_one_message(bundle: Pat
         (['--port', '0'], 'manifest.json'),
     ],
 )
-def test_wrong_options_are_one_message(tmp_path: Path, options: list[str], message: str) -> None:
+def test_wrong_options_are_one_message(
+    failed: Callable, tmp_path: Path, options: list[str], message: str
+) -> None:
     assert message in failed(tmp_path / 'nothing', *options)
 
 
+@pytest.mark.parametrize(
+    ('host', 'more', 'names', 'others'),
+    [
+        ('127.0.0.1', [], ['localhost', '127.0.0.1', '::1'], [socket.gethostname(), '0.0.0.0']),
+        ('::1', [], ['::1'], []),
+        (
+            '0.0.0.0',
+            ['Ward.example'],
+            ['ward.example', '127.0.0.1', socket.gethostname().lower()],
+            ['example'],
+        ),
+        ('192.0.2.7', [], ['192.0.2.7', 'localhost'], ['192.0.2.8']),
+    ],
+)
+def test_names_of_the_calculator_are_few(host: str, more: list, names: list, others: list) -> None:
+    found = runpy.run_path(str(TOOL))['host_names'](host, more)
+    assert set(names) <= found
+    assert not found & set(others)
+
+
+# ---- as a process of its own ----------------------------------------------------------------------------
+
+
+@pytest.mark.slow
 def test_it_listens_at_this_computer_only(server: Server) -> None:
     listening = [c for c in psutil.Process(server.process.pid).net_connections('tcp') if c.status == 'LISTEN']
     assert [c.laddr.ip for c in listening] == ['127.0.0.1']
-    assert 'warning' not in server.log.read_text()
+    assert 'no password' not in server.log.read_text()
 
 
-def test_two_requests_at_once_get_their_own_answers(
-    server: Server,
-    predictor: Predictor,
-    films: Any,  # noqa: F811
-) -> None:
+@pytest.mark.slow
+def test_two_requests_at_once_get_their_own_answers(server: Server, request: Request) -> None:
+    predictor, films = (request.getfixturevalue(name) for name in ('predictor', 'films'))
     exams = [[films(i, 'R', view) for view in ('CC', 'MLO')] for i in range(3)] * 2
     with ThreadPoolExecutor(6) as pool:
         found = list(
@@ -113,6 +150,7 @@ def test_two_requests_at_once_get_their_own_answers(
     assert list(server.scratch.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_2_gb_are_refused_after_the_first_kilobytes(server: Server) -> None:
     head = (
         f'POST /predict HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Length: {2**31}\r\n'
@@ -120,11 +158,14 @@ def test_2_gb_are_refused_after_the_first_kilobytes(server: Server) -> None:
     )
     with socket.create_connection(('127.0.0.1', server.port), timeout=20) as connection:
         connection.sendall(head.encode() + bytes(10_000))
-        answer = connection.recv(100_000).decode()
+        answer = ''
+        while '</html>' not in answer:
+            answer += connection.recv(100_000).decode()
     assert answer.startswith('HTTP/1.1 413 ')
     assert 'All files together may have 20 MB.' in answer
 
 
+@pytest.mark.slow
 def test_2_gb_without_announced_length_fill_neither_memory_nor_disk(server: Server) -> None:
     process = psutil.Process(server.process.pid)
     before, most, sent = process.memory_info().rss, 0, 0
@@ -139,11 +180,8 @@ def test_2_gb_without_announced_length_fill_neither_memory_nor_disk(server: Serv
             yield bytes(2**20)
 
     kind = {'Content-Type': 'multipart/form-data; boundary=x'}
-    try:
-        response = httpx.post(f'{server.url}predict', content=body(), headers=kind, timeout=120)
-        assert response.status_code == 413
-    except httpx.WriteError:
-        pass  # it stopped listening, which is as good
+    response = httpx.post(f'{server.url}predict', content=body(), headers=kind, timeout=120)
+    assert response.status_code == 413
     assert sent >= 20 * 2**20
     assert most <= 21 * 2**20
     assert process.memory_info().rss - before < 64 * 2**20
@@ -151,10 +189,12 @@ def test_2_gb_without_announced_length_fill_neither_memory_nor_disk(server: Serv
     assert list(server.scratch.iterdir()) == []
 
 
-def test_a_client_that_leaves_leaves_nothing_behind(server: Server, exam: list[Path]) -> None:  # noqa: F811
-    request = httpx.Request('POST', f'{server.url}predict', files=files_of(exam))
-    body = request.read()
-    lines = [f'{key}: {value}' for key, value in request.headers.items()]
+@pytest.mark.slow
+def test_a_client_that_leaves_leaves_nothing_behind(server: Server, request: Request) -> None:
+    exam = request.getfixturevalue('exam')
+    whole = httpx.Request('POST', f'{server.url}predict', files=files_of(exam))
+    body = whole.read()
+    lines = [f'{key}: {value}' for key, value in whole.headers.items()]
     head = ('POST /predict HTTP/1.1\r\n' + '\r\n'.join(lines) + '\r\n\r\n').encode()
     for part in (len(body) // 2, len(body)):  # in the middle of the upload, and while it is computed
         with socket.create_connection(('127.0.0.1', server.port), timeout=20) as connection:
@@ -165,7 +205,9 @@ def test_a_client_that_leaves_leaves_nothing_behind(server: Server, exam: list[P
     assert wait_for(lambda: not list(server.scratch.iterdir()))
 
 
-def test_the_log_names_nobody(server: Server, films: Any) -> None:  # noqa: F811
+@pytest.mark.slow
+def test_the_log_names_nobody(server: Server, request: Request) -> None:
+    films = request.getfixturevalue('films')
     path = films(name='Doe_Jane_L_CC.dcm', PatientName='Doe^Jane', PatientBirthDate='1951123x')
     broken = ('images', ('Doe.dcm', path.read_bytes()[:-900]))
     for files in (files_of([path]), [broken]):
@@ -176,28 +218,20 @@ def test_the_log_names_nobody(server: Server, films: Any) -> None:  # noqa: F811
     assert '1951' not in text
 
 
-def test_ctrl_c_ends_it_cleanly_and_completes_what_is_computed(
-    bundle: Path,
-    exam: list[Path],
-    tmp_path: Path,  # noqa: F811
-) -> None:
-    with serving(bundle, tmp_path) as found:
+@pytest.mark.slow
+def test_ctrl_c_ends_it_cleanly_and_completes_what_is_computed(request: Request, tmp_path: Path) -> None:
+    bundle, exam = (request.getfixturevalue(name) for name in ('bundle', 'exam'))
+    with serving(bundle, tmp_path, '--host', '0.0.0.0', '--allow-host', 'ward.example') as found:
+        warning = 'warning: 0.0.0.0 is reached from other computers, and there is no password'
+        assert warning in found.log.read_text()
+        url = f'http://127.0.0.1:{found.port}'
+        for host, status in (('ward.example', 200), ('127.0.0.1', 200), ('evil.example', 421)):
+            assert httpx.get(f'{url}/health', headers=dict(host=host)).status_code == status
         with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(httpx.post, f'{found.url}api/predict', files=files_of(exam), timeout=60)
+            answer = pool.submit(httpx.post, f'{url}/api/predict', files=files_of(exam), timeout=60)
             assert wait_for(lambda: list(found.scratch.iterdir()))
             found.process.send_signal(signal.SIGINT)
             assert answer.result().status_code == 200
         assert found.process.wait(30) == 0
         assert 'Traceback' not in found.log.read_text()
         assert list(found.scratch.iterdir()) == []
-
-
-def test_another_address_is_told_to_be_open_and_its_names_are_limited(bundle: Path, tmp_path: Path) -> None:
-    with serving(bundle, tmp_path, '--host', '0.0.0.0', '--allow-host', 'ward.example') as found:
-        assert (
-            'warning: 0.0.0.0 is reached from other computers, and there is no password'
-            in found.log.read_text()
-        )
-        for host, status in (('ward.example', 200), ('127.0.0.1', 200), ('evil.example', 421)):
-            url = f'http://127.0.0.1:{found.port}/health'
-            assert httpx.get(url, headers=dict(host=host)).status_code == status
