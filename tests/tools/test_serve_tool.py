@@ -139,14 +139,14 @@ def test_it_listens_at_this_computer_only(server: Server) -> None:
 
 @pytest.mark.slow
 def test_two_requests_at_once_get_their_own_answers(server: Server, request: Request) -> None:
-    predictor, films = (request.getfixturevalue(name) for name in ('predictor', 'films'))
-    exams = [[films(i, 'R', view) for view in ('CC', 'MLO')] for i in range(3)] * 2
+    model, make_film = (request.getfixturevalue(name) for name in ('predictor', 'films'))
+    exams = [[make_film(i, 'R', view) for view in ('CC', 'MLO')] for i in range(3)] * 2
     with ThreadPoolExecutor(6) as pool:
         found = list(
             pool.map(lambda e: httpx.post(f'{server.url}api/predict', files=files_of(e), timeout=120), exams)
         )
     for response, images in zip(found, exams, strict=True):
-        assert response.json() == json.loads(predictor.predict(images).to_json())
+        assert response.json() == json.loads(model.predict(images).to_json())
     assert list(server.scratch.iterdir()) == []
 
 
@@ -191,8 +191,8 @@ def test_2_gb_without_announced_length_fill_neither_memory_nor_disk(server: Serv
 
 @pytest.mark.slow
 def test_a_client_that_leaves_leaves_nothing_behind(server: Server, request: Request) -> None:
-    exam = request.getfixturevalue('exam')
-    whole = httpx.Request('POST', f'{server.url}predict', files=files_of(exam))
+    images = request.getfixturevalue('exam')
+    whole = httpx.Request('POST', f'{server.url}predict', files=files_of(images))
     body = whole.read()
     lines = [f'{key}: {value}' for key, value in whole.headers.items()]
     head = ('POST /predict HTTP/1.1\r\n' + '\r\n'.join(lines) + '\r\n\r\n').encode()
@@ -200,15 +200,16 @@ def test_a_client_that_leaves_leaves_nothing_behind(server: Server, request: Req
         with socket.create_connection(('127.0.0.1', server.port), timeout=20) as connection:
             connection.sendall(head + body[:part])
             time.sleep(0.2)
-    answer = httpx.post(f'{server.url}api/predict', files=files_of(exam), timeout=60)  # its turn comes last
+    answer = httpx.post(f'{server.url}api/predict', files=files_of(images), timeout=60)  # its turn comes last
     assert answer.status_code == 200
     assert wait_for(lambda: not list(server.scratch.iterdir()))
 
 
 @pytest.mark.slow
 def test_the_log_names_nobody(server: Server, request: Request) -> None:
-    films = request.getfixturevalue('films')
-    path = films(name='Doe_Jane_L_CC.dcm', PatientName='Doe^Jane', PatientBirthDate='1951123x')
+    path = request.getfixturevalue('films')(
+        name='Doe_Jane_L_CC.dcm', PatientName='Doe^Jane', PatientBirthDate='1951123x'
+    )
     broken = ('images', ('Doe.dcm', path.read_bytes()[:-900]))
     for files in (files_of([path]), [broken]):
         assert httpx.post(f'{server.url}predict?name=Doe', files=files, timeout=60).status_code in (200, 422)
@@ -220,7 +221,7 @@ def test_the_log_names_nobody(server: Server, request: Request) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_ends_it_cleanly_and_completes_what_is_computed(request: Request, tmp_path: Path) -> None:
-    bundle, exam = (request.getfixturevalue(name) for name in ('bundle', 'exam'))
+    bundle, images = (request.getfixturevalue(name) for name in ('bundle', 'exam'))
     with serving(bundle, tmp_path, '--host', '0.0.0.0', '--allow-host', 'ward.example') as found:
         warning = 'warning: 0.0.0.0 is reached from other computers, and there is no password'
         assert warning in found.log.read_text()
@@ -228,7 +229,7 @@ def test_ctrl_c_ends_it_cleanly_and_completes_what_is_computed(request: Request,
         for host, status in (('ward.example', 200), ('127.0.0.1', 200), ('evil.example', 421)):
             assert httpx.get(f'{url}/health', headers=dict(host=host)).status_code == status
         with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(httpx.post, f'{url}/api/predict', files=files_of(exam), timeout=60)
+            answer = pool.submit(httpx.post, f'{url}/api/predict', files=files_of(images), timeout=60)
             assert wait_for(lambda: list(found.scratch.iterdir()))
             found.process.send_signal(signal.SIGINT)
             assert answer.result().status_code == 200
