@@ -31,10 +31,18 @@ class Predictor:
     """All members of a bundle on one device. Several threads may call ``predict``.
 
     Example:
-        >>> predictor = Predictor.load('demo/bundle')  # doctest: +SKIP
-        >>> answer = predictor.predict(['L_CC.dcm', 'L_MLO.dcm'], dict(age=54))  # doctest: +SKIP
-        >>> answer.main.value, answer.main.decision['positive']  # doctest: +SKIP
-        (0.31, True)
+        >>> predictor = Predictor.load(bundle)  # the folder of tools/make_bundle.py
+        >>> answer = predictor.predict(exam, dict(age=54, er='positive'))  # paths of DICOM or PNG files
+        >>> list(answer.tasks)
+        ['N', 'LVI', 'size']
+        >>> answer.main.low <= answer.main.value <= answer.main.high  # mean, lowest, highest member
+        True
+        >>> answer.main.decision['positive'] == (answer.main.value >= answer.main.decision['threshold'])
+        True
+        >>> answer.missing
+        ['histology']
+        >>> sorted(answer.overlays())  # PNG bytes by side and view
+        ['L_CC', 'L_MLO', 'R_CC', 'R_MLO']
     """
 
     def __init__(self, bundle: Bundle, device: torch.device) -> None:

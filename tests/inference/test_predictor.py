@@ -1,5 +1,6 @@
 """A Predictor says what the trained members say."""
 
+import doctest
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -48,6 +49,13 @@ def expected(toy: Any, answer: Any, tmp_path_factory: pytest.TempPathFactory) ->
         for key, values in found.items():
             values.append([[float(getattr(s.get(t), key)) for t in ('N', 'LVI', 'size')] for s in scored])
     return {key: np.array(values).transpose(1, 0, 2) for key, values in found.items()}
+
+
+def test_example_of_the_docstring_holds(toy: Any, exam: list[Path]) -> None:
+    (example,) = doctest.DocTestFinder().find(Predictor, 'Predictor', globs=dict(
+        Predictor=Predictor, bundle=toy.folder, exam=exam), module=False)[:1]  # fmt: skip
+    assert len(example.examples) == 7
+    assert doctest.DocTestRunner().run(example).failed == 0
 
 
 def test_every_member_gives_each_image_what_it_gave_in_training(answer: Any, expected: dict) -> None:
