@@ -222,6 +222,20 @@ def test_programs_get_json(client: TestClient, predictor: Predictor, exam: list[
     assert client.get('/health').json()['bundle_id'] == predictor.bundle_id
 
 
+def test_text_stands_out_from_its_background(client: TestClient) -> None:
+    colors = dict(re.findall(r'--([a-z]+): (#[0-9a-f]{6})', client.get('/static/style.css').text))
+
+    def luminance(color: str) -> float:  # WCAG 2.2, relative luminance
+        parts = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    for text in ('ink', 'soft', 'blue', 'red', 'notice'):
+        for ground in ('bar',) if text == 'notice' else ('white', 'paper'):
+            low, high = sorted((luminance(colors[text]), luminance(colors[ground])))
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground)
+
+
 # ---- bad exams ------------------------------------------------------------------------------------------
 
 
