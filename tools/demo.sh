@@ -29,3 +29,4 @@ python tools/demo_table.py --cross-validation $demo/cross_validation --truth $de
 echo '6/6 a bundle of the four models, and its answer for one patient'
 quiet python tools/make_bundle.py --cv $demo/cross_validation --preprocess $demo/phantom/preprocess.json --out $demo/bundle
 python tools/predict.py --bundle $demo/bundle $demo/dicom/dicom/P0001_*.dcm --clinical age=67 --out-dir $demo/answer
+echo "As a web page: python tools/serve.py --bundle $demo/bundle"
