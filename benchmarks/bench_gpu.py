@@ -138,6 +138,7 @@ class Side:
 def measure(args: argparse.Namespace | None = None) -> list[table.Row]:
     """Rows of the table, with ``wait_frac`` and ``stock_wait_frac`` beside the usual columns."""
     args = args or parse_args([])
+    cv2.setNumThreads(0)  # as runs do: its threads do not survive the fork of the loaders' workers
     init_default_scope('mmpretrain')
     MMLogger.get_instance('benchmark', log_level='WARNING')  # not a line for each parameter
     rows, shape = [], (600, 330) if args.small else (2600, 1500)
@@ -178,6 +179,7 @@ def main() -> None:
     if args.out:
         write_json(args.out, rows)
     print(table.as_text(rows, ('wait_frac', 'stock_wait_frac', 'stock_peak_mib')))
+    print(table.notes_as_text(rows))
 
 
 if __name__ == '__main__':

@@ -5,6 +5,7 @@ Command: python benchmarks/bench_predict.py [--members N] [--threads N]
 """
 
 import argparse
+import multiprocessing
 import resource
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
-from benchmarks.table import as_text, row
+from benchmarks.table import Row, as_text, notes_as_text, row
 from inference.bundle import write_bundle
 from inference.making import Trained, bundle_files
 from inference.predictor import Predictor
@@ -69,18 +70,31 @@ def peak_gib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # KiB on Linux
 
 
-def answer(bundle: Path, exam: list[Path]) -> list[dict]:
-    """Rows of the table; the second exam finds everything warm, as in a server."""
+def answer(bundle: Path, exam: list[Path]) -> list[Row]:
+    """Rows of the table, memory of the process; the second exam finds everything warm, as in a server."""
     rows, clock = [], time.perf_counter
     start = clock()
     predictor = Predictor.load(bundle, 'cpu')
-    rows.append(row('load, every hash checked', None, clock() - start, 's', peak_gib() * 1024))
-    for name in ('first exam', 'second exam'):
+    rows.append(row('bundle loaded, every hash checked', None, clock() - start, 's', peak_gib() * 1024))
+    limits = dict(most=LIMITS['seconds'], most_mib=1024 * LIMITS['gib'])
+    for name in ('first exam of four images', 'second exam'):
         start, cpu = clock(), time.process_time()
         predictor.predict(exam).overlays()
-        rows.append(row(name, None, clock() - start, 's', peak_gib() * 1024))
+        rows.append(row(name, None, clock() - start, 's', peak_gib() * 1024, **limits))
         rows.append(row(f'{name}, CPU time', None, time.process_time() - cpu, 's', None))
     return rows
+
+
+def measure(members: int = 25, threads: int = 2, made: Path | None = None) -> list[Row]:
+    """Make a bundle, if ``made`` holds none, in a process whose memory does not count, and answer."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = made or Path(folder)
+        if not (made / 'bundle').exists():
+            maker = multiprocessing.get_context('fork').Process(target=make_bundle, args=(made, members))
+            maker.start()
+            maker.join()
+        torch.set_num_threads(threads)
+        return answer(made / 'bundle', list(make_exam(made)))
 
 
 def main() -> None:
@@ -89,16 +103,9 @@ def main() -> None:
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--made', type=Path, help='folder that an earlier call of this program filled')
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    with tempfile.TemporaryDirectory() as folder:
-        made = args.made or Path(folder)
-        if not (made / 'bundle').exists():
-            make_bundle(made, args.members)
-        rows = answer(made / 'bundle', list(make_exam(made)))
+    rows = measure(args.members, args.threads, args.made)
     print(as_text(rows))
-    print(
-        f'limits: {LIMITS["seconds"]} s, {LIMITS["gib"]} GiB; peak of the whole process {peak_gib():.2f} GiB'
-    )
+    print(notes_as_text(rows))
 
 
 if __name__ == '__main__':

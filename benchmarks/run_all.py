@@ -1,6 +1,6 @@
 """All benchmarks, each in a process of its own on one thread, as one table.
 
-benchmarks/bench_*.py with measure() -> table of stage, stock, ours, ratio and peak memory, the same as JSON
+benchmarks/bench_*.py with measure() -> table of stage, stock, ours, ratio, peak memory, target; JSON
 Command: make bench, or OMP_NUM_THREADS=1 python benchmarks/run_all.py [NAME ...]
 """
 
@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,6 +23,7 @@ import torch
 from benchmarks import table
 from preprocess.files import write_json
 
+MORE = ('stock_peak_mib',)
 NAMES = sorted(path.stem.removeprefix('bench_') for path in Path(__file__).parent.glob('bench_*.py'))
 
 
@@ -52,14 +54,19 @@ def main() -> None:
     names = args.names or [name for name in NAMES if name != 'gpu' or torch.cuda.is_available()]
     if args.here:
         return write_json(args.out, measure_here(names[0]))
-    rows, failed = [], []
+    rows, failed, seconds = [], [], {}
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
+            start = time.monotonic()
             found = measure_apart(name, Path(folder) / f'{name}.json')
             rows += [dict(benchmark=name, **row) for row in found]
             failed += [] if found else [name]
-    write_json(args.out, dict(format_version=1, torch=torch.__version__, opencv=cv2.__version__, rows=rows))
-    print(table.as_text(rows))
+            seconds[name] = round(time.monotonic() - start)
+            print(f'{name}: {seconds[name]} s', file=sys.stderr)
+    versions = dict(torch=torch.__version__, opencv=cv2.__version__)
+    write_json(args.out, dict(format_version=1, **versions, seconds=seconds, failed=failed, rows=rows))
+    print(table.as_text(rows, MORE))
+    print(table.notes_as_text(rows))
     if failed:
         sys.exit(f'{", ".join(failed)}: no result, see the messages above')
 

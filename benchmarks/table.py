@@ -46,8 +46,11 @@ def interleaved(
 def peak_mib(work: Work) -> float:
     """MiB by which a fresh fork of this process grows at most while it does ``work`` (Linux, glibc).
 
-    Threads do not survive a fork: call it before any, those of autograd on a GPU among them, have started.
+    Threads do not survive a fork: call it before those of autograd on a GPU have started. Where torch has
+    several threads, this process does the work.
     """
+    if torch.get_num_threads() > 1:
+        return _growth_mib(work)
     receiver, sender = os.pipe()
     child = os.fork()
     if child == 0:
