@@ -16,6 +16,7 @@ from mmengine.registry import RUNNERS
 from mmpretrain.registry import MODELS
 
 from engine.checkpoint import CheckpointError
+from preprocess.files import sha256_of
 
 ROOT = Path(__file__).resolve().parents[2]
 TWINS = dict(barlow='barlowtwins_64px_patches', byol='byol_64px_patches', swav='swav_64px_32px_patches')
@@ -190,13 +191,15 @@ def test_without_network_the_file_to_fetch_and_the_way_without_it_are_named(
 
 @pytest.mark.slow
 def test_start_weights_fill_stem_and_first_stage_only(published: Config) -> None:
-    """A stock ResNet-50 under the published name in torch's cache, as if fetched."""
+    """A stock ResNet-50 under an address with its hash, in torch's cache, as if fetched."""
     stock = MODELS.build(dict(type='ResNet', depth=50))
     state = {f'backbone.{key}': value + 0.25 for key, value in stock.state_dict().items()}
-    url = published.model.backbone.init_cfg.checkpoint
-    file = Path(torch.hub.get_dir()) / 'checkpoints' / url.rpartition('/')[2]
-    file.parent.mkdir(parents=True)
-    torch.save(dict(state_dict=state), file)
+    folder = Path(torch.hub.get_dir()) / 'checkpoints'
+    folder.mkdir(parents=True)
+    torch.save(dict(state_dict=state), folder / 'made.pth')
+    name = f'resnet50-{sha256_of(folder / "made.pth")[:8]}.pth'
+    (folder / 'made.pth').rename(folder / name)
+    published.model.backbone.init_cfg.checkpoint = f'https://example.org/{name}'
     published.optim_wrapper.optimizer.lr = 0.0
     runner = RUNNERS.build(published)
     runner.train()
