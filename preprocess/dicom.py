@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import AllTransferSyntaxes, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from preprocess import headers
+from preprocess import bombs, headers
 from preprocess.errors import PreprocessError, Reason
 from preprocess.png import MAX_PIXELS
 
@@ -36,7 +36,7 @@ def read(path: str | os.PathLike, *, header_only: bool = False) -> Dataset:
     """Read a DICOM file, with or without preamble.
 
     Raises:
-        PreprocessError: UNREADABLE, EMPTY_FILE, NOT_DICOM, TRUNCATED or BAD_HEADER.
+        PreprocessError: UNREADABLE, EMPTY_FILE, NOT_DICOM, TRUNCATED, BAD_HEADER or TOO_LARGE.
     """
     path = Path(path)
     try:
@@ -50,7 +50,10 @@ def read(path: str | os.PathLike, *, header_only: bool = False) -> Dataset:
     if start[128:132] != b'DICM' and not bare:
         raise PreprocessError(Reason.NOT_DICOM, 'neither a DICOM preamble nor a DICOM group at the start')
     try:
+        bombs.check_inflation(path, meta_at=0 if bare else 132)
         ds = pydicom.dcmread(path, force=bare, stop_before_pixels=header_only)
+    except PreprocessError:
+        raise
     except EOFError:
         raise PreprocessError(Reason.TRUNCATED, 'the file ends inside the header; copy it again') from None
     except Exception as error:  # a damaged file makes the parser raise nearly anything
@@ -108,7 +111,11 @@ def stored_values(ds: Dataset) -> NDArray[Any]:
     if len(data) * (MAX_COMPRESSION if syntax.is_compressed else 1) < expected:
         raise PreprocessError(Reason.TRUNCATED, f'PixelData has {len(data)} of {expected} bytes')
     try:
+        if syntax.is_encapsulated:
+            bombs.check_codestream(ds)
         stored = ds.pixel_array
+    except PreprocessError:
+        raise
     except Exception as error:  # every decoder has exceptions of its own
         raise PreprocessError(Reason.DECODE_FAILED, f'{syntax.name}: {_first_lines(error)}') from None
     if stored.shape != (ds.Rows, ds.Columns):

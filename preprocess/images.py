@@ -22,7 +22,7 @@ from preprocess.inputs import Job
 from preprocess.privacy import pseudonym, redact
 
 logger = logging.getLogger(__name__)
-THUMB_HEIGHT_PX = 240
+THUMB_PX = (240, 960)  # height, and at most this width
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -30,7 +30,7 @@ class Rendered(NamedTuple):
     """What becomes of a good input."""
 
     image: NDArray[np.uint8]  # (h, w), the crop
-    thumb: NDArray[np.uint8]  # (240, w), the whole image
+    thumb: NDArray[np.uint8]  # (h, w) of THUMB_PX at most, the whole image
     record: dict[str, Any]
 
 
@@ -93,8 +93,12 @@ def render(job: Job, header: Dataset | None, settings: Settings) -> Rendered:
         return _render(load(job, header, settings), job, settings)
     except breast.NoBreastError as error:
         raise PreprocessError(Reason.NO_BREAST, str(error)) from None
-    except MemoryError:
-        raise PreprocessError(Reason.TOO_LARGE, 'not enough memory for this image') from None
+    except (MemoryError, cv2.error) as error:
+        memory = isinstance(error, MemoryError) or 'nsufficient memory' in str(error)
+        reason, what = (
+            (Reason.TOO_LARGE, 'not enough memory') if memory else (Reason.INTERNAL, 'OpenCV fails')
+        )
+        raise PreprocessError(reason, f'{what} for this image') from None
 
 
 def _render(grey: Grey, job: Job, settings: Settings) -> Rendered:
@@ -135,8 +139,9 @@ def _placed(disc: list[float], matrix: NDArray[np.float64]) -> list[float]:
 
 
 def _thumb(image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    width = max(1, round(image.shape[1] * THUMB_HEIGHT_PX / image.shape[0]))
-    small = cv2.resize(image, (width, THUMB_HEIGHT_PX), interpolation=cv2.INTER_AREA)
+    scale = min(limit / size for limit, size in zip(THUMB_PX, image.shape, strict=True))
+    height, width = (max(1, round(size * scale)) for size in image.shape)
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     return cv2.normalize(small, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
 
 
