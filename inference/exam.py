@@ -19,11 +19,12 @@ from preprocess.errors import PreprocessError, Reason
 from preprocess.grey import Settings
 from preprocess.images import render
 from preprocess.inputs import Job
-from preprocess.png import MAX_BYTES, ImageFileError, read_grey, to_uint8
+from preprocess.png import MAX_BYTES, MAX_PIXELS, ImageFileError, read_grey, to_uint8
 from preprocess.privacy import redact
 
 __all__ = ['MAX_IMAGES', 'Exam', 'ExamError', 'ExamImage', 'Images', 'job_of', 'jobs_of', 'read_exam']
 MAX_IMAGES = 32  # of one exam
+MAX_EXAM_PIXELS = 4 * MAX_PIXELS  # of all its images, cropped
 REWORDED = {  # messages of the preprocessing that name its options
     Reason.NOT_DICOM: 'neither a DICOM file nor a PNG or JPEG image',
     Reason.FOR_PROCESSING: 'raw detector values (For Processing); give the For Presentation image',
@@ -71,6 +72,9 @@ def read_exam(images: Images, settings: Settings, *, cropped_png: bool = False) 
         if len(keys) == len(read):
             raise ExamError('DUPLICATE', f'{job.source} and {same} are the same image; give it once')
         read.append(image)
+        if sum(i.pixels.size for i in read) > MAX_EXAM_PIXELS:
+            text = f'more than {MAX_EXAM_PIXELS} pixels in one exam; give fewer or smaller images'
+            raise ExamError('TOO_LARGE', text)
         items.append(record)
     patients = {record['patient_id'] for record in items} - {''}
     if len(patients) > 1:

@@ -66,10 +66,19 @@ def size_steps(pipeline: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def input_size(steps: list[dict[str, Any]]) -> tuple[int, int]:
-    """Height and width in pixels after the last step."""
-    if not steps:
-        raise ValueError('the test pipeline has no Resize or CenterCrop, so that its size is open')
-    width, height = steps[-1]['scale'] if steps[-1]['type'] == 'Resize' else steps[-1]['crop_size']
+    """Height and width in pixels after the last step.
+
+    Raises:
+        ValueError: they depend on the image.
+    """
+    last = steps[-1] if steps else {}
+    size = last.get('scale' if last.get('type') == 'Resize' else 'crop_size')
+    if last.get('keep_ratio') or not isinstance(size, list | tuple) or len(size) != 2:
+        raise ValueError(
+            f'the test pipeline ends with {last or None}, which leaves the size open; expected Resize with '
+            'scale=(width, height), or CenterCrop with crop_size=(width, height)'
+        )
+    width, height = size
     return int(height), int(width)
 
 

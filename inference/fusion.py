@@ -52,7 +52,7 @@ class Fusion:
         given = {by_name[name.lower()]: _text(value) for name, value in values.items()}
         if len(given) < len(values):
             raise ExamError('CLINICAL_NAME', f'a clinical variable is given twice: {", ".join(values)}')
-        parsed = {v.name: _parsed(v, text) for v, text in given.items() if text.lower() not in UNKNOWN}
+        parsed = {v.name: _parsed(v, text) for v, text in given.items() if not _unknown(v, text)}
         problems = [found for found in parsed.values() if isinstance(found, str)]
         if problems:
             raise ExamError('CLINICAL_VALUE', '; '.join(problems))
@@ -85,6 +85,11 @@ def _checkpoint(model: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
 
 def _text(value: str | float | None) -> str:
     return '' if value is None else str(value).strip()
+
+
+def _unknown(v: Variable, text: str) -> bool:
+    """Whether nothing is said; a schema may have a level called unknown."""
+    return text.lower() in UNKNOWN and text not in v.levels
 
 
 def _parsed(v: Variable, text: str) -> float | str:

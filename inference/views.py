@@ -58,11 +58,16 @@ def job_of(path: str | Path, side_and_view: str | None = None) -> Job:
 def side_and_view(job: Job, header: dict[str, Any]) -> tuple[str, str, str]:
     """From the header, else as given, else from the file name; the first two must not contradict."""
     values, sources = [], []
-    for name in ('laterality', 'view'):
+    names = ('laterality', 'view')
+    by_name = dict(zip(names, _from_name(job.source), strict=True))
+    known = {name: header.get(name) or job.given.get(name) for name in names}
+    for name, in_name in by_name.items():
         told, given = header.get(name), job.given.get(name)
         if told and given and told != given:
             raise ExamError('CONTRADICTION', f'{job.source}: the header says {told}, {given} was given')
-        in_name = dict(zip(('laterality', 'view'), _from_name(job.source), strict=True))[name]
+        if in_name and known[name] not in (None, '', in_name) and not all(known.values()):
+            text = f'{job.source}: the file name says {in_name}, not {known[name]}; give side and view'
+            raise ExamError('CONTRADICTION', text)
         values.append(told or given or in_name)
         sources.append('header' if told else 'given' if given else 'file name')
     if not all(values):

@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 
+class RecordError(ValueError):
+    """A JSON record that is missing, damaged, or of another version."""
+
+
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; move it there, synced, only if the block succeeds.
@@ -52,6 +56,22 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Write ``value`` as JSON; NaN and infinity are refused (``ValueError``) since JSON has none."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + '\n')
+
+
+def read_record(path: str | os.PathLike) -> dict[str, Any]:
+    """A JSON record that this release has written.
+
+    Raises:
+        RecordError: it is missing, damaged, or of another version.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding='utf-8'))
+        version = content['format_version']
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecordError(f'{path}: cannot be read as a record of this project: {error!r}') from None
+    if version != 1:
+        raise RecordError(f'{path}: format_version is {version!r}, this release reads 1')
+    return content
 
 
 def sha256_of(path: str | os.PathLike) -> str:

@@ -4,7 +4,6 @@ config, checkpoint -> FILE.onnx: grey image -> one output per task; preprocessin
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from mmengine.registry import RUNNERS
 from engine.cli import add_common_arguments, load_config, one_message_for_bad_input
 from engine.image_check import DataError
 from inference.export import TaskOutputs, export
+from preprocess.files import read_record
 
 TOLERANCE = 1e-4  # between onnxruntime and PyTorch
 
@@ -53,11 +53,11 @@ def main() -> None:
         cfg.merge_from_dict(args.cfg_options or {})
         runner = RUNNERS.build(cfg)
         runner.load_or_resume()
-        extra = dict(preprocess=json.loads(args.preprocess.read_text())) if args.preprocess else {}
         try:
+            extra = dict(preprocess=read_record(args.preprocess)) if args.preprocess else {}
             export(runner.model, cfg.test_dataloader.dataset.pipeline, args.out, extra)
         except ValueError as error:
-            raise DataError(f'{args.config}: {error}') from None
+            raise DataError(f'{args.config}: not exported: {error}') from None
     difference = largest_difference(args.out, TaskOutputs(runner.model).eval())
     print(f'{args.out}: {difference:.1e} at most from PyTorch')
     if difference > TOLERANCE:

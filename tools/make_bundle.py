@@ -4,7 +4,6 @@ cross-validation, or config and checkpoint (with fusion and report) -> BUNDLE
 """
 
 import argparse
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -20,9 +19,10 @@ from evaluation.records import PredictionError
 from inference.bundle import BundleError, write_bundle
 from inference.making import Trained, bundle_files, from_checkpoint, from_cross_validation
 from inference.predictor import FUSED, IMAGES, Predictor
+from preprocess.files import RecordError, read_record
 from preprocess.fusion_set import FusionError
 
-EXPECTED = (BundleError, CheckpointError, DataError, FusionError, PredictionError)
+EXPECTED = (BundleError, CheckpointError, DataError, FusionError, PredictionError, RecordError)
 
 
 def parse_args() -> argparse.Namespace:
@@ -54,39 +54,25 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def read_json(path: Path, version_key: str = 'format_version') -> dict[str, Any]:
-    """A record of this project.
-
-    Raises:
-        BundleError: it is missing, damaged, or of another version.
-    """
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-        version = content[version_key]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(f'{path}: cannot be read as a record of this project: {error!r}') from None
-    if version != 1:
-        raise BundleError(f'{path}: {version_key} is {version!r}, this release reads 1')
-    return content
-
-
 def collect(args: argparse.Namespace) -> tuple[Trained, dict[str, Any] | None]:
     """The models, and the settings of their images' preprocessing if known."""
     if args.cv:
         default = args.cv / 'report' / 'report.json'
         report_path = args.report or (default if default.is_file() else None)
-        report = read_json(report_path) if report_path else {}
+        report = read_record(report_path) if report_path else {}
         trained = from_cross_validation(args.cv, args.fusion_model, report)
-        data = read_json(args.cv / 'cross_validate.json')['settings']['config']['test_dataloader']['dataset']
+        data = read_record(args.cv / 'cross_validate.json')['settings']['config']['test_dataloader'][
+            'dataset'
+        ]
     else:
         config = Config.fromfile(str(args.config))
         names = dict(zip((IMAGES, FUSED), args.report_names, strict=True))
-        report = read_json(args.report) if args.report else {}
+        report = read_record(args.report) if args.report else {}
         trained = from_checkpoint(config, args.checkpoint, args.fusion, report, names)
         data = config.test_dataloader.dataset
     path = args.preprocess or Path(data['data_root']) / 'preprocess.json'
     known = args.preprocess or path.is_file()
-    return trained, read_json(path)['settings'] if known else None
+    return trained, read_record(path)['settings'] if known else None
 
 
 def main() -> None:

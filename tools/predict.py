@@ -4,27 +4,17 @@ BUNDLE; DICOM or PNG files of one patient, clinical values -> printed result, pr
 """
 
 import argparse
-import csv
-import io
-import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tqdm import tqdm
-
+from inference.answers import answer_table, write_answer
 from inference.bundle import BundleError
 from inference.exam import ExamError, job_of
 from inference.prediction import Prediction
 from inference.predictor import Predictor
-from preprocess.clinical import ClinicalError, read_table
-from preprocess.files import replacing, write_text
-from preprocess.images import signature
-from preprocess.inputs import Job, find_jobs
-from preprocess.privacy import digest
+from preprocess.clinical import ClinicalError
 
 
 def parse_args() -> argparse.Namespace:
@@ -81,81 +71,20 @@ def one(args: argparse.Namespace, predictor: Predictor) -> Prediction:
     return predictor.predict(jobs, dict(clinical), tumor_side=args.tumor_side, cropped_png=args.cropped_png)
 
 
-def write(folder: Path, prediction: Prediction) -> None:
-    for name, png in prediction.overlays().items():
-        with replacing(folder / f'{name}.png') as tmp:
-            tmp.write_bytes(png)
-    write_text(folder / 'prediction.json', prediction.to_json())
-
-
-def batch(args: argparse.Namespace, predictor: Predictor) -> int:
-    """All patients of a table -> how many could not be scored; a row each in predictions.csv.
-
-    A patient's folder is named by all that decides about the answer, so a killed run goes on where it was.
-    """
-    rows: list[dict[str, Any]] = []
-    for patient, jobs, clinical, side in tqdm(list(patients_of(args, predictor)), 'patients'):
-        images = [[job.source, job.given, signature(job)] for job in jobs]
-        told = json.dumps([predictor.bundle_id, patient, images, clinical, side, args.cropped_png])
-        row = dict(patient_id=patient, folder=digest('exam', told, None), reason='', message='')
-        record = args.out_dir / row['folder'] / 'prediction.json'
-        try:
-            if not record.is_file():
-                options = dict(tumor_side=side, cropped_png=args.cropped_png)
-                write(record.parent, predictor.predict(jobs, clinical, **options))
-            rows.append(row | as_row(json.loads(record.read_text(encoding='utf-8'))))
-        except ExamError as error:
-            rows.append(row | dict(reason=error.reason, message=error.message))
-    text = io.StringIO()
-    table = csv.DictWriter(text, dict.fromkeys(key for row in rows for key in row), lineterminator='\n')
-    table.writeheader()
-    table.writerows(rows)
-    write_text(args.out_dir / 'predictions.csv', text.getvalue())
-    return sum(bool(row['reason']) for row in rows)
-
-
-def as_row(answer: dict[str, Any]) -> dict[str, Any]:
-    """A prediction as plain data -> cells of predictions.csv."""
-    fused, label = answer['fused'], answer['label']
-    values = {task: score['value'] for task, score in answer['tasks'].items()}
-    values |= {f'{label}_fused': fused['value']} if fused else {}
-    decision = (fused or answer['tasks'][label])['decision'] or {}
-    return values | dict(positive=decision.get('positive'), notes='; '.join(answer['warnings']))
-
-
-def patients_of(
-    args: argparse.Namespace, predictor: Predictor
-) -> Iterator[tuple[str, list[Job], dict[str, Any], str | None]]:
-    """Patient, images, clinical values and tumor side, from the tables."""
-    names = {name for v in predictor.schema for name in (v['name'], v['column'])}
-    clinical: dict[str, dict[str, Any]] = {}
-    if args.clinical_table and predictor.fusion:
-        cells = read_table(args.clinical_table).to_dict('records')
-        clinical = {row[predictor.fusion.schema.patient_id]: row for row in cells}
-    jobs: dict[str, list[Job]] = {}
-    for job in find_jobs(args.batch, args.out_dir):
-        jobs.setdefault(job.given.get('patient_id', ''), []).append(job)
-    for patient, own in jobs.items():
-        told = clinical.get(patient, {}) | {
-            k: v for job in own for k, v in job.given.get('clinic_vars', {}).items() if v is not None
-        }
-        yield patient, own, {k: v for k, v in told.items() if k in names}, told.get('tumor_side') or None
-
-
 def main() -> None:
     args = parse_args()
     try:
         predictor = Predictor.load(args.bundle, args.device)
         if args.batch:
-            failed = batch(args, predictor)
+            failed = answer_table(args, predictor)
             print(f'{args.out_dir}/predictions.csv: {failed} patients could not be scored')
             sys.exit(1 if failed else 0)
         prediction = one(args, predictor)
+        if args.out_dir:
+            write_answer(args.out_dir, prediction)
     except (BundleError, ExamError, ClinicalError, ValueError, OSError) as error:
         sys.stderr.write(f'error: {error}\n')
         sys.exit(2)
-    if args.out_dir:
-        write(args.out_dir, prediction)
     print(prediction.summary())
 
 

@@ -41,7 +41,10 @@ def finish(plan: Plan, n_bootstrap: int, patient_label: str) -> Path | None:
     done = {task: _report(plan, task, kind, options, members) for task, kind in tasks.items()}
     folds = {fold.name: read_json(plan.work_dir / fold.name / FINISHED) for fold in _all(members)}
     backbones = {about['backbone_sha256'] for about in folds.values()}
-    about = dict(tasks=plan.tasks, leak_check=plan.leaks, folds=folds, shared_backbone=len(backbones) == 1)
+    about = dict(
+        tasks=plan.tasks, leak_check=plan.leaks, folds=folds, shared_backbone=len(backbones) == 1,
+        patient_label=patient_label,
+    )  # fmt: skip
     reports = {task: str(folder.relative_to(plan.work_dir)) for task, folder in done.items() if folder}
     write_json(plan.work_dir / RECORD, plan.record | about | dict(reports=reports))
     return done.get(plan.record['settings']['label'])

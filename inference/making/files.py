@@ -10,9 +10,11 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from mmengine.config import Config
 
 import mlp
 from engine.checkpoint import load_from_file
+from engine.crossval.settings import tasks_of
 from inference.architecture import member_file, plain_model, split_weights
 from inference.bundle import BundleError, canonical
 from inference.export import size_steps
@@ -45,7 +47,7 @@ def _fusion_files(trained: Trained) -> Iterator[tuple[str, bytes]]:
     inputs: list[dict[str, Any]] = []
     for i, path in enumerate(trained.fusions):
         checkpoint = mlp.load_checkpoint(path)
-        _check_fusion(path, checkpoint['inputs'])
+        _check_fusion(path, checkpoint['inputs'], trained)
         inputs.append(checkpoint['inputs'])
         state = {f'state_dict.{name}': tensor for name, tensor in checkpoint['state_dict'].items()}
         tensors = dict(mean=checkpoint['mean'], scale=checkpoint['scale'], **state)
@@ -56,11 +58,20 @@ def _fusion_files(trained: Trained) -> Iterator[tuple[str, bytes]]:
     yield 'clinical.json', canonical(dict(model=checkpoint['model'], members=inputs))
 
 
-def _check_fusion(path: Path, inputs: dict[str, Any]) -> None:
+def _check_fusion(path: Path, inputs: dict[str, Any], trained: Trained) -> None:
     """The features must be those that a Predictor makes: raw outputs, their mean over the tumour's side."""
+    if inputs['label'] != trained.label:
+        raise BundleError(
+            f'{path}: predicts {inputs["label"]!r}, the bundle {trained.label!r}; give its fusion'
+        )
     encoding = inputs['encoding']
     features = encoding.get('feat_5') or dict(stage='head', aggregate='mean')
     made = (features['stage'], features['aggregate'])
+    tasks = [*tasks_of(Config(dict(model=trained.model)))]
+    if features.get('columns', tasks) != tasks:
+        raise BundleError(
+            f'{path}: learned from {features["columns"]}, the network gives {tasks} in this order'
+        )
     if not encoding.get('x_preope') or inputs['mode'] == 'mammo-only' or made != ('head', 'mean'):
         found = f'mode {inputs["mode"]}, features {made}'
         raise BundleError(

@@ -56,7 +56,13 @@ def from_cross_validation(folder: Path, fusion_model: str, report: dict[str, Any
     fusions = [folder / name / 'fusion' / names[FUSED] / 'checkpoint.pth' for name in members if fused]
     target = report.get('settings', {}).get('sensitivity', SENSITIVITY)
     decisions = {
-        model: _from_patients(folder / 'ensemble' / name, settings['label'], target, _tested(report, name))
+        model: _from_patients(
+            folder / 'ensemble' / name,
+            settings['label'],
+            target,
+            _tested(report, name),
+            record.get('patient_label', 'same'),
+        )
         for model, name in names.items()
         if model == IMAGES or fused
     }
@@ -77,16 +83,36 @@ def from_checkpoint(
     names = {model: name for model, name in names.items() if name not in wrong}
     if IMAGES not in names or (fusion and FUSED not in names):
         raise BundleError(f'the report has no model {wrong}, but {[*there]}; give --report-names')
+    _check_report(report)
     decisions = {model: _from_report(report, name) for model, name in names.items() if report}
     fusions = [fusion / 'checkpoint.pth'] if fusion else []
     pipeline = config.test_dataloader.dataset.pipeline
-    label = report.get('task') or next(iter(tasks_of(config)))
+    tasks = tasks_of(config)
+    label = report.get('task') or next(iter(tasks))
+    if label not in tasks:
+        raise BundleError(
+            f'the report is on task {label!r}, the config has {[*tasks]}; give the report of one of them'
+        )
     return Trained(config.model, pipeline, label, {'0': checkpoint}, True, fusions, decisions, report, names)
 
 
-def _from_patients(ensemble: Path, label: str, target: float, tested: Any) -> dict[str, Any]:
+def _check_report(report: dict[str, Any]) -> None:
+    """Its thresholds must be for the scores that a Predictor gives."""
+    settings = report.get('settings', {})
+    usual = dict(aggregate='max', all_sides=False, all_exams=False)
+    other = {k: settings[k] for k, v in usual.items() if settings.get(k, v) != v}
+    if other:
+        raise BundleError(
+            f"the report was made with {other}, but a bundle scores the highest image of the tumor's side; "
+            'run tools/evaluate.py without these options'
+        )
+
+
+def _from_patients(
+    ensemble: Path, label: str, target: float, tested: Any, patient_label: str
+) -> dict[str, Any]:
     """Threshold and recalibration from patients, each scored by models that did not learn from him."""
-    table = read_patients([ensemble], label).table.dropna(subset='label')
+    table = read_patients([ensemble], label, patient_label=patient_label).table.dropna(subset='label')
     scores, labels = table.score.to_numpy(float), table.label.to_numpy(float)
     known: dict[str, Any] = dict(target_sensitivity=target, chosen_on=CHOSEN_ON, tested=tested)
     try:
@@ -118,6 +144,8 @@ def _tested(report: dict[str, Any], name: str) -> dict[str, Any] | None:
 def _from_report(report: dict[str, Any], name: str) -> dict[str, Any]:
     """Threshold and recalibration of one model as its report has them."""
     entry = report['models'][name]
+    if 'slnb' not in entry:  # of a regression task
+        return dict(threshold=None, recalibration=None)
     chosen = entry['slnb']['development'] or entry['slnb']['test']
     where = f'{chosen["threshold_chosen_on"]} data'
     parameters = ((entry.get('recalibration') or {}).get('platt') or {}).get('parameters') or {}

@@ -174,3 +174,20 @@ def test_messages_do_not_name_the_patient(films: Films) -> None:
 
 def test_a_path_alone_is_one_image() -> None:
     assert [job.source for job in jobs_of('a/b.dcm')] == ['b.dcm']
+
+
+def test_a_file_name_that_contradicts_the_header_fills_no_gap(films: Films) -> None:
+    path = films(0, 'L', 'CC', name='R_CC_x.dcm', ViewPosition=None, ViewCodeSequence=None)
+    with pytest.raises(
+        ExamError, match=r'R_CC_x\.dcm: the file name says R, not L; give side and view'
+    ) as error:
+        read_exam([path], SETTINGS)
+    assert error.value.reason == 'CONTRADICTION'
+
+
+def test_an_exam_of_too_many_pixels_is_refused(exam: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    one = read_exam(exam[:1], SETTINGS).images[0].pixels.size
+    monkeypatch.setattr('inference.exam.MAX_EXAM_PIXELS', 2 * one)
+    with pytest.raises(ExamError, match='pixels in one exam; give fewer or smaller images') as error:
+        read_exam(exam, SETTINGS)
+    assert error.value.reason == 'TOO_LARGE'

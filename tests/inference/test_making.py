@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from evaluation.records import write_predictions
+from evaluation.records import PredictionError, read_predictions, write_predictions
 from inference.architecture import plain_model
 from inference.bundle import BundleError
 from inference.making import bundle_files, from_checkpoint, from_cross_validation
@@ -111,6 +111,55 @@ def test_members_said_to_share_a_backbone_must(toy: Any) -> None:
         list(bundle_files(toy.trained._replace(members=other), None))
     files = dict(bundle_files(toy.trained._replace(members=other, shared=False, fusions=[]), None))
     assert 'backbone.safetensors' not in files
+
+
+def test_labels_by_breast_give_the_threshold_that_the_report_had(cross_validation: Path) -> None:
+    for path in cross_validation.glob('ensemble/*/*/mean/test.json'):
+        records = read_predictions(path)
+        healthy = [
+            r | dict(img_path='other', tasks=dict(N=r['tasks']['N'] | dict(gt_label=0))) for r in records
+        ]
+        write_predictions(path, [*records, *healthy])
+    with pytest.raises(PredictionError, match='differing labels'):
+        from_cross_validation(cross_validation, 'mlp', {})
+    record = json.loads((cross_validation / 'cross_validate.json').read_text())
+    write_json(cross_validation / 'cross_validate.json', record | dict(patient_label='max'))
+    trained = from_cross_validation(cross_validation, 'mlp', {})
+    assert trained.decisions[IMAGES]['threshold'] == pytest.approx(4 / 20)
+
+
+def test_a_fusion_of_another_task_or_other_features_is_refused(toy: Any) -> None:
+    with pytest.raises(BundleError, match=r"fusion0\.pth: predicts 'N', the bundle 'LVI'; give its fusion"):
+        list(bundle_files(toy.trained._replace(label='LVI'), None))
+    tasks = [*reversed(MODEL['tasks'])]
+    with pytest.raises(BundleError, match=r"learned from .*'N', 'LVI', 'size'.*gives .*'size', 'LVI', 'N'"):
+        list(bundle_files(toy.trained._replace(model={**MODEL, 'tasks': tasks}), None))
+
+
+@pytest.mark.parametrize(
+    ('setting', 'value'), [('aggregate', 'mean'), ('all_sides', True), ('all_exams', True)]
+)
+def test_a_threshold_for_another_score_is_refused(toy: Any, setting: str, value: Any) -> None:
+    other = report()
+    other['settings'][setting] = value
+    with pytest.raises(BundleError, match=f'made with .*{setting}.*run tools/evaluate.py'):
+        from_checkpoint(Config(CONFIG), toy.trained.members['0/0'], None, other, names())
+
+
+def test_a_report_of_an_unknown_task_is_refused(toy: Any) -> None:
+    with pytest.raises(
+        BundleError, match=r"the report is on task 'LVI2', the config has \['N', 'LVI', 'size'\]"
+    ):
+        from_checkpoint(
+            Config(CONFIG), toy.trained.members['0/0'], None, report() | dict(task='LVI2'), names()
+        )
+
+
+def test_a_report_of_a_regression_task_gives_no_threshold(toy: Any) -> None:
+    entry = dict(n_patients=40, r2=estimate(0.3))
+    of_size = dict(task='size', settings={}, models=dict(mammograms=entry))
+    trained = from_checkpoint(Config(CONFIG), toy.trained.members['0/0'], None, of_size, names())
+    assert trained.decisions[IMAGES]['threshold'] is None
 
 
 def names(images: str = 'mammograms', fusion: str = 'both') -> dict[str, str]:

@@ -4,6 +4,8 @@ import doctest
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -235,3 +237,11 @@ def test_progress_is_told(predictor: Predictor, exam: list[Path]) -> None:
     told: list[tuple[int, int]] = []
     predictor.predict(exam[:2], progress=lambda done, of: told.append((done, of)))
     assert told == [(1, 2), (2, 2)]
+
+
+def test_a_level_called_unknown_is_a_value(predictor: Predictor) -> None:
+    fusion = copy(predictor.fusion)
+    histology = replace(fusion.schema.variables[2], levels=('ductal', 'lobular', 'unknown'))
+    fusion.schema = replace(fusion.schema, variables=(*fusion.schema.variables[:2], histology))
+    assert fusion.check(dict(histology='unknown'))['histology'].item() == 2
+    assert np.isnan(fusion.check(dict(age='unknown'))['age'].item())

@@ -90,7 +90,7 @@ def test_one_patient_gives_a_short_result_json_and_pictures(
     answer = json.loads((tmp_path / 'prediction.json').read_text())
     assert [i['view'] for i in answer['images']] == ['CC', 'MLO', 'CC', 'MLO']
     for name in ('L_CC', 'L_MLO', 'R_CC', 'R_MLO'):
-        assert cv2.imread(str(tmp_path / f'{name}.png')).shape[0] > 100
+        assert cv2.imread(str(tmp_path / f'{name}_attention.png')).shape[0] > 100
 
 
 def test_views_may_be_given(call: Call, study: Path, bundle: Path, tmp_path: Path) -> None:
@@ -160,11 +160,22 @@ def test_a_table_of_patients_is_scored_with_a_row_each_and_goes_on_where_it_was(
     assert float(rows['P0002']['N']) == alone.main.value
     record = tmp_path / rows['P0002']['folder'] / 'prediction.json'
     before = record.stat().st_mtime_ns
-    record.with_name('L_CC.png').unlink()
+    record.with_name('L_CC_attention.png').unlink()
     assert call('predict.py', *options)[0] == 1
     assert record.stat().st_mtime_ns == before  # not done again
     table.write_text((study / 'table.csv').read_text())
     assert call('predict.py', *options)[0] == 0
+
+
+def test_overlays_of_an_earlier_answer_do_not_stay_beside_another(
+    call: Call, study: Path, bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / 'notes.png').write_bytes(b'mine')
+    for files in (['P0001_L_CC.dcm', 'P0001_R_MLO.dcm'], ['P0002_L_CC.dcm']):
+        images = [study / name for name in files]
+        assert call('predict.py', '--bundle', bundle, *images, '--out-dir', tmp_path)[0] == 0
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {'L_CC_attention.png', 'prediction.json', 'notes.png'}
 
 
 @pytest.mark.parametrize(
@@ -200,13 +211,13 @@ def test_a_real_exam_and_a_real_film_are_answered(
     answer = json.loads((tmp_path / 'nyu/prediction.json').read_text())
     views = {f'{i["laterality"]}_{i["view"]}' for i in answer['images']}
     assert views == {'L_CC', 'L_MLO', 'R_CC', 'R_MLO'}
-    assert {path.stem for path in (tmp_path / 'nyu').glob('*.png')} == views
+    assert {path.stem for path in (tmp_path / 'nyu').glob('*.png')} == {f'{v}_attention' for v in views}
     assert 0 < answer['tasks']['N']['value'] < 1
     film = real_data / 'dicom_mg/nema_wg04_MG1_J2KI.dcm'
     code, out, _ = call('predict.py', '--bundle', bundle, film, '--out-dir', tmp_path / 'film')
     assert code == 0
     assert 'note: only one view of the left breast (MLO)' in out
-    assert (tmp_path / 'film/L_MLO.png').is_file()
+    assert (tmp_path / 'film/L_MLO_attention.png').is_file()
 
 
 @pytest.mark.real_data
