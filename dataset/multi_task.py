@@ -38,6 +38,7 @@ class MammoMultiTaskDataset(ReplaceDamagedMixin, MultiTaskDataset):
         if not meta['data_list']:
             raise MetaError(f'{ann_file}: "data_list" is empty, there is nothing to load')
         self._metainfo = self._get_meta_info({**meta['metainfo'], **(metainfo_override or {})})
+        self._folder = os.path.join(self.data_prefix, '')
         return PackedList(self.parse_data_info(item) for item in meta['data_list'])
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
@@ -49,5 +50,6 @@ class MammoMultiTaskDataset(ReplaceDamagedMixin, MultiTaskDataset):
         return read_meta(ann_file)
 
     def parse_data_info(self, raw_data: dict[str, Any]) -> dict[str, Any]:
-        name = raw_data['img_path']  # os.path.join keeps an absolute path as it is
-        return {**raw_data, 'img_path': os.path.join(self.data_prefix, name), 'img_name': name}
+        name = raw_data['img_path']
+        path = name if os.path.isabs(name) else f'{self._folder}{name}'
+        return {**raw_data, 'img_path': path, 'img_name': name}

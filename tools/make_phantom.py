@@ -9,34 +9,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import argparse
-import json
-import logging
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
-from preprocess.files import replacing, write_json, write_text
-from preprocess.phantom import render_exam
+from preprocess.files import write_json, write_text
+from preprocess.phantom_files import write_exams
 from preprocess.phantom_truth import CLINICAL, LABELS, best_reachable, drop_values, sample_patients
-
-logger = logging.getLogger(__name__)
-
-
-def write_dicom(
-    table: pd.DataFrame, out_dir: Path, shape: tuple[int, int], seed: int, id_prefix: str
-) -> pd.DataFrame:
-    """Render and save all images -> images.csv rows, lesions as JSON [[x_px, y_px, radius_px], ...]."""
-    rows = []
-    for index, patient in enumerate(table.to_dict('records')):
-        for ds, row in render_exam(patient, index, shape, seed, id_prefix):
-            path = f'dicom/{row["patient_id"]}_{row["laterality"]}_{row["view"]}.dcm'
-            with replacing(out_dir / path) as tmp:
-                ds.save_as(tmp, enforce_file_format=True)
-            row['lesions'] = json.dumps(np.round(row['lesions'], 1).tolist())
-            rows.append({'dicom_path': path, **row})
-        if (index + 1) % 20 == 0:
-            logger.info('%d of %d patients', index + 1, len(table))
-    return pd.DataFrame(rows)
 
 
 def parse() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
@@ -55,8 +35,9 @@ def parse() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     )
     parser.add_argument('--height', type=int, default=512, help='pixels')
     parser.add_argument('--width', type=int, default=320, help='pixels')
+    parser.add_argument('--workers', type=int, default=1, help='processes; any number draws the same')
     args = parser.parse_args()
-    for name, least in (('patients', 1), ('seed', 0)):
+    for name, least in (('patients', 1), ('seed', 0), ('workers', 1)):
         if getattr(args, name) < least:
             parser.error(f'--{name} is {getattr(args, name)}, must be at least {least}')
     if not 0 <= args.missing_frac < 1:
@@ -67,14 +48,15 @@ def parse() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
 def main() -> None:
     """Draw patients, render them, write the tables, print the truth."""
     parser, args = parse()
-    logging.basicConfig(level=logging.INFO, format='%(message)s')
     table = sample_patients(args.patients, np.random.default_rng([args.seed, 0]))
     table.insert(0, 'patient_id', [f'{args.id_prefix}{i + 1:04d}' for i in table.index])
     stale = {p.name.split('_')[0] for p in args.out_dir.glob('dicom/*.dcm')} - set(table['patient_id'])
     if stale:
         parser.error(f'--out-dir {args.out_dir} holds {min(stale)} of another run; choose an empty folder')
     try:
-        images = write_dicom(table, args.out_dir, (args.height, args.width), args.seed, args.id_prefix)
+        shape, who = (args.height, args.width), table.to_dict('records')
+        exams = write_exams(who, args.out_dir, shape, args.seed, args.id_prefix, args.workers)
+        images = pd.DataFrame(list(tqdm(exams, 'images', 4 * len(table))))
     except ValueError as error:
         parser.error(str(error))
     table = drop_values(table, LABELS + CLINICAL, args.missing_frac, np.random.default_rng([args.seed, 1]))
