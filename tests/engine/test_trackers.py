@@ -119,16 +119,24 @@ def test_all_trackers_take_the_same_run_without_a_network(
     assert run.data.params['train_cfg.max_epochs'] == '2'
 
     (log,) = scalars.parent.glob('wandb/offline-run-*/*.wandb')
-    assert [(r['val/step'], r['val/N_loss']) for r in wandb_rows(log) if 'val/N_loss' in r] == rounded
+    records = list(wandb_records(log))
+    rows = [
+        {'/'.join(i.nested_key) or i.key: json.loads(i.value_json) for i in r.history.item} for r in records
+    ]
+    assert [(row['val/step'], row['val/N_loss']) for row in rows if 'val/N_loss' in row] == rounded
+    assert {r.run.host for r in records if r.HasField('run')} == {'-'}
+    for private in (b'Epoch(train)', b'--work-dir', b'image0.png'):  # log, command line, data
+        assert private not in log.read_bytes()
+    assert [path.name for path in log.parent.glob('files/*')] == ['requirements.txt']
 
 
 BLOCK_BYTES, HEADER = 32768, struct.Struct('<IHB')  # checksum, length, kind: the log format of LevelDB
 WHOLE, LAST = 1, 4  # kinds of a piece
 
 
-def wandb_rows(log: Path) -> list[dict]:
-    """Rows of numbers in the file of a W&B run."""
-    content, at, pieces, rows = log.read_bytes(), 7, b'', []
+def wandb_records(log: Path) -> Iterator[Record]:
+    """What the file of a W&B run holds."""
+    content, at, pieces = log.read_bytes(), 7, b''
     while at + HEADER.size <= len(content):
         if (left := BLOCK_BYTES - at % BLOCK_BYTES) < HEADER.size:
             at += left
@@ -137,9 +145,5 @@ def wandb_rows(log: Path) -> list[dict]:
         pieces += content[at + HEADER.size : at + HEADER.size + length]
         at += HEADER.size + length
         if kind in (WHOLE, LAST):
-            record = Record.FromString(pieces)
+            yield Record.FromString(pieces)
             pieces = b''
-            rows.append(
-                {'/'.join(i.nested_key) or i.key: json.loads(i.value_json) for i in record.history.item}
-            )
-    return [row for row in rows if row]
