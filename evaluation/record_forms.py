@@ -10,7 +10,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-from preprocess.pickles import imported_names, shown_names
+from preprocess.pickles import asks_for_too_much, imported_names, shown_names
 
 FORMAT_VERSION = 1
 TEXT_FIELDS = ('img_path', 'patient_id', 'exam_id', 'view', 'laterality')
@@ -62,6 +62,8 @@ def dump_pickle(content: dict) -> bytes:
 def load_pickle(data: bytes, path: Path) -> Any:
     """Pickle of plain objects -> whatever it holds."""
     try:
+        if asks_for_too_much(data):
+            raise pickle.UnpicklingError('it asks for more memory than it has content')
         return PlainUnpickler(io.BytesIO(data)).load()
     except (pickle.UnpicklingError, *PICKLE_FAULTS) as error:
         names = sorted(set(imported_names(io.BytesIO(data))))

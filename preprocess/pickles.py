@@ -29,6 +29,7 @@ DAMAGED_ARRAYS = (OSError, EOFError, KeyError, ValueError, SyntaxError, tokenize
 NO_MEMORY = re.compile(r"out of memory|can't allocate memory|cannot allocate memory|ALLOC_FAILED", re.I)
 LARGEST_PICKLE_BYTES = 1 << 28  # of a member of an archive; the tensors lie in members of their own
 SHOWN = 20  # names that a message lists
+PUT = ('PUT', 'BINPUT', 'LONG_BINPUT')  # opcodes that number an object
 
 
 class CheckpointError(ValueError):
@@ -96,6 +97,15 @@ def imported_names(stream: IO[bytes]) -> Iterator[str]:
         return  # the end, or what is no pickle any more
 
 
+def asks_for_too_much(data: bytes) -> bool:
+    """Whether a pickle numbers an object beyond its own length, for which a list as long would be made."""
+    try:
+        steps = ((opcode.name, argument) for opcode, argument, _ in pickletools.genops(data))
+        return any(name in PUT and int(argument or 0) > len(data) for name, argument in steps)
+    except (ValueError, OverflowError, MemoryError):
+        return False  # damaged; up to here it asked for little
+
+
 def shown_names(names: list[str]) -> str:
     more = f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''
     return ', '.join(names[:SHOWN]) + more
@@ -113,7 +123,7 @@ def _names_of_one(stream: IO[bytes]) -> Iterator[str]:
             yield _modern_name(*(['?', '?', *texts][-2:]))
         elif name.startswith('EXT'):
             yield f'copyreg extension {argument}'
-        elif name in ('MEMOIZE', 'PUT', 'BINPUT', 'LONG_BINPUT'):
+        elif name in ('MEMOIZE', *PUT):
             memo[len(memo) if name == 'MEMOIZE' else int(argument)] = last
             continue
         last = memo.get(int(argument), '?') if name.endswith('GET') else str(argument)

@@ -207,3 +207,11 @@ def test_unknown_suffix_is_refused(tmp_path):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(PredictionError, match=r'none\.json: no such prediction file'):
         read_predictions(tmp_path / 'none.json')
+
+
+@pytest.mark.parametrize('put', [b'r\xff\xff\xff\x7f', b'p2147483647\n'])
+def test_a_pickle_that_numbers_its_objects_absurdly_is_refused(tmp_path, put):
+    path = tmp_path / 'p.pkl'
+    path.write_bytes(b'\x80\x04}' + put + b'.')  # an empty dict, kept under a number near 2^31
+    with pytest.raises(PredictionError, match=r'p\.pkl: refused, .*more memory than it has content'):
+        read_predictions(path)
