@@ -1,6 +1,7 @@
 """Fixtures that several folders share."""
 
 import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -36,6 +37,13 @@ def real_data() -> Path:
 def compat() -> Path:
     """Folder of numbers from the published implementation."""
     return _folder('MAMMO_COMPAT')
+
+
+@pytest.fixture(scope='session')
+def chromium() -> str:
+    """Path of a Chromium; there is none on many machines, and nothing but the look of pages needs it."""
+    found = filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome')))
+    return next(found, None) or pytest.skip('no Chromium on PATH')
 
 
 @pytest.fixture(scope='session')

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope='module')
-def browser() -> Iterator[Any]:
-    found = [shutil.which(name) for name in ('chromium', 'chromium-browser', 'google-chrome')]
-    path = next(filter(None, found), None)
-    if not path:
-        pytest.skip('no Chromium on PATH')
+def browser(chromium: str) -> Iterator[Any]:
     api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
     with api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=SWITCHES, timeout=TIMEOUT_MS)
+        running = playwright.chromium.launch(executable_path=chromium, args=SWITCHES, timeout=TIMEOUT_MS)
         yield running
         running.close()
 
