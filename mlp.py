@@ -17,10 +17,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor, nn
 
-from preprocess import fusion_set
-from preprocess.files import replacing, write_hashed, write_json
-from preprocess.fusion_set import BLOCKS, FusionError
-from preprocess.pickles import CheckpointError, load_tensors
+from mammo.records import fusion_set
+from mammo.records.files import replacing, write_hashed, write_json
+from mammo.records.fusion_set import BLOCKS, FusionError
+from mammo.records.pickles import CheckpointError, load_tensors
 
 FORMAT_VERSION = 1
 
@@ -184,7 +184,9 @@ def score(data_root: Path, work_dir: Path, mode: str, path: Path, name: str, tru
 
 def write_results(work_dir: Path, checkpoint: dict[str, Any], splits: dict[str, fusion_set.Split]) -> None:
     """Write stats.json and, of all splits but train, p_{split}.npy (logits) and predictions_{split}.csv."""
-    from evaluation.records import write_predictions  # late: its package imports mmpretrain, some seconds
+    from mammo.records.predictions import (
+        write_predictions,  # late: its package imports mmpretrain, some seconds
+    )
 
     stats = {}
     for name, split in splits.items():

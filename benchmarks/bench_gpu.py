@@ -29,14 +29,14 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import dataset  # noqa: F401
-import engine  # noqa: F401
+import mammo.engine  # noqa: F401
 import models  # noqa: F401
 from benchmarks import table
 from benchmarks.bench_pipeline import breasts, patches, write
 from benchmarks.stock import as_stock
-from engine.launch import without_sync_bn
-from engine.seed import seed_worker
-from preprocess.files import write_json
+from mammo.engine.launch import without_sync_bn
+from mammo.engine.seed import seed_worker
+from mammo.records.files import write_json
 
 PRETRAIN = 'pretrain/barlowtwins_resnet50-exp2_-coslr-100e_MMpatches.py'
 FROZEN = 'multi_task_SL/fullimage1792x1024_resnet50-expan2_barlowtwin_finetune_transformer_Aug3.py'

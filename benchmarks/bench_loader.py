@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader, Subset
 import models  # noqa: F401  (registers names, as a run does)
 from benchmarks import table
 from dataset import MammoPatchDataset
-from engine.seed import seed_worker
+from mammo.engine.seed import seed_worker
 from tools.pack_patches import pack
 
 LENGTHS = (1_000, 240_000)

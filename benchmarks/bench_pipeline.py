@@ -23,9 +23,9 @@ import dataset  # noqa: F401
 import models  # noqa: F401
 from benchmarks import table
 from benchmarks.stock import as_stock
-from preprocess.images import write_png
-from preprocess.phantom import render_exam
-from preprocess.phantom_truth import sample_patients
+from mammo.phantoms.drawing import render_exam
+from mammo.phantoms.truth import sample_patients
+from mammo.preprocess.images import write_png
 
 N_DRAWS = 16  # images per timing; augmentation is drawn anew for each
 PATCH_PX = 512

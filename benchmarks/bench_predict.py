@@ -23,11 +23,11 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
 from benchmarks.table import Row, as_text, notes_as_text, row
-from inference.bundle import write_bundle
-from inference.making import Trained, bundle_files
-from inference.predictor import Predictor
-from preprocess.phantom import render_exam
-from preprocess.phantom_truth import sample_patients
+from mammo.inference.bundle import write_bundle
+from mammo.inference.making import Trained, bundle_files
+from mammo.inference.predictor import Predictor
+from mammo.phantoms.drawing import render_exam
+from mammo.phantoms.truth import sample_patients
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = 'configs/multi_task_SL/fullimage1792x1024_resnet50-expan2_barlowtwin_finetune_transformer_Aug3.py'

@@ -21,11 +21,11 @@ from dask.distributed import Client, LocalCluster, wait
 from pydicom import dcmread
 
 from benchmarks import table
-from preprocess.grey import Settings
-from preprocess.images import process
-from preprocess.inputs import Job
-from preprocess.phantom import render_exam
-from preprocess.phantom_truth import sample_patients
+from mammo.phantoms.drawing import render_exam
+from mammo.phantoms.truth import sample_patients
+from mammo.preprocess.grey import Settings
+from mammo.preprocess.images import process
+from mammo.preprocess.inputs import Job
 
 N_IMAGES = 40  # shared by the workers
 

@@ -28,9 +28,9 @@ import psutil
 
 from benchmarks.small_bundle import make_bundle
 from benchmarks.table import as_text, row
-from inference.predictor import Predictor
-from preprocess.phantom import render_exam
-from preprocess.phantom_truth import sample_patients
+from mammo.inference.predictor import Predictor
+from mammo.phantoms.drawing import render_exam
+from mammo.phantoms.truth import sample_patients
 
 ROOT = Path(__file__).resolve().parents[1]
 N_EXAMS = 10

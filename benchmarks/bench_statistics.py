@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import table
-from evaluation.resampling import bootstrap
+from mammo.evaluation.resampling import bootstrap
 
 N_PATIENTS, N_BOOTSTRAP, N_STOCK = 200, 10_000, 1_000  # the stock loop is timed on a tenth
 

@@ -28,12 +28,12 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import table
 from benchmarks.bench_model import CONFIG, build
 from benchmarks.stock import as_stock
-from evaluation.records import read_predictions
+from mammo.phantoms.drawing import render_exam
+from mammo.phantoms.truth import LABELS, sample_patients
+from mammo.preprocess.images import write_png
+from mammo.records.meta import write_meta
+from mammo.records.predictions import read_predictions
 from models.folding import FoldedNetwork
-from preprocess.images import write_png
-from preprocess.meta import write_meta
-from preprocess.phantom import render_exam
-from preprocess.phantom_truth import LABELS, sample_patients
 
 FEW, MANY, BATCH = 2, 10, 2
 SHAPE = (2600, 1500)  # of the PNG files

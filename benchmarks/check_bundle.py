@@ -18,11 +18,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tqdm import tqdm
 
-from evaluation.records import read_predictions
-from inference.prediction import Prediction
-from inference.predictor import Predictor
-from preprocess.clinical import read_table
-from preprocess.meta import read_meta
+from mammo.fusion.clinical import read_table
+from mammo.inference.prediction import Prediction
+from mammo.inference.predictor import Predictor
+from mammo.records.meta import read_meta
+from mammo.records.predictions import read_predictions
 
 LIMIT = 1e-6
 

@@ -10,7 +10,7 @@ import socket
 
 from benchmarks import fork, payloads
 from benchmarks.trial import WHOLE, Trial, readable
-from preprocess.pickles import load_tensors
+from mammo.records.pickles import load_tensors
 
 TOLERANCE = 1e-6  # of metrics: two processes sum in another order
 

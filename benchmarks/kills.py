@@ -16,7 +16,7 @@ from mmengine.registry import HOOKS
 from benchmarks import fork
 from benchmarks.toy_runs import FINAL, train_command
 from benchmarks.trial import Trial, readable
-from preprocess.pickles import load_tensors
+from mammo.records.pickles import load_tensors
 
 BALLAST_FLOATS = 1 << 22  # 16 MiB, so that saving takes a while
 LOCKED = 'is training into this folder'

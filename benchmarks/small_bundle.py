@@ -10,8 +10,8 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
 import models  # noqa: F401  (registers names)
-from inference.bundle import write_bundle
-from inference.making import Trained, bundle_files
+from mammo.inference.bundle import write_bundle
+from mammo.inference.making import Trained, bundle_files
 
 PREPROCESS = dict(spacing_mm=0.5, voi=None, for_processing='refuse', flip_to=None)
 MODEL = dict(

@@ -19,8 +19,8 @@ from sklearn.preprocessing import StandardScaler
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from mammo.fusion.clinical import ClinicalEncoder, check_table, read_schema, read_table
 from mlp import fit, predict
-from preprocess.clinical import ClinicalEncoder, check_table, read_schema, read_table
 
 SCHEMA = read_schema(ROOT / 'configs/clinical/metabric.yaml')
 METRICS = {'ROC AUC': roc_auc_score, 'PR AUC': average_precision_score}

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score
 
-from evaluation.records import read_predictions
-from evaluation.resampling import bootstrap, percentile_interval
-from evaluation.statistics import r2, roc_auc
+from mammo.evaluation.resampling import bootstrap, percentile_interval
+from mammo.evaluation.statistics import r2, roc_auc
+from mammo.records.meta import read_meta
+from mammo.records.predictions import read_predictions
 from mlp import fit, predict
-from preprocess.meta import read_meta
 
 TISSUES = ['F', 'G', 'D']  # fatty, fatty-glandular, dense-glandular
 

@@ -28,12 +28,12 @@ from sklearn.metrics import balanced_accuracy_score
 
 import dataset  # noqa: F401  registers
 import models  # noqa: F401  registers
-from engine.checkpoint import load_from_file
-from engine.launch import adapt_to_cpu
-from engine.monitor.embed import embed
-from engine.monitor.representation import effective_rank, knn_predict
-from evaluation.resampling import percentile_interval
-from preprocess.meta import read_meta, write_meta
+from mammo.engine.checkpoint import load_from_file
+from mammo.engine.launch import adapt_to_cpu
+from mammo.engine.monitor.embed import embed
+from mammo.engine.monitor.representation import effective_rank, knn_predict
+from mammo.evaluation.resampling import percentile_interval
+from mammo.records.meta import read_meta, write_meta
 
 N_BOOTSTRAP = 2000
 

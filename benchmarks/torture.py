@@ -18,13 +18,12 @@ from collections.abc import Iterator
 import torch
 
 import dataset  # noqa: F401  (imported once, for all forks)
-import engine  # noqa: F401
-import evaluation  # noqa: F401
+import mammo.engine  # noqa: F401
 import models  # noqa: F401
 from benchmarks.damage import Damage
 from benchmarks.kills import Kills
 from benchmarks.toy_runs import BASES
-from preprocess.files import write_json
+from mammo.records.files import write_json
 
 LOSSES = ('unreadable', 'best_lost', 'nothing_to_go_on_from', 'other_weights', 'undetected', 'executed',
           'not_refused', 'different')  # fmt: skip

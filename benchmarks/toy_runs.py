@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from benchmarks.fork import ROOT
-from preprocess.files import write_text
-from preprocess.meta import write_meta
-from preprocess.phantom import render_view
+from mammo.phantoms.drawing import render_view
+from mammo.records.files import write_text
+from mammo.records.meta import write_meta
 
 N_IMAGES = 16
 COMMON = """

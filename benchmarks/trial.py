@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.toy_runs import write_runs
-from preprocess.pickles import CheckpointError, load_tensors
+from mammo.records.pickles import CheckpointError, load_tensors
 
 WHOLE = 'supervised_whole/epoch_4.pth'  # final checkpoint of the run that nothing disturbed
 

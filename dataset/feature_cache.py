@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.files import write_json
-from preprocess.meta import MetaError
+from mammo.records.files import write_json
+from mammo.records.meta import MetaError
 
 FORMAT_VERSION = 1
 DTYPES = dict(plain=np.float32, views=np.float16)

@@ -11,7 +11,7 @@ from mmpretrain.registry import DATASETS
 
 from dataset.packed_list import PackedList
 from dataset.replacement import ReplaceDamagedMixin
-from preprocess.meta import MetaError, read_meta
+from mammo.records.meta import MetaError, read_meta
 
 
 @DATASETS.register_module()
@@ -27,7 +27,7 @@ class MammoMultiTaskDataset(ReplaceDamagedMixin, MultiTaskDataset):
             file's own.
 
     Raises:
-        preprocess.meta.MetaError: the meta file breaks the format or lists no image.
+        mammo.records.meta.MetaError: the meta file breaks the format or lists no image.
     """
 
     def __init__(self, ann_file: str, data_root: str | None = None, **kwargs: Any) -> None:
@@ -46,7 +46,7 @@ class MammoMultiTaskDataset(ReplaceDamagedMixin, MultiTaskDataset):
         return self.data_list[idx]
 
     def read_annotations(self, ann_file: str) -> dict[str, Any]:
-        """The content of the meta file; see :func:`preprocess.meta.read_meta`."""
+        """The content of the meta file; see :func:`mammo.records.meta.read_meta`."""
         return read_meta(ann_file)
 
     def parse_data_info(self, raw_data: dict[str, Any]) -> dict[str, Any]:

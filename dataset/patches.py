@@ -13,7 +13,7 @@ from mmpretrain.registry import DATASETS
 from numpy.typing import NDArray
 
 from dataset.replacement import ReplaceDamagedMixin
-from preprocess.meta import MetaError, check_path
+from mammo.records.meta import MetaError, check_path
 
 
 @DATASETS.register_module()
@@ -25,7 +25,7 @@ class MammoPatchDataset(ReplaceDamagedMixin, CustomDataset):
         **kwargs: those of :class:`mmpretrain.datasets.CustomDataset`.
 
     Raises:
-        preprocess.meta.MetaError: the list is missing or empty, or a line breaks the format.
+        mammo.records.meta.MetaError: the list is missing or empty, or a line breaks the format.
     """
 
     def __init__(self, *args: Any, with_label: bool = False, **kwargs: Any) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from mmengine.logging import print_log
 
-from preprocess.meta import shown
-from preprocess.png import ImageFileError
+from mammo.records.meta import shown
+from mammo.records.png import ImageFileError
 
 MAX_DAMAGED_FRAC = 0.01  # of the images of a dataset; one damaged image is always allowed
 

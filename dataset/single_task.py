@@ -9,7 +9,7 @@ from typing import Any
 from mmpretrain.registry import DATASETS
 
 from dataset.multi_task import MammoMultiTaskDataset
-from preprocess.meta import MetaError, check_path, read_meta
+from mammo.records.meta import MetaError, check_path, read_meta
 
 
 @DATASETS.register_module()
@@ -22,7 +22,7 @@ class MammoSingleTaskDataset(MammoMultiTaskDataset):
         task: name of the task.
 
     Raises:
-        preprocess.meta.MetaError: a line or item breaks the format, or the file does not know the task.
+        mammo.records.meta.MetaError: a line or item breaks the format, or the file does not know the task.
     """
 
     def __init__(self, ann_file: str, task: str = 'N', **kwargs: Any) -> None:

@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from mmpretrain.registry import TRANSFORMS
 from torch.utils.data import get_worker_info
 
-from preprocess.png import decode_grey, read_grey, to_uint8
+from mammo.records.png import decode_grey, read_grey, to_uint8
 
 
 @TRANSFORMS.register_module()
@@ -26,7 +26,7 @@ class LoadMammogram(BaseTransform):
             ``dict(backend='lmdb', db_path='patches/patches.lmdb')``; default: local files.
 
     Raises:
-        preprocess.png.ImageFileError: the file is missing or damaged.
+        mammo.records.png.ImageFileError: the file is missing or damaged.
     """
 
     def __init__(self, channels: int = 1, backend_args: dict[str, Any] | None = None) -> None:

@@ -10,10 +10,9 @@ import pytest
 from mmengine.registry import init_default_scope
 
 import dataset  # noqa: F401  (registers names)
-import engine  # noqa: F401
-import evaluation  # noqa: F401
+import mammo.engine  # noqa: F401
 import models  # noqa: F401
-from preprocess.meta import write_meta
+from mammo.records.meta import write_meta
 
 TASKS = ['N', 'LVI', 'multifocality', 'NumPos', 'tumor_size']
 

@@ -18,9 +18,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import mlp
-from evaluation.records import read_predictions
+from mammo.fusion.clinical import ClinicalEncoder, check_table, read_schema, read_table
+from mammo.records.predictions import read_predictions
 from mlp import MLP, FusionError, fit, load_checkpoint, predict
-from preprocess.clinical import ClinicalEncoder, check_table, read_schema, read_table
 
 PER_SPLIT = [
     f'{name}_{split}{suffix}'

@@ -20,14 +20,14 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from numpy.typing import NDArray
 
-from engine.cli import add_common_arguments, load_config, one_message_for_bad_input
-from engine.image_check import DataError
-from evaluation.attention import Axis, lesion_mask, on_image, overlay, ratio_to_chance, share_inside
+from mammo.engine.cli import add_common_arguments, load_config, one_message_for_bad_input
+from mammo.engine.image_check import DataError
+from mammo.evaluation.attention import Axis, lesion_mask, on_image, overlay, ratio_to_chance, share_inside
+from mammo.preprocess.breast import NoBreastError, breast_mask
+from mammo.records.files import replacing, write_json
+from mammo.records.png import read_grey, to_uint8
 from models.attention_maps import attention_maps
 from models.transformer_neck import POOLS, TransformerNeck
-from preprocess.breast import NoBreastError, breast_mask
-from preprocess.files import replacing, write_json
-from preprocess.png import read_grey, to_uint8
 
 FORMAT_VERSION = 1
 # Test pipelines whose way from file to input can be traced back; a CenterCrop comes after the Resize.

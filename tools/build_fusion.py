@@ -14,11 +14,11 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from preprocess.clinical import ClinicalEncoder, ClinicalError, Schema, check_table, read_schema, read_table
-from preprocess.files import replacing, write_json
-from preprocess.fusion_set import FORMAT_VERSION, FusionError, check_finite, read_fusion_schema
-from preprocess.meta import MetaError, read_meta
-from preprocess.pickles import DAMAGED_ARRAYS
+from mammo.fusion.clinical import ClinicalEncoder, ClinicalError, Schema, check_table, read_schema, read_table
+from mammo.records.files import replacing, write_json
+from mammo.records.fusion_set import FORMAT_VERSION, FusionError, check_finite, read_fusion_schema
+from mammo.records.meta import MetaError, read_meta
+from mammo.records.pickles import DAMAGED_ARRAYS
 
 SPLITS = ('train', 'val', 'test')
 logger = logging.getLogger(__name__)

@@ -27,10 +27,10 @@ from tqdm import tqdm
 
 from dataset.cached_features import LOADERS, backbone_of, settings_of, sha256_of
 from dataset.feature_cache import FeatureCache, fingerprints, open_for_writing
-from engine.cli import add_common_arguments, load_config, one_message_for_bad_input
-from engine.image_check import check_images
-from engine.seed import seed_all
-from preprocess.files import replacing
+from mammo.engine.cli import add_common_arguments, load_config, one_message_for_bad_input
+from mammo.engine.image_check import check_images
+from mammo.engine.seed import seed_all
+from mammo.records.files import replacing
 
 
 class Part(NamedTuple):

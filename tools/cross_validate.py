@@ -16,18 +16,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
-from engine.cli import BAD_INPUT, one_message_for_bad_input
-from engine.crossval.engines import DaskEngine, Engine, LocalEngine
-from engine.crossval.finish import finish
-from engine.crossval.job import run_fold
-from engine.crossval.plan import Plan, make_plan
-from engine.crossval.progress import progress
-from engine.crossval.slurm import SlurmEngine
-from engine.crossval.state import STATE, finished, read_json, tail
-from engine.crossval.steps import PARTS, run_steps
-from evaluation.records import PredictionError
-from preprocess.clinical import ClinicalError
-from preprocess.files import write_text
+from mammo.crossval.engines import DaskEngine, Engine, LocalEngine
+from mammo.crossval.finish import finish
+from mammo.crossval.job import run_fold
+from mammo.crossval.plan import Plan, make_plan
+from mammo.crossval.progress import progress
+from mammo.crossval.slurm import SlurmEngine
+from mammo.crossval.state import STATE, finished, read_json, tail
+from mammo.crossval.steps import PARTS, run_steps
+from mammo.engine.cli import one_message_for_bad_input
+from mammo.errors import Exit
+from mammo.fusion.clinical import ClinicalError
+from mammo.records.files import write_text
+from mammo.records.predictions import PredictionError
 
 POLL_S = 0.5
 
@@ -85,7 +86,7 @@ def main() -> None:
             sys.exit(cross_validate(args))
     except ClinicalError as error:
         sys.stderr.write(f'error: {error}\n')
-        sys.exit(BAD_INPUT)
+        sys.exit(Exit.BAD_INPUT)
     except KeyboardInterrupt:
         sys.exit('stopped; the same command goes on from here')
 

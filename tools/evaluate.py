@@ -11,12 +11,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from evaluation.gallery import gallery
-from evaluation.model_entry import Options, arrays
-from evaluation.page import write_report
-from evaluation.predictions import Patients, read_patients
-from evaluation.records import PredictionError
-from evaluation.report import build_report
+from mammo.evaluation.gallery import gallery
+from mammo.evaluation.model_entry import Options, arrays
+from mammo.evaluation.page import write_report
+from mammo.evaluation.report import build_report
+from mammo.patients import Patients, read_patients
+from mammo.records.predictions import PredictionError
 
 
 def main(argv: list[str] | None = None) -> None:

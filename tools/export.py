@@ -14,10 +14,10 @@ import onnxruntime
 import torch
 from mmengine.registry import RUNNERS
 
-from engine.cli import add_common_arguments, load_config, one_message_for_bad_input
-from engine.image_check import DataError
-from inference.export import TaskOutputs, export
-from preprocess.files import read_record
+from mammo.engine.cli import add_common_arguments, load_config, one_message_for_bad_input
+from mammo.engine.image_check import DataError
+from mammo.inference.export import TaskOutputs, export
+from mammo.records.files import read_record
 
 TOLERANCE = 1e-4  # between onnxruntime and PyTorch
 

@@ -17,9 +17,9 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from numpy.typing import NDArray
 
-from engine.cli import add_common_arguments, load_config, one_message_for_bad_input
-from engine.image_check import DataError, check_images
-from preprocess.files import replacing
+from mammo.engine.cli import add_common_arguments, load_config, one_message_for_bad_input
+from mammo.engine.image_check import DataError, check_images
+from mammo.records.files import replacing
 
 FORMAT_VERSION = 1
 AGGREGATES = dict(mean=np.mean, max=np.max)

@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import cv2
 from tqdm import tqdm
 
-from preprocess import patches
-from preprocess.files import write_json, write_text
-from preprocess.meta import read_meta
+from mammo.preprocess import patches
+from mammo.records.files import write_json, write_text
+from mammo.records.meta import read_meta
 
 
 def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:

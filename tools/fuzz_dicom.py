@@ -21,13 +21,13 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
-from preprocess import dicom
-from preprocess.errors import PreprocessError
-from preprocess.grey import Settings
-from preprocess.images import render
-from preprocess.inputs import Job
-from preprocess.phantom import render_exam
-from preprocess.phantom_truth import sample_patients
+from mammo.phantoms.drawing import render_exam
+from mammo.phantoms.truth import sample_patients
+from mammo.preprocess import dicom
+from mammo.preprocess.errors import PreprocessError
+from mammo.preprocess.grey import Settings
+from mammo.preprocess.images import render
+from mammo.preprocess.inputs import Job
 
 HANG_S = 30  # for 100 cases
 NASTY = [

@@ -13,14 +13,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmengine.config import Config
 
-from engine.checkpoint import CheckpointError
-from engine.image_check import DataError
-from evaluation.records import PredictionError
-from inference.bundle import BundleError, write_bundle
-from inference.making import Trained, bundle_files, from_checkpoint, from_cross_validation
-from inference.predictor import FUSED, IMAGES, Predictor
-from preprocess.files import RecordError, read_record
-from preprocess.fusion_set import FusionError
+from mammo.engine.checkpoint import CheckpointError
+from mammo.engine.image_check import DataError
+from mammo.inference.bundle import BundleError, write_bundle
+from mammo.inference.making import Trained, bundle_files, from_checkpoint, from_cross_validation
+from mammo.inference.predictor import FUSED, IMAGES, Predictor
+from mammo.records.files import RecordError, read_record
+from mammo.records.fusion_set import FusionError
+from mammo.records.predictions import PredictionError
 
 EXPECTED = (BundleError, CheckpointError, DataError, FusionError, PredictionError, RecordError)
 

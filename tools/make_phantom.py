@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from preprocess.files import write_json, write_text
-from preprocess.phantom_files import write_exams
-from preprocess.phantom_truth import CLINICAL, LABELS, best_reachable, drop_values, sample_patients
+from mammo.phantoms.files import write_exams
+from mammo.phantoms.truth import CLINICAL, LABELS, best_reachable, drop_values, sample_patients
+from mammo.records.files import write_json, write_text
 
 
 def parse() -> tuple[argparse.ArgumentParser, argparse.Namespace]:

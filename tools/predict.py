@@ -9,12 +9,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from inference.answers import answer_table, write_answer
-from inference.bundle import BundleError
-from inference.exam import ExamError, job_of
-from inference.prediction import Prediction
-from inference.predictor import Predictor
-from preprocess.clinical import ClinicalError
+from mammo.fusion.clinical import ClinicalError
+from mammo.inference.answers import answer_table, write_answer
+from mammo.inference.bundle import BundleError
+from mammo.inference.exam import ExamError, job_of
+from mammo.inference.prediction import Prediction
+from mammo.inference.predictor import Predictor
 
 
 def parse_args() -> argparse.Namespace:

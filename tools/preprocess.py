@@ -15,14 +15,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tqdm import tqdm
 
-from preprocess import overview, run
-from preprocess.errors import PreprocessError
-from preprocess.files import write_text
-from preprocess.grey import Settings
-from preprocess.images import FULL_DISK
-from preprocess.inputs import find_jobs
-from preprocess.labels import Labels, read_labels
-from preprocess.privacy import read_key
+from mammo.preprocess import overview, run
+from mammo.preprocess.errors import PreprocessError
+from mammo.preprocess.grey import Settings
+from mammo.preprocess.images import FULL_DISK
+from mammo.preprocess.inputs import find_jobs
+from mammo.preprocess.labels import Labels, read_labels
+from mammo.preprocess.privacy import read_key
+from mammo.records.files import write_text
 
 
 def parse_args() -> argparse.Namespace:

@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import psutil
 import uvicorn
 
-from inference.bundle import BundleError
-from inference.predictor import Predictor
-from inference.web.app import LOOPBACK, Limits, build_app
+from mammo.inference.bundle import BundleError
+from mammo.inference.predictor import Predictor
+from mammo.inference.web.app import LOOPBACK, Limits, build_app
 
 MAX_CONNECTIONS = 100
 ANY = ('0.0.0.0', '::')
@@ -88,10 +88,10 @@ def quiet_but_for_us() -> None:
     logging.getLogger().addHandler(logging.NullHandler())
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
-    for name in ('inference.web', 'uvicorn.error'):
+    for name in ('mammo.inference.web', 'uvicorn.error'):
         logger = logging.getLogger(name)
         logger.addHandler(handler)
-        logger.setLevel(logging.INFO if name == 'inference.web' else logging.WARNING)
+        logger.setLevel(logging.INFO if name == 'mammo.inference.web' else logging.WARNING)
         logger.propagate = False
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from preprocess import split
-from preprocess.files import write_json
-from preprocess.meta import read_meta, write_meta
+from mammo.preprocess import split
+from mammo.records.files import write_json
+from mammo.records.meta import read_meta, write_meta
 
 
 def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:

@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
-from engine.cli import add_common_arguments, load_config, one_message_for_bad_input
-from preprocess.files import write_json
+from mammo.engine.cli import add_common_arguments, load_config, one_message_for_bad_input
+from mammo.records.files import write_json
 
 
 def parse_args() -> argparse.Namespace:

@@ -17,11 +17,11 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from tqdm import tqdm
 
-from engine.cli import add_common_arguments, load_config, one_message_for_bad_input
-from engine.image_check import DataError, check_images
-from evaluation.ensemble import mean_records
-from evaluation.records import write_predictions
-from evaluation.writer import prediction_record
+from mammo.engine.cli import add_common_arguments, load_config, one_message_for_bad_input
+from mammo.engine.image_check import DataError, check_images
+from mammo.engine.writer import prediction_record
+from mammo.evaluation.ensemble import mean_records
+from mammo.records.predictions import write_predictions
 from models.ensemble import Ensemble
 
 

@@ -16,12 +16,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
-from engine.cli import add_common_arguments, load_config, one_message_for_bad_input
-from engine.launch import is_first_process
-from engine.saving import STOPPED
-from engine.saving.files import checkpoint_folder
-from engine.saving.lock import locked
-from engine.saving.stop import handling_signals
+from mammo.engine.cli import add_common_arguments, load_config, one_message_for_bad_input
+from mammo.engine.launch import is_first_process
+from mammo.engine.saving.files import checkpoint_folder
+from mammo.engine.saving.lock import locked
+from mammo.engine.saving.stop import handling_signals
+from mammo.errors import Exit
 
 
 def parse_args() -> argparse.Namespace:
@@ -72,7 +72,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
 
 def main() -> None:
     args = parse_args()
-    stop = handling_signals(lambda *_: sys.exit(STOPPED))  # until there is something to save
+    stop = handling_signals(lambda *_: sys.exit(Exit.STOPPED))  # until there is something to save
     with one_message_for_bad_input(), stop:
         cfg = merge_args(load_config(args), args)
         folders = [Path(cfg.work_dir), checkpoint_folder(cfg)] if is_first_process(args.launcher) else []

@@ -1,6 +1,6 @@
 default_scope = 'mmpretrain'
 # registers all names used in configs
-custom_imports = dict(imports=['models', 'dataset', 'evaluation', 'engine'])
+custom_imports = dict(imports=['models', 'dataset', 'mammo.engine'])
 runner_type = 'MammoRunner'
 
 default_hooks = dict(

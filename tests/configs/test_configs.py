@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmpretrain.registry import MODELS, TRANSFORMS
 from mmpretrain.structures import DataSample, MultiTaskDataSample
 
-import evaluation.metrics
+import mammo.engine.metrics
 import models
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -96,7 +96,7 @@ def test_leaf_has_data_transforms_and_metrics_that_resolve(leaf: Path) -> None:
         for metric in evaluators if isinstance(evaluators, list) else [evaluators]:
             registries.METRICS.build(metric)
     assert cfg.default_scope == 'mmpretrain'
-    assert cfg.custom_imports['imports'] == ['models', 'dataset', 'evaluation', 'engine']
+    assert cfg.custom_imports['imports'] == ['models', 'dataset', 'mammo.engine']
 
 
 @pytest.mark.parametrize('name', PUBLISHED_LEAVES)
@@ -136,7 +136,7 @@ def test_published_names_resolve(registry: str, names: str) -> None:
 
 def test_corrected_classes_replace_the_stock_ones() -> None:
     assert MODELS.get('MultiTaskHead') is models.MultiTaskHead
-    assert registries.METRICS.get('MultiTasksMetric') is evaluation.metrics.MultiTasksMetric
+    assert registries.METRICS.get('MultiTasksMetric') is mammo.engine.metrics.MultiTasksMetric
 
 
 def test_supervised_schedule_is_the_published_one() -> None:

@@ -14,7 +14,7 @@ from mmengine.optim import build_optim_wrapper
 from mmpretrain.registry import DATASETS, MODELS
 from torch import nn
 
-from engine.launch import without_sync_bn
+from mammo.engine.launch import without_sync_bn
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 BARLOW = 'pretrain/barlowtwins_resnet50-exp2_-coslr-100e_MMpatches.py'

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmpretrain.registry import DATASETS
 
-from preprocess.meta import MetaError, write_meta
+from mammo.records.meta import MetaError, write_meta
 
 PIPELINE = [dict(type='LoadMammogram'), dict(type='MammoPackMultiTaskInputs')]
 

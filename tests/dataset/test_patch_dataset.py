@@ -9,7 +9,7 @@ import pytest
 from mmpretrain.datasets import CustomDataset
 from mmpretrain.registry import DATASETS
 
-from preprocess.meta import MetaError
+from mammo.records.meta import MetaError
 
 PIPELINE = [dict(type='LoadMammogram')]
 LINES = ['a/1.png', 'a/ü 2.png', 'b.png', '/elsewhere/c.png']

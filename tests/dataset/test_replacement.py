@@ -15,8 +15,8 @@ from mmengine.logging import MMLogger
 from mmpretrain.registry import DATASETS
 from torch.utils.data import DataLoader
 
-from preprocess.meta import write_meta
-from preprocess.png import ImageFileError
+from mammo.records.meta import write_meta
+from mammo.records.png import ImageFileError
 
 
 class Keep(logging.Handler):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from mmpretrain.registry import DATASETS
 
-from preprocess.meta import MetaError, write_meta
+from mammo.records.meta import MetaError, write_meta
 
 
 def build(folder: Path, ann_file: str = 'list.txt', **arguments: Any) -> Any:

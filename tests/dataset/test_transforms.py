@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dataset.transforms import LoadMammogram
-from preprocess.png import ImageFileError
+from mammo.records.png import ImageFileError
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (7, 5), dtype=np.uint8)
 

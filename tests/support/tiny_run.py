@@ -18,7 +18,7 @@ from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, RUNNERS
 from torch import nn
 from torch.utils.data import Dataset
 
-import engine  # noqa: F401  (registers the runner)
+import mammo.engine  # noqa: F401  (registers the runner)
 
 counter = itertools.count()
 

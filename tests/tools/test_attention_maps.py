@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
 
-from preprocess.meta import read_meta, write_meta
+from mammo.records.meta import read_meta, write_meta
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 import mlp
-from evaluation.records import read_predictions
-from preprocess.fusion_set import read_split
-from preprocess.meta import write_meta
+from mammo.records.fusion_set import read_split
+from mammo.records.meta import write_meta
+from mammo.records.predictions import read_predictions
 
 SPLITS = dict(train=24, val=12, test=12)
 VARIABLES = [

@@ -20,9 +20,9 @@ import torch
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
 
-from engine.crossval import finish
-from evaluation.records import read_predictions, write_predictions
-from preprocess.meta import read_meta, write_meta
+from mammo.crossval import finish
+from mammo.records.meta import read_meta, write_meta
+from mammo.records.predictions import read_predictions, write_predictions
 from tests.support.fake_slurm import write_stand_ins
 from tests.support.toy_config import write_config
 
@@ -118,7 +118,7 @@ class MadeUpEngine:
 def call(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Runs the tool in this process with made-up folds; the exit code."""
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr('engine.crossval.engines.LocalEngine', MadeUpEngine)
+    monkeypatch.setattr('mammo.crossval.engines.LocalEngine', MadeUpEngine)
     monkeypatch.setattr(MadeUpEngine, 'failing', ())
     handler = signal.getsignal(signal.SIGTERM)
 
@@ -261,7 +261,7 @@ def test_the_cache_comes_before_the_folds_and_its_views_are_a_setting(
                     Path(spec['folder']).mkdir(parents=True)
                     (Path(spec['folder']) / 'fold.json').write_text('{"done": []}')
 
-    monkeypatch.setattr('engine.crossval.engines.LocalEngine', Engine)
+    monkeypatch.setattr('mammo.crossval.engines.LocalEngine', Engine)
     frozen = ('--devices', '2', '--cfg-options', 'model.backbone.frozen_stages=4')
     monkeypatch.setattr(MadeUpEngine, 'failing', ('cache',))
     assert call('--cache', '3', *frozen) == 1
@@ -293,7 +293,7 @@ def test_a_leak_ends_with_one_message_before_anything_is_written(
 
 
 def test_patients_of_the_pretraining_list_are_refused(call, tmp_path: Path, capsys, monkeypatch) -> None:
-    from engine.crossval import plan
+    from mammo.crossval import plan
 
     monkeypatch.setattr(plan, 'patients_of_list', lambda _: {'p3'})
     assert call('--pretrain-list', tmp_path / 'list.txt') == 2

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from preprocess.public_sets import locate
+from mammo.public_sets.layouts import locate
 
 FOLDER = Path(__file__).parents[2] / 'tools/dataset_converters'
 CBIS = (

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 CONFIG = """
 _base_ = '{root}/configs/demo/full_breast_224x128_transformer.py'
-custom_imports = dict(imports=['models', 'dataset', 'evaluation', 'engine', 'no_dropout'])
+custom_imports = dict(imports=['models', 'dataset', 'mammo.engine', 'no_dropout'])
 custom_hooks = [dict(type='NoDropoutHook')]
 pipeline = [
     dict(type='LoadMammogram'),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.records import read_predictions
+from mammo.records.predictions import read_predictions
 from tests.support.toy_config import write_config
 
 TASKS = ['N', 'LVI', 'multifocality', 'NumPos', 'tumor_size']

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from evaluation.records import write_predictions
+from mammo.records.predictions import write_predictions
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ('roc', 'pr', 'calibration', 'decision', 'waterfall', 'subgroups')

@@ -1,4 +1,4 @@
-"""tools/export.py as users call it; what the file computes is in tests/inference/test_export.py."""
+"""tools/export.py as users call it; what the file computes is in tests/mammo/inference/test_export.py."""
 
 import json
 from collections.abc import Callable

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.records import read_predictions
+from mammo.records.predictions import read_predictions
 from tests.support.toy_config import write_config
 
 

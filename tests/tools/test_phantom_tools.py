@@ -15,7 +15,7 @@ import pandas as pd
 import pydicom
 import pytest
 
-from preprocess.meta import read_meta
+from mammo.records.meta import read_meta
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ['--height', '128', '--width', '80']

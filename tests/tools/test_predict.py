@@ -18,12 +18,12 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
-from evaluation.records import read_predictions
-from inference.predictor import Predictor
-from preprocess.clinical import read_table
-from preprocess.inputs import Job, find_jobs
-from preprocess.phantom import render_exam
-from preprocess.phantom_truth import sample_patients
+from mammo.fusion.clinical import read_table
+from mammo.inference.predictor import Predictor
+from mammo.phantoms.drawing import render_exam
+from mammo.phantoms.truth import sample_patients
+from mammo.preprocess.inputs import Job, find_jobs
+from mammo.records.predictions import read_predictions
 from tests.support.toy_config import write_config
 
 FUSED_TEST = 'fusion/clinical-mammo_mlp/predictions_test.csv'

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from preprocess import images, run
-from preprocess.grey import Settings
-from preprocess.inputs import find_jobs
+from mammo.preprocess import images, run
+from mammo.preprocess.grey import Settings
+from mammo.preprocess.inputs import find_jobs
 from tests.support.dicom_files import ACCESSION, BIRTH, NAME, PLACE, breast_image, mammogram, save
 from tools.preprocess import main
 

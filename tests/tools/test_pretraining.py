@@ -15,8 +15,8 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmpretrain.registry import MODELS
 
-from engine.checkpoint import CheckpointError
-from preprocess.files import sha256_of
+from mammo.engine.checkpoint import CheckpointError
+from mammo.records.files import sha256_of
 
 ROOT = Path(__file__).resolve().parents[2]
 TWINS = dict(barlow='barlowtwins_64px_patches', byol='byol_64px_patches', swav='swav_64px_32px_patches')

@@ -13,7 +13,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """
 globals().update(__import__('tiny_run').tiny_config('').to_dict())
-custom_imports = dict(imports=['engine', 'tiny_run'])
+custom_imports = dict(imports=['mammo.engine', 'tiny_run'])
 del work_dir
 """
 PATIENCE_S = 240

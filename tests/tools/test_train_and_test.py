@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from evaluation.records import read_predictions
-from preprocess.meta import write_meta
+from mammo.records.meta import write_meta
+from mammo.records.predictions import read_predictions
 from tests.support.toy_config import write_config
 
 ROOT = Path(__file__).resolve().parents[2]

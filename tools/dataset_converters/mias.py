@@ -13,9 +13,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import cv2
 import pandas as pd
 
-from preprocess import mias
-from preprocess.breast import NoBreastError, crop_to_breast
-from preprocess.meta import write_meta
+from mammo.preprocess.breast import NoBreastError, crop_to_breast
+from mammo.public_sets import mias
+from mammo.records.meta import write_meta
 
 
 def main() -> None:

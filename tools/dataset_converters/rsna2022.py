@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import pandas as pd
 
-from preprocess.public_sets import Layout, main
+from mammo.public_sets.layouts import Layout, main
 
 
 def columns(table: pd.DataFrame) -> dict[str, pd.Series]:

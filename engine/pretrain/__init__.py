@@ -1,6 +1,0 @@
-"""What pretraining needs of a run: batches that suffice, and SwAV's queue."""
-
-from engine.pretrain.batches import check_batches
-from engine.pretrain.swav_queue import SwAVHook
-
-__all__ = ['SwAVHook', 'check_batches']

@@ -1,6 +1,0 @@
-"""Making of bundles from trained models."""
-
-from inference.making.files import bundle_files
-from inference.making.sources import Trained, from_checkpoint, from_cross_validation
-
-__all__ = ['Trained', 'bundle_files', 'from_checkpoint', 'from_cross_validation']

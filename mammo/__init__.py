@@ -1,0 +1,1 @@
+"""The library beneath the plugin: records, preprocessing, fusion, training, evaluation, inference."""

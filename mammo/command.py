@@ -1,0 +1,62 @@
+"""What the main of every tool runs in: errors of the user as one line on standard error, and a code.
+
+function that raises or returns an exit code -> the end of the process
+"""
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from mammo.errors import Exit, UserError
+
+GO_ON = 'the same command starts again'
+
+
+def command(main: Callable[[], int | None], go_on: str = GO_ON) -> Callable[[], NoReturn]:
+    """Wrap ``main``: the process ends with the code it returns (none: 0), or as :func:`one_line_errors` says.
+
+    Args:
+        main: parses, calls, prints.
+        go_on: what to do after Ctrl-C, such as ``--resume goes on from here``.
+    """
+
+    @functools.wraps(main)
+    def ends() -> NoReturn:
+        with one_line_errors(go_on):
+            code = main()
+            sys.stdout.flush()
+            sys.exit(code or Exit.DONE)
+
+    return ends
+
+
+@contextmanager
+def one_line_errors(go_on: str = GO_ON) -> Iterator[None]:
+    """End the process with one line where the user can mend it; other errors keep their traceback."""
+    try:
+        yield
+    except UserError as error:
+        _end(f'error: {_process(error)}{error}', error.exit_code)
+    except BrokenPipeError:  # of standard output, as of `tool | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.DONE)
+    except OSError as error:
+        if error.filename is None:  # not about a file
+            raise
+        _end(f'error: {os.fsdecode(error.filename)}: {error.strerror}', Exit.BAD_INPUT)
+    except KeyboardInterrupt:
+        _end(f'stopped; {go_on}', Exit.INTERRUPTED)
+
+
+def _end(line: str, code: int) -> NoReturn:
+    sys.stderr.write(line + '\n')
+    sys.exit(code)
+
+
+def _process(error: UserError) -> str:
+    """Which of several processes speaks: it may be the only one that ends so, as when its memory runs out."""
+    rank = os.environ.get('RANK', '0')
+    return '' if rank == '0' and error.exit_code != Exit.NO_RESOURCES else f'process {rank}: '

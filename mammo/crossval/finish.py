@@ -1,0 +1,190 @@
+"""After the folds: ensembles, reports, and the record of the whole cross-validation.
+
+DIR/<outer>/<inner>/ -> DIR/ensemble/, DIR/report/, DIR/cross_validate.json
+"""
+
+import contextlib
+import itertools
+import logging
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from mammo.crossval.folds import Fold, read_part
+from mammo.crossval.plan import Plan
+from mammo.crossval.settings import CONFIG, RECORD
+from mammo.crossval.state import FINISHED, finished, read_json
+from mammo.crossval.steps import FUSION, ROOT
+from mammo.evaluation.ensemble import mean_records
+from mammo.patients import read_patients
+from mammo.records.files import write_json, write_text
+from mammo.records.predictions import PredictionError, read_predictions, write_predictions
+
+logger = logging.getLogger(__name__)
+IMAGES = 'mammograms'  # name of the model that sees images only
+Members = dict[str, list[Fold]]  # finished folds by outer fold
+
+
+def finish(plan: Plan, n_bootstrap: int, patient_label: str) -> Path | None:
+    """Ensembles and reports of the finished folds -> the main report, None if it could not be made."""
+    members = complete(plan)
+    for name in plan.external:  # those that folds of an earlier run left to this step, too
+        _test_together(plan, name, [plan.work_dir / fold.name for fold in _all(members)])
+    for model, files in models(plan).items():
+        _ensemble(plan, members, model, *files)
+        _write_patients(plan, model, patient_label)
+    tasks = {task: kind for model in models(plan) for task, kind in _scored(plan, model).items()}
+    options = ['--bootstrap', str(n_bootstrap), '--patient-label', patient_label]
+    done = {task: _report(plan, task, kind, options, members) for task, kind in tasks.items()}
+    folds = {fold.name: read_json(plan.work_dir / fold.name / FINISHED) for fold in _all(members)}
+    backbones = {about['backbone_sha256'] for about in folds.values()}
+    about = dict(
+        tasks=plan.tasks, leak_check=plan.leaks, folds=folds, shared_backbone=len(backbones) == 1,
+        patient_label=patient_label,
+    )  # fmt: skip
+    reports = {task: str(folder.relative_to(plan.work_dir)) for task, folder in done.items() if folder}
+    write_json(plan.work_dir / RECORD, plan.record | about | dict(reports=reports))
+    return done.get(plan.record['settings']['label'])
+
+
+def complete(plan: Plan) -> Members:
+    """Finished folds, if every patient is tested by as many models as every other.
+
+    Raises:
+        PredictionError: some outer folds lack models that others have.
+    """
+    members: Members = {fold.outer: [] for fold in plan.folds}
+    for fold in plan.folds:
+        if finished(plan.specs[fold.name]):
+            members[fold.outer].append(fold)
+    inner = {fold.inner for part in members.values() for fold in part}
+    lacking = [f.name for f in plan.folds if f.inner in inner and not finished(plan.specs[f.name])]
+    if lacking or not inner:
+        raise PredictionError(f'no report yet: {", ".join(lacking) or "all folds"} not finished')
+    return members
+
+
+def models(plan: Plan) -> dict[str, tuple[str, str]]:
+    """Name of each model -> its prediction files within a fold: of a part, and of an external set."""
+    fused = FUSION if 'schema' in plan.record['settings']['files'] else []
+    folders = {f'{mode}_{model}': f'fusion/{mode}_{model}' for mode, model in fused}
+    found = {
+        model: (f'{folder}/predictions_{{}}.csv', f'{folder}/external_{{}}/predictions_test.csv')
+        for model, folder in folders.items()
+    }
+    return found | {IMAGES: ('predictions_{}.json', 'predictions_external_{}.json')}
+
+
+def _scored(plan: Plan, model: str) -> dict[str, str]:
+    """Kinds of the tasks that a model predicts and that have labels; the fusion has one."""
+    known = frozenset().union(*(fold.parts['test'].labelled for fold in plan.folds))
+    kinds = plan.tasks if model == IMAGES else {plan.record['settings']['label']: 'binary'}
+    return {task: kind for task, kind in kinds.items() if task in known}
+
+
+def _ensemble(plan: Plan, members: Members, model: str, part_file: str, external_file: str) -> None:
+    """Test: mean over the models of an outer fold. Development: each patient by the model that did not learn
+    from him, so that a threshold is chosen without the test patients of that outer fold."""
+    target = plan.work_dir / 'ensemble' / model
+    kinds = plan.tasks if model == IMAGES else {}
+    for outer, folds in members.items():
+        development, test = (
+            [read_predictions(plan.work_dir / fold.name / part_file.format(part)) for fold in folds]
+            for part in ('val', 'test')
+        )
+        write_predictions(target / outer / 'mean' / 'val.json', list(itertools.chain(*development)))
+        write_predictions(target / outer / 'mean' / 'test.json', mean_records(test, kinds))
+    for name, site in plan.external.items():
+        every = [plan.work_dir / fold.name / external_file.format(name) for fold in _all(members)]
+        if model == IMAGES or site['fusion']:  # one that is missing is an error
+            records = mean_records([read_predictions(path) for path in every], kinds)
+            write_predictions(target / f'external_{name}.json', records)
+
+
+def _write_patients(plan: Plan, model: str, patient_label: str) -> None:
+    """Table of what the report evaluates."""
+    target = plan.work_dir / 'ensemble' / model
+    tables = [_patients(target, task, kind, patient_label) for task, kind in _scored(plan, model).items()]
+    write_text(target / 'patients.csv', pd.concat(tables).to_csv())
+
+
+def _patients(target: Path, task: str, kind: str, patient_label: str) -> pd.DataFrame:
+    """One task per patient; empty if it cannot be brought to patients."""
+    columns = ['task', 'fold', 'score', 'label', 'n_images']
+    try:
+        found = read_patients([target], task, _aggregate(kind), patient_label=patient_label)
+        return found.table.assign(task=task)[columns]
+    except PredictionError as error:
+        logger.warning('%s', error)
+        return pd.DataFrame(columns=columns)
+
+
+def _all(members: Members) -> list[Fold]:
+    return [fold for folds in members.values() for fold in folds]
+
+
+def _test_together(plan: Plan, name: str, folders: list[Path]) -> None:
+    """All models on an external set in one go: a backbone that they share sees each image once."""
+    targets = [folder / f'predictions_external_{name}.json' for folder in folders]
+    if all(target.is_file() for target in targets):
+        return
+    site, out_dir = plan.external[name], plan.work_dir / 'ensemble' / f'members_{name}'
+    checkpoints = [str(folder / read_json(folder / FINISHED)['checkpoint']) for folder in folders]
+    command = [
+        sys.executable,
+        str(ROOT / 'tools/test_ensemble.py'),
+        str(plan.work_dir / CONFIG),
+        *checkpoints,
+    ]
+    command += ['--meta', site['meta'], '--out-dir', str(out_dir), '--work-dir', str(out_dir)]
+    command += ['--data-root', site['data_root']] if site['data_root'] else []
+    command += ['--amp'] if plan.record['settings']['amp'] else []
+    logger.info('%s: %d models together', name, len(folders))
+    with (plan.work_dir / f'external_{name}.txt').open('w') as log:
+        code = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
+    if code:
+        raise PredictionError(f'external set {name} could not be scored, see {log.name}')
+    for target, made in zip(targets, sorted(out_dir.glob('member_*.json')), strict=True):
+        made.replace(target)
+
+
+def _report(plan: Plan, task: str, kind: str, options: list[str], members: Members) -> Path | None:
+    """Reports of one task -> folder of that over the outer folds, None if one was refused."""
+    part = '' if task == plan.record['settings']['label'] else task
+    ensembles = {m: Path('ensemble') / m for m in models(plan) if task in _scored(plan, m)}
+    options = [*options, '--task', task, '--aggregate', _aggregate(kind), '--kind', kind]
+    with contextlib.chdir(plan.work_dir):  # paths in a report do not tell where it was made
+        pairs = {model: (str(folder), str(folder)) for model, folder in ensembles.items()}
+        done = _evaluate(pairs, Path('report') / part, options)
+        for name, site in plan.external.items():
+            pairs = {
+                model: (
+                    f'{folder}/external_{name}.json',
+                    ','.join(f'{folder}/{o}/mean/test.json' for o in members),
+                )
+                for model, folder in ensembles.items()
+                if (folder / f'external_{name}.json').is_file()
+            }
+            if task in read_part(Path(site['meta'])).labelled:
+                done &= _evaluate(pairs, Path('report') / f'external_{name}' / part, options)
+    return plan.work_dir / 'report' / part if done else None
+
+
+def _evaluate(pairs: dict[str, tuple[str, str]], out_dir: Path, options: list[str]) -> bool:
+    """Run tools/evaluate.py: predictions to judge, and development predictions for the thresholds."""
+    sys.argv = ['evaluate.py', '--out-dir', str(out_dir), *options]
+    for model, (test, development) in pairs.items():
+        sys.argv += ['--pred', f'{model}={test}', '--dev', f'{model}={development}']
+    logger.info('%s', out_dir)
+    try:
+        runpy.run_path(str(ROOT / 'tools' / 'evaluate.py'), run_name='__main__')
+    except SystemExit as end:
+        return not end.code
+    return True
+
+
+def _aggregate(kind: str) -> str:
+    return 'max' if kind == 'binary' else 'mean'

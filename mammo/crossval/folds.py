@@ -1,0 +1,163 @@
+"""The folds of a double cross-validation, and the proof that no patient is on two sides.
+
+FOLDS/<outer>/<inner>/{train,val,test}.json, external meta files -> Fold per model, counts of the leak check
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mammo.engine.image_check import DataError, shown
+from mammo.records.meta import read_meta
+
+PARTS = ('train', 'val', 'test')
+
+
+class Part(NamedTuple):
+    """One meta file, as far as the checks need it."""
+
+    patients: frozenset[str]
+    images: frozenset[str]
+    labelled: frozenset[str]  # tasks with a known label
+
+
+class Fold(NamedTuple):
+    """One model: it learns from train, is chosen by val and scored on test."""
+
+    outer: str
+    inner: str
+    folder: Path
+    parts: dict[str, Part]
+
+    @property
+    def name(self) -> str:
+        return f'{self.outer}/{self.inner}'
+
+
+def read_folds(root: Path) -> list[Fold]:
+    """Read the folds of tools/split.py, in the order of their numbers.
+
+    Raises:
+        DataError: there is none, or a folder lacks a part.
+    """
+    folders = sorted({path.parent for path in root.glob('*/*/*.json') if path.stem in PARTS})
+    if not folders:
+        raise DataError(f'{root}: no <outer>/<inner>/train.json; make the folds with tools/split.py')
+    for folder in folders:
+        lacking = [f'{part}.json' for part in PARTS if not (folder / f'{part}.json').is_file()]
+        if lacking:
+            raise DataError(f'{folder}: {", ".join(lacking)} missing; split again with tools/split.py')
+    folders.sort(key=lambda folder: [(len(name), name) for name in folder.parts[-2:]])
+    return [
+        Fold(f.parent.name, f.name, f, {part: read_part(f / f'{part}.json') for part in PARTS})
+        for f in folders
+    ]
+
+
+def read_part(path: Path) -> Part:
+    """Patients, images and labelled tasks of a meta file.
+
+    Raises:
+        DataError: it has no image, or an image without patient_id.
+    """
+    items = read_meta(path)['data_list']
+    unnamed = [item['img_path'] for item in items if not item.get('patient_id')]
+    if unnamed or not items:
+        what = f'{len(unnamed)} images have no patient_id: {shown(unnamed)}' if items else 'it has no image'
+        raise DataError(f'{path}: {what}; cross-validation needs the patient of every image')
+    return Part(
+        frozenset(item['patient_id'] for item in items),
+        frozenset(item['img_path'] for item in items),
+        frozenset(task for item in items for task in item['gt_label']),
+    )
+
+
+def selected(folds: Sequence[Fold], only: str | None) -> list[Fold]:
+    """The folds that ``--only 0/1,2/3`` names; all without it.
+
+    Raises:
+        DataError: a name is no fold.
+    """
+    if only is None:
+        return list(folds)
+    wanted = [name.strip() for name in only.split(',')]
+    unknown = sorted(set(wanted) - {fold.name for fold in folds})
+    if unknown:
+        raise DataError(f'--only {unknown[0]}: no such fold; there are {shown([f.name for f in folds])}')
+    return [fold for fold in folds if fold.name in wanted]
+
+
+def check_labels(folds: Sequence[Fold], main: str, label: str) -> None:
+    """See that training can choose a checkpoint, by the loss of the main task, and a report has labels.
+
+    Raises:
+        DataError: a part to learn or choose from lacks the main task, or all test parts lack ``label``.
+    """
+    for fold in folds:
+        for name in ('train', 'val'):
+            if main not in fold.parts[name].labelled:
+                raise DataError(
+                    f'{fold.folder / name}.json: no image has a label {main!r} of the main task (known: '
+                    f'{sorted(fold.parts[name].labelled)}); split again, or put another task first'
+                )
+    known = sorted(frozenset().union(*(fold.parts['test'].labelled for fold in folds)))
+    if label not in known:
+        raise DataError(f'no test part has a label {label!r} (known: {known}); choose another --label')
+
+
+def check_leaks(
+    folds: Sequence[Fold], external: dict[str, Part], pretrained_on: frozenset[str] | set[str] = frozenset()
+) -> dict[str, Any]:
+    """Prove that no model is tested on what it, its backbone or its choice has seen.
+
+    Returns:
+        What was counted, for the records.
+
+    Raises:
+        DataError: a patient or image is on two sides, or a patient is never or repeatedly tested.
+    """
+    for fold in folds:
+        for a, b in combinations(PARTS, 2):
+            _refuse_shared(fold.parts[a], fold.parts[b], f'fold {fold.name}: {a} and {b}')
+    everyone = frozenset().union(*(part.patients for fold in folds for part in fold.parts.values()))
+    _check_outer_tests(folds, everyone)
+    development = Part(everyone, frozenset(), frozenset())
+    for name, part in external.items():
+        _refuse_shared(development, part, f'the folds and external set {name}')
+    tested = everyone.union(*(part.patients for part in external.values()))
+    _refuse(tested & pretrained_on, 'the pretraining list and the test patients', 'pretrain without them')
+    return dict(
+        folds=len(folds),
+        patients=len(everyone),
+        external_patients={name: len(part.patients) for name, part in external.items()},
+        pretraining_patients=len(pretrained_on),
+        patients_on_two_sides=0,
+    )
+
+
+def _check_outer_tests(folds: Sequence[Fold], everyone: frozenset[str]) -> None:
+    """Every patient is tested in exactly one outer fold, by all models of that fold."""
+    tests: dict[str, frozenset[str]] = {}
+    for fold in folds:
+        test = fold.parts['test'].patients
+        _refuse(
+            tests.setdefault(fold.outer, test) ^ test,
+            f'the test parts of {fold.name} and of the other folds {fold.outer}/*, one only',
+            'split again with tools/split.py',
+        )
+    for a, b in combinations(tests, 2):
+        _refuse(tests[a] & tests[b], f'the tests of outer folds {a} and {b}', 'split again')
+    never = everyone.difference(*tests.values())
+    _refuse(never, 'no test part of any outer fold', 'add their outer fold, or split again')
+
+
+def _refuse_shared(a: Part, b: Part, place: str) -> None:
+    _refuse(a.patients & b.patients, place, 'split by patient, or give different patients different ids')
+    _refuse(a.images & b.images, place, 'split by patient', what='images')
+
+
+def _refuse(found: Iterable[str], place: str, remedy: str, what: str = 'patients') -> None:
+    names = sorted(found)
+    if names:
+        raise DataError(f'leak check: {len(names)} {what} are in {place}: {shown(names)}; {remedy}')

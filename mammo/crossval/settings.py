@@ -1,0 +1,142 @@
+"""What a cross-validation was started with, kept so that a later run cannot silently differ.
+
+config, folds, external sets, fusion tables -> dict for cross_validate.json; old and new -> differences
+"""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mammo.crossval.folds import PARTS, Fold
+from mammo.engine.image_check import DataError
+from mammo.records.files import write_json, write_text
+
+FORMAT_VERSION = 1
+RECORD = 'cross_validate.json'
+CONFIG = 'config.py'
+SHOWN = 10  # differences that a message lists
+
+
+def read_config(path: Path, options: dict[str, Any] | None) -> Config:
+    """The config with ``--cfg-options`` merged in."""
+    if not path.is_file():
+        raise DataError(f'{path}: no such config')
+    cfg = Config.fromfile(str(path), import_custom_modules=False)
+    cfg.merge_from_dict(options or {})
+    cfg.default_hooks.checkpoint.pop('out_dir', None)  # checkpoints of all folds would meet there
+    return cfg
+
+
+def tasks_of(cfg: Config) -> dict[str, str]:
+    """Kind (binary, regression) of every task of a config, the main one first.
+
+    Raises:
+        DataError: the config declares no tasks.
+    """
+    if cfg.model.get('tasks'):
+        return {task['name']: task['kind'] for task in cfg.model.tasks}
+    heads = cfg.model.head.get('task_heads')
+    if not heads:
+        raise DataError(f'{cfg.filename}: model.tasks is empty; declare them as in configs/_base_/tasks.py')
+    return {name: 'regression' if 'Reg' in head['type'] else 'binary' for name, head in heads.items()}
+
+
+def describe(cfg: Config, folds: Sequence[Fold], files: Mapping[str, Path], **others: Any) -> dict[str, Any]:
+    """All that decides about the result, with files by their content."""
+    contents = {
+        f'{fold.name}/{part}': _sha256(fold.folder / f'{part}.json') for fold in folds for part in PARTS
+    }
+    named = {name: _sha256(path) for name, path in files.items()}
+    config = json.loads(json.dumps(cfg.to_dict(), default=str))
+    return dict(config=config, folds=contents, files=named, **others)
+
+
+def start_weights(cfg: Config) -> dict[str, Path]:
+    """The local checkpoint files that training starts from, by the name that they have in the settings."""
+
+    def named(value: Any) -> Iterator[Any]:
+        if isinstance(value, dict):
+            yield value.get('checkpoint')  # of an init_cfg, which may be a list
+        children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        yield from itertools.chain.from_iterable(map(named, children))
+
+    given = [cfg.get('load_from'), *named(cfg.model.to_dict())]
+    return {f'weights {name}': Path(name) for name in given if isinstance(name, str) and Path(name).is_file()}
+
+
+def keep(work_dir: Path, cfg: Config, settings: dict[str, Any]) -> dict[str, Any]:
+    """Write the record and the config of a new work dir, or compare with those that are there.
+
+    External sets and a fusion may be added to what is there; anything else may not change.
+
+    Raises:
+        DataError: the work dir was made with other settings; they are listed.
+    """
+    record = read_record(work_dir)
+    if record:
+        old = record['settings']
+        if 'schema' not in old['files']:  # without a fusion the label decides about no fold
+            old = old | dict(label=settings.get('label'))
+        added = {name: digest for name, digest in settings['files'].items() if name not in old['files']}
+        differ = differences(old | dict(files=old['files'] | added), settings)
+        if differ:
+            rest = f'\n  and {len(differ) - SHOWN} more' if len(differ) > SHOWN else ''
+            raise DataError(
+                f'{work_dir}: made with other settings:\n  ' + '\n  '.join(differ[:SHOWN]) + rest + '\n'
+                'Take another --work-dir, or --fresh to throw away what is there'
+            )
+    else:
+        write_text(work_dir / CONFIG, cfg.pretty_text)
+    record = dict(format_version=FORMAT_VERSION, settings=settings)
+    write_json(work_dir / RECORD, record)
+    return record
+
+
+def read_record(work_dir: Path) -> dict[str, Any] | None:
+    """The record of a work dir, None in a new one.
+
+    Raises:
+        DataError: it is damaged or of another version.
+    """
+    path = work_dir / RECORD
+    try:
+        record = json.loads(path.read_text(encoding='utf-8'))
+        version = record['format_version']
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f'{path}: not of tools/cross_validate.py: {error!r}; take another --work-dir'
+        ) from None
+    if version != FORMAT_VERSION:
+        raise DataError(f'{path}: format_version is {version!r}, this release reads {FORMAT_VERSION}')
+    return record
+
+
+def differences(old: Any, new: Any, place: str = '') -> list[str]:
+    """Lines ``place: old -> new`` for each value that differs."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = dict.fromkeys([*old, *new])
+        lines = [differences(old.get(k), new.get(k), f'{place}.{k}' if place else k) for k in keys]
+        return [line for part in lines for line in part]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = enumerate(zip(old, new, strict=True))
+        return [line for i, (a, b) in pairs for line in differences(a, b, f'{place}[{i}]')]
+    return [] if old == new else [f'{place}: {_short(old)} -> {_short(new)}']
+
+
+def _short(value: Any) -> str:
+    text = 'absent' if value is None else json.dumps(value)
+    return text if len(text) <= 80 else f'{text[:77]}...'
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError(f'{path}: {error.strerror}; check the path') from None

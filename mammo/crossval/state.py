@@ -1,0 +1,92 @@
+"""What a fold says of itself on disk: its step, its result, and how far its training is.
+
+folder of a fold -> Status(step, epoch, best metric, seconds left)
+"""
+
+import fcntl
+import json
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mammo.records.files import write_json
+
+STATE, FINISHED, LOG, LOCK = 'state.json', 'fold.json', 'log.txt', '.lock'
+CACHE = 'cache'  # folder and name of what runs before the folds, if their maps are kept
+
+
+class Status(NamedTuple):
+    """A row of the live table."""
+
+    fold: str
+    step: str  # waiting, train, test, ..., finished, failed
+    epoch: int | None = None
+    best: float | None = None  # lowest validation loss of the main task
+    left_s: float | None = None  # of training
+
+
+def write_state(folder: Path, step: str, **about: Any) -> None:
+    """Tell the table what the fold does now."""
+    write_json(folder / STATE, dict(step=step, since=time.time(), **about))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; empty if there is none."""
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+
+
+def finished(spec: dict[str, Any]) -> bool:
+    """Whether every step of the fold is done, also for external sets and fusion that were added later."""
+    record = read_json(Path(spec['folder']) / FINISHED)
+    return bool(record) and set(spec['wanted']) <= set(record['done'])
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a process works on the fold, and so holds its lock."""
+    try:
+        with (folder / LOCK).open('r+') as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except (BlockingIOError, PermissionError):
+        return True
+    return False
+
+
+def read_status(spec: dict[str, Any]) -> Status:
+    """State of one fold, from its own files."""
+    folder = Path(spec['folder'])
+    state = read_json(folder / STATE)
+    step = 'finished' if finished(spec) else state.get('step', 'waiting')
+    logs = sorted((folder / 'checkpoints').glob('*/vis_data/scalars.json'))
+    validations = [[row for row in _rows(log) if spec['metric'] in row and 'iter' not in row] for log in logs]
+    rows = [row for part in validations for row in part]
+    if not rows:
+        return Status(spec['name'], step)
+    epoch = max(row['step'] for row in rows)
+    left_s = None
+    if step == 'train' and validations[-1] and logs[-1].stat().st_mtime >= state['since']:
+        pace = (logs[-1].stat().st_mtime - state['since']) / len(validations[-1])  # seconds per epoch
+        left_s = max(0.0, pace * (spec['max_epochs'] - epoch) - (time.time() - logs[-1].stat().st_mtime))
+    return Status(spec['name'], step, epoch, min(row[spec['metric']] for row in rows), left_s)
+
+
+def tail(folder: Path, lines: int = 20) -> str:
+    """The end of the fold's log."""
+    log = folder / LOG
+    text = log.read_text(encoding='utf-8', errors='replace') if log.is_file() else '(no log)'
+    return '\n'.join(text.splitlines()[-lines:])
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """Lines of mmengine's scalars; the last may still be being written."""
+    rows = []
+    for line in path.read_text(encoding='utf-8').splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows

@@ -1,0 +1,55 @@
+"""The runner, hooks, metrics and safe loading; importing this package registers them with mmengine."""
+
+from mammo.engine.amp import Bf16OptimWrapper
+from mammo.engine.checkpoint import CheckpointError, load_from_file
+from mammo.engine.data_check import DataCheckHook
+from mammo.engine.faults import BatchWatchHook, FiniteAmpOptimWrapper, FiniteOptimWrapper
+from mammo.engine.image_check import DataError
+from mammo.engine.log import MammoLogProcessor
+from mammo.engine.metrics import AUC, R2, BinaryCrossEntropy, MSELoss, MultiTasksMetric
+from mammo.engine.monitor import (
+    CurvesHook,
+    LearningMonitorHook,
+    MLflowTracker,
+    TensorboardTracker,
+    WandbTracker,
+)
+from mammo.engine.plain_state import PlainCheckpointHook
+from mammo.engine.pretrain import SwAVHook
+from mammo.engine.pretrain.backbone_export import BackboneExportHook
+from mammo.engine.runner import MammoRunner
+from mammo.engine.saving import CheckpointHook, EarlyStoppingHook, ResumableTrainLoop
+from mammo.engine.seed import EpochSeedHook, seed_worker
+from mammo.engine.writer import PredictionWriter
+
+__all__ = [
+    'AUC',
+    'R2',
+    'BackboneExportHook',
+    'BatchWatchHook',
+    'Bf16OptimWrapper',
+    'BinaryCrossEntropy',
+    'CheckpointError',
+    'CheckpointHook',
+    'CurvesHook',
+    'DataCheckHook',
+    'DataError',
+    'EarlyStoppingHook',
+    'EpochSeedHook',
+    'FiniteAmpOptimWrapper',
+    'FiniteOptimWrapper',
+    'LearningMonitorHook',
+    'MLflowTracker',
+    'MSELoss',
+    'MammoLogProcessor',
+    'MammoRunner',
+    'MultiTasksMetric',
+    'PlainCheckpointHook',
+    'PredictionWriter',
+    'ResumableTrainLoop',
+    'SwAVHook',
+    'TensorboardTracker',
+    'WandbTracker',
+    'load_from_file',
+    'seed_worker',
+]

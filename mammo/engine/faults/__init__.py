@@ -1,0 +1,14 @@
+"""What happens when a step or the machine fails: skip, explain, and say how to go on."""
+
+from mammo.engine.faults.batch_watch import BatchWatchHook, NotFiniteError
+from mammo.engine.faults.errors import ResourceError, resources_explained
+from mammo.engine.faults.finite_steps import FiniteAmpOptimWrapper, FiniteOptimWrapper
+
+__all__ = [
+    'BatchWatchHook',
+    'FiniteAmpOptimWrapper',
+    'FiniteOptimWrapper',
+    'NotFiniteError',
+    'ResourceError',
+    'resources_explained',
+]

@@ -1,0 +1,50 @@
+"""Checkpoints at http(s) addresses: fetched once per machine, and again if what was fetched is damaged.
+
+address -> file in torch's cache
+"""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import torch
+from mmengine.dist import all_gather_object
+from mmengine.logging import print_log
+
+from mammo.records.files import sha256_of
+from mammo.records.pickles import CheckpointError
+
+
+def fetch(url: str, place: str) -> Path:
+    """Download a checkpoint into torch's cache, once per machine; all processes must ask.
+
+    Raises:
+        CheckpointError: one of the machines has no network, no room, or got something else.
+    """
+    target, digest = cached(url)
+    problem = ''
+    if os.environ.get('LOCAL_RANK', '0') == '0':
+        try:
+            if not target.is_file() or not sha256_of(target).startswith(digest):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                print_log(f'{place}: fetching {url}', 'current')
+                torch.hub.download_url_to_file(url, str(target), digest or None, progress=False)
+        except (OSError, RuntimeError) as error:
+            problem = (
+                f'{place}: could not fetch {url} ({error}). Fetch it by hand and save it as {target}, or '
+                f'start without it with --cfg-options {place.removesuffix(".checkpoint")}=None, unfrozen'
+            )
+    if problems := [found for found in all_gather_object(problem) if found]:
+        raise CheckpointError(problems[0])
+    return target
+
+
+def cached(url: str) -> tuple[Path, str]:
+    """Where an address is kept, and the start of its SHA-256 as torch's names give it; '' if not given."""
+    name = Path(urlsplit(url).path).name
+    digest = re.search(r'-([0-9a-f]{8,})\.pth$', name)
+    if not digest:  # another address may have a file of this name
+        name = f'{hashlib.sha256(url.encode()).hexdigest()[:8]}_{name}'
+    return Path(torch.hub.get_dir()) / 'checkpoints' / name, digest[1] if digest else ''

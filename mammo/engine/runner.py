@@ -1,0 +1,141 @@
+"""The runner: mmengine's, strict about checkpoints and at home on machines without a GPU.
+
+config -> training, validation and test loops
+"""
+
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import is_distributed
+from mmengine.hooks import EMAHook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import RUNNERS
+from mmengine.runner import BaseLoop, Runner
+from torch import nn
+
+from mammo.engine.checkpoint import CheckpointError, report_pretrained, require_pretrained
+from mammo.engine.config_text import format_once
+from mammo.engine.faults import resources_explained
+from mammo.engine.launch import adapt_to_cpu, init_cpu_group, use_cpu, without_sync_bn
+from mammo.engine.monitor.trackers import add_trackers
+from mammo.engine.pretrain import check_batches
+from mammo.engine.saving.files import find_intact
+from mammo.engine.saving.schedule import Schedule
+from mammo.engine.saving.stop import handling_signals
+
+
+@RUNNERS.register_module()
+class MammoRunner(Runner):
+    """Runner that runs the same config on CPU and GPU, one process and several.
+
+    A checkpoint fits its model completely or is refused; what training starts from is looked for
+    before any data is read.
+    """
+
+    _load_from: str | None
+    _needed: tuple[str, ...] = ()  # what a checkpoint must hold besides weights
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> 'MammoRunner':
+        format_once(cfg)
+        add_trackers(cfg)
+        if use_cpu():
+            adapt_to_cpu(cfg)
+        for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+            if cfg.get(key) and cfg[key].get('num_workers', 0) == 0:
+                cfg[key].persistent_workers = False  # torch refuses it without workers
+        if cfg.get('train_dataloader'):
+            # NOTE[DIFF]: workers that outlive an epoch have random numbers that a resumed run cannot have
+            cfg.train_dataloader.persistent_workers = False
+            cfg.train_dataloader.setdefault('worker_init_fn', dict(type='seed_worker'))
+        return super().from_cfg(cfg)
+
+    def setup_env(self, env_cfg: dict) -> None:
+        if self.distributed and use_cpu() and not is_distributed():
+            init_cpu_group(self.launcher)
+        super().setup_env(env_cfg)
+
+    def build_model(self, model: nn.Module | dict) -> nn.Module:
+        built: nn.Module = super().build_model(model)
+        return without_sync_bn(built) if use_cpu() else built
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        if self.distributed and use_cpu():
+            defaults = dict(
+                type='MMDistributedDataParallel',
+                broadcast_buffers=False,
+                find_unused_parameters=self.cfg.get('find_unused_parameters', False),
+            )
+            model_wrapper_cfg = {**defaults, **(model_wrapper_cfg or {}), 'device_ids': None}
+        return super().wrap_model(model_wrapper_cfg, model)
+
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        if isinstance(loop, dict) and loop.get('by_epoch'):
+            loop = {**loop, 'type': 'ResumableTrainLoop'}
+            del loop['by_epoch']
+        loop = super().build_train_loop(loop)
+        check_batches(loop.dataloader, self.model, num_processes=self.world_size)
+        return loop
+
+    def train(self) -> nn.Module:
+        if self.cfg.get('auto_resume') and (found := find_intact(self.cfg)):
+            self._resume, self._load_from = True, found
+        if not self._resume:  # a checkpoint to go on from replaces what training once started from
+            require_pretrained(self.cfg.model, self._load_from)
+        with resources_explained(self), handling_signals():
+            return super().train()
+
+    def val(self) -> dict:
+        with resources_explained(self):
+            return super().val()
+
+    def test(self) -> dict:
+        with resources_explained(self):
+            return super().test()
+
+    def load_or_resume(self) -> None:
+        """Load or resume; without the name of a checkpoint, resume from the newest intact one."""
+        if self._resume and self._load_from is None and not self._has_loaded:
+            self._load_from = find_intact(self.cfg)
+        super().load_or_resume()
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        schedule = Schedule(self)
+        sampler, seed = self.train_dataloader.sampler, self.seed
+        self._needed = ('meta', 'message_hub', 'optimizer')
+        super().resume(filename, *args, **dict(kwargs, resume_param_scheduler=False))
+        if getattr(sampler, 'seed', None) == seed:
+            sampler.seed = self.seed  # the checkpoint's
+        schedule.resume(self._saved_schedulers)
+
+    def _init_model_weights(self) -> None:
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        report_pretrained(model)
+        super()._init_model_weights()
+
+    def load_checkpoint(
+        self, filename: str, map_location: Any = 'cpu', strict: bool = True, **kwargs: Any
+    ) -> dict:
+        """Load a checkpoint that fits the model.
+
+        Raises:
+            CheckpointError: keys are missing or unexpected, or shapes differ; or training is to go on from
+                it, and it holds weights only.
+        """
+        # Outside of a loop nothing has set up the averaging, and the state dict of a file is the average.
+        self._hooks = [h for h in self.hooks if not isinstance(h, EMAHook) or hasattr(h, 'ema_model')]
+        try:
+            checkpoint = super().load_checkpoint(filename, map_location, strict, **kwargs)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f'{filename}: made by another model, and refused. {error}To start from parts of it, '
+                'use init_cfg=dict(type="Pretrained", ...) of a module'
+            ) from None
+        if missing := [key for key in self._needed if key not in checkpoint]:
+            raise CheckpointError(
+                f'{filename}: not the state of a training run: it holds no {", ".join(missing)}. Resume from '
+                f'an epoch_*.pth, or start a new run from its weights with --cfg-options load_from={filename}'
+            )
+        self._saved_schedulers = checkpoint.pop('param_schedulers', None)
+        checkpoint.get('meta', {}).pop('config', None)  # mmengine would run this text as a config
+        return checkpoint

@@ -1,0 +1,30 @@
+"""Early stopping that a resumed run takes up where it was.
+
+validation metrics -> whether to stop; its count and best score live in the checkpoint
+"""
+
+from typing import Any
+
+from mmengine.hooks import EarlyStoppingHook as StockEarlyStoppingHook
+from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS
+
+from mammo.engine.plain_state import to_plain
+
+
+@HOOKS.register_module()
+class EarlyStoppingHook(StockEarlyStoppingHook):
+    """EarlyStoppingHook with a memory. NOTE[DIFF]: mmengine's starts to count anew in a resumed run."""
+
+    priority = 'LOW'  # before the checkpoint hook, which saves the count
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        state = dict(wait_count=self.wait_count, best_score=self.best_score)
+        state['stop_training'] = runner.train_loop.stop_training
+        checkpoint.setdefault('early_stopping', {})[self.monitor] = to_plain(state)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        state: dict[str, Any] | None = checkpoint.get('early_stopping', {}).get(self.monitor)
+        if runner._resume and state:
+            self.wait_count, self.best_score = state['wait_count'], state['best_score']
+            runner.train_loop.stop_training = state['stop_training']

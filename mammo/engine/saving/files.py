@@ -1,0 +1,180 @@
+"""Where a run's checkpoints lie, and which of them to go on from.
+
+folder, last_checkpoint -> checkpoint files, newest first; bytes -> file with its SHA-256 beside it
+"""
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.logging import print_log
+from mmengine.runner import CheckpointLoader
+
+from mammo.engine.checkpoint import CheckpointError
+from mammo.records.files import remove_hashed, sidecar_of, write_hashed
+
+INTERRUPTED = '_interrupted'  # epoch_3_interrupted.pth: three epochs and a part of the fourth
+Age = tuple[int, bool]  # finished epochs, whether a part of the next one is done as well
+
+
+@register_backend('hashed')
+class HashedBackend(LocalBackend):
+    """Local files that replace others only when they are safe, each with its SHA-256 beside it."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write a file.
+
+        Raises:
+            CheckpointError: no room, or no permission; what stood there before is untouched.
+        """
+        with saving(filepath):
+            write_hashed(filepath, obj)
+
+    def remove(self, filepath: str | Path) -> None:
+        remove_hashed(filepath)
+
+
+@contextmanager
+def saving(path: str | Path) -> Iterator[None]:
+    """Turn what the disk refuses into an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(
+            f'{path}: not saved: {error.strerror or error}. What was saved before is untouched: mend the '
+            'folder (free space, permissions) and go on with --resume'
+        ) from None
+
+
+def checkpoint_folder(cfg: Config) -> Path:
+    """Where the checkpoints of a run lie: as in mmengine, below ``out_dir`` if that is given."""
+    work_dir, out_dir = os.path.abspath(cfg.work_dir), _hook(cfg).get('out_dir')
+    return Path(
+        work_dir if out_dir in (None, work_dir) else os.path.join(out_dir, os.path.basename(work_dir))
+    )
+
+
+def resumable(cfg: Config) -> list[Path]:
+    """Checkpoints that a run may go on from, newest first, by their numbers and never by their times.
+
+    None is newer than the one that ``last_checkpoint`` names: that would be of an earlier run in the folder.
+    """
+    unit = 'epoch' if _hook(cfg).get('by_epoch', True) else 'iter'
+    template = _hook(cfg).get('filename_tmpl') or unit + '_{}.pth'
+    pointer = _pointer(Path(cfg.work_dir))
+    newest = _age(pointer, template) if pointer else None
+    ages = {path: age for path in checkpoint_folder(cfg).glob('*') if (age := _age(path, template))}
+    paths = sorted(
+        (p for p in ages if newest is None or ages[p] <= newest), key=ages.__getitem__, reverse=True
+    )
+    if pointer and pointer.is_file() and pointer.name not in {path.name for path in paths}:
+        paths.insert(0, pointer)
+    return paths
+
+
+def find_intact(cfg: Config) -> str | None:
+    """The newest checkpoint that is not damaged, the same for all processes; None if there is no checkpoint.
+
+    Raises:
+        CheckpointError: all are damaged.
+        Exception: what stopped the main process, such as exhausted memory; in the others a CheckpointError.
+    """
+    found: list[str | None] = [None, None]
+    failure: Exception | None = None
+    if is_main_process():
+        try:
+            found[0] = str(newest_intact(paths)) if (paths := resumable(cfg)) else None
+        except Exception as error:  # of any kind: the other processes wait for word
+            found[1], failure = str(error) or repr(error), error
+    broadcast_object_list(found)
+    if found[1]:
+        raise failure or CheckpointError(found[1])
+    return found[0]
+
+
+def newest_intact(paths: list[Path]) -> Path:
+    """The first checkpoint that loads; those that do not are named in warnings.
+
+    Raises:
+        CheckpointError: none loads.
+    """
+    problems: list[str] = []
+    for path in paths:
+        try:
+            CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+        except CheckpointError as error:
+            problems.append(str(error))
+            continue
+        if problems:
+            found = '; '.join(problems)
+            print_log(f'{found}. Resuming from the newest intact one: {path}', 'current', logging.WARNING)
+        return path
+    raise CheckpointError(f'{"; ".join(problems)}. To start anew, leave out --resume')
+
+
+def set_aside(folder: Path, work_dir: Path, template: str) -> None:
+    """Move an earlier run's checkpoints to ``earlier_<time>``, so that a new run is never mixed up with it.
+
+    Raises:
+        CheckpointError: the disk refuses.
+    """
+    old = [path for path in folder.glob('*.*') if path.match('best_*.pth') or _age(path, template)]
+    aside = folder / f'earlier_{datetime.now():%Y%m%d_%H%M%S_%f}'
+    with saving(aside):
+        (work_dir / 'last_checkpoint').unlink(missing_ok=True)
+        for path in old:
+            aside.mkdir(exist_ok=True)
+            for file in filter(Path.exists, (path, sidecar_of(path))):
+                file.rename(aside / file.name)
+    if old:
+        print_log(
+            f'{folder} held {len(old)} checkpoints of an earlier run: moved to {aside.name}, remove them if '
+            'they are not needed. To go on with that run, move them back and use --resume',
+            'current',
+            logging.WARNING,
+        )
+
+
+def clean(folder: Path) -> None:
+    """Remove what killed processes left behind: temporary files, and hashes without a file."""
+    for pattern in ('.tmp-*.pth', '.tmp-*.sha256'):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
+    for sidecar in folder.glob('*.pth.sha256'):
+        if not sidecar.with_suffix('').exists():
+            sidecar.unlink(missing_ok=True)
+
+
+def remove_interrupted(folder: Path, newest: Path) -> None:
+    """Remove what interrupted runs saved, all but the newest."""
+    for path in folder.glob(f'*{INTERRUPTED}.*'):
+        if path not in (newest, sidecar_of(newest)):
+            path.unlink(missing_ok=True)
+
+
+def _hook(cfg: Config) -> dict:
+    return (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+
+
+def _age(path: Path, template: str) -> Age | None:
+    """What a checkpoint's name says of its age; None for the best one and for other files."""
+    stem, suffix = os.path.splitext(template)
+    pattern = re.escape(stem).replace(re.escape('{}'), r'(\d+)') + f'({INTERRUPTED})?' + re.escape(suffix)
+    found = re.fullmatch(pattern, path.name)
+    return (int(found[1]), bool(found[2])) if found else None
+
+
+def _pointer(work_dir: Path) -> Path | None:
+    """The file that ``last_checkpoint`` names; None if there is no such record."""
+    try:
+        name = (work_dir / 'last_checkpoint').read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return Path(name) if name else None

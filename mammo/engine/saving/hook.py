@@ -1,0 +1,197 @@
+"""Checkpoints are safe before what they replace goes, and hold all that a resumed run needs.
+
+state of a run -> epoch_3.pth, best_*.pth, last_checkpoint
+"""
+
+import logging
+import os
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import barrier, is_main_process
+from mmengine.hooks import CheckpointHook as StockCheckpointHook
+from mmengine.hooks import EMAHook
+from mmengine.logging import print_log
+from mmengine.optim import OptimWrapperDict
+from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS
+
+from mammo.engine.saving.files import INTERRUPTED, clean, remove_interrupted, saving, set_aside
+from mammo.engine.saving.stop import ResumableTrainLoop, StopSignal, gradients_are_pending, position
+from mammo.errors import Exit
+from mammo.records.files import write_text
+
+
+@HOOKS.register_module()
+class CheckpointHook(StockCheckpointHook):
+    """CheckpointHook of a run that may be killed at any moment, or told to stop.
+
+    Told by SIGTERM or SIGUSR1, all processes finish their batch, the main one saves
+    ``epoch_3_interrupted.pth`` (three epochs and a part of the fourth), and they end with exit code 75.
+    A run goes on exactly where a checkpoint was saved, within an epoch too.
+
+    NOTE[DIFF]: mmengine removes the old best and the oldest checkpoint before it writes the new one, and
+    writes that in place. A run that it resumes leaves out the validation before which it was killed.
+    """
+
+    backend_args: dict | None
+    keep_ckpt_ids: deque
+    last_ckpt: str | None
+    stop = StopSignal()
+    position: dict[str, Any] | None = None  # within an epoch; only while a checkpoint is saved there
+
+    def before_train(self, runner: Runner) -> None:
+        if self.backend_args is None and self.file_client_args is None and '://' not in str(self.out_dir):
+            self.backend_args = dict(backend='hashed')
+        super().before_train(runner)
+        if '://' not in str(self.out_dir):  # what is not of this folder is never removed
+            self._set_best({key: self._in_out_dir(path) for key, path in self._best().items()})
+        if runner._resume and runner._load_from:
+            runner.message_hub.update_info('last_ckpt', runner._load_from)
+        if is_main_process() and os.path.isdir(self.out_dir):
+            clean(Path(self.out_dir))
+            if not runner._resume:
+                set_aside(Path(self.out_dir), Path(runner.work_dir), self.filename_tmpl)
+        _warn_of_lost_gradients(runner)
+        self.stop = StopSignal()
+        self.stop.watch()
+        if runner._resume and _validation_is_due(runner):
+            runner.val_loop.run()
+
+    def after_train(self, runner: Runner) -> None:
+        self.stop.release()
+        super().after_train(runner)
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        stopping = self.stop.agreed() and not gradients_are_pending(runner.optim_wrapper)
+        if (stopping or not self.by_epoch) and isinstance(runner.train_loop, ResumableTrainLoop):
+            self.position = position(batch_idx + 1, len(runner.train_dataloader))
+        super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        if stopping:
+            self._stop(runner, iters_done=runner.iter + 1)
+        self.position = None
+
+    def after_val_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
+        if self.stop.agreed():
+            for hook in runner.hooks:
+                if isinstance(hook, EMAHook):
+                    hook.after_val_epoch(runner)  # gives the weights back that it replaced for validation
+            self._stop(runner, iters_done=runner.iter)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, Any]) -> None:
+        runner.message_hub.update_info('epoch_validated', runner.epoch)
+        old_best = self._best()
+        super().after_val_epoch(runner, metrics)
+        step = runner.epoch if self.by_epoch else runner.iter
+        if self.last_ckpt and (self._best() != old_best or self.last_ckpt == self._path(step)):
+            self._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=runner.iter))
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if self.position:
+            checkpoint['position'] = self.position
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if runner._resume and isinstance(runner.train_loop, ResumableTrainLoop):
+            runner.train_loop.go_on_from(checkpoint.get('position'))
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        outdated: list[int] = []
+        if self.max_keep_ckpts > 0:
+            steps = [other for other in self.keep_ckpt_ids if other != step] + [step]
+            outdated = steps[: -self.max_keep_ckpts]
+            # with the outdated ones: a run that is killed before they are gone removes them later
+            runner.message_hub.update_info('keep_ckpt_ids', steps)
+            self.keep_ckpt_ids = deque(steps[len(outdated) :], self.max_keep_ckpts)
+        self._save(runner, self.filename_tmpl.format(step), meta)
+        for old in outdated if is_main_process() else ():
+            self.file_backend.remove(self._path(old))
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
+        if not self.save_best:
+            return
+        old, last = self._best(), self.last_ckpt
+        self._set_best(dict.fromkeys(old))  # so that the stock method does not remove them yet
+        self.last_ckpt = None  # nor saves the epoch again; that is done once the old best is gone
+        super()._save_best_checkpoint(runner, metrics)
+        self.last_ckpt = last
+        self._set_best({key: path or old.get(key) for key, path in self._best().items()})
+        for path in {*old.values()} - {*self._best().values(), None} if is_main_process() else ():
+            self.file_backend.remove(path)
+
+    def _save(self, runner: Runner, name: str, meta: dict) -> None:
+        """Save a checkpoint, and only then name it as the one to go on from."""
+        path = self.file_backend.join_path(self.out_dir, name)
+        self.last_ckpt = path
+        runner.message_hub.update_info('last_ckpt', path)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        if is_main_process():
+            pointer = Path(runner.work_dir, 'last_checkpoint')
+            with saving(pointer):
+                write_text(pointer, path)
+            remove_interrupted(Path(self.out_dir), Path(path))
+
+    def _stop(self, runner: Runner, iters_done: int) -> None:
+        stem, suffix = os.path.splitext(
+            self.filename_tmpl.format(runner.epoch if self.by_epoch else iters_done)
+        )
+        self._save(runner, f'{stem}{INTERRUPTED}{suffix}', dict(epoch=runner.epoch, iter=iters_done))
+        barrier()  # the first process to end takes the others with it
+        runner.logger.warning(f'stopped as told; --resume goes on from {self.last_ckpt}')
+        raise SystemExit(Exit.STOPPED)
+
+    def _in_out_dir(self, best: str | None) -> str | None:
+        """Where the best checkpoint that a loaded one names lies in this folder; None if it does not."""
+        path = Path(self.out_dir, os.path.basename(str(best)))
+        return str(path) if path.name.startswith('best_') and path.is_file() else None
+
+    def _path(self, step: int) -> str:
+        return self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
+
+    def _best(self) -> dict[str, str | None]:
+        """The best checkpoint by metric."""
+        if hasattr(self, 'best_ckpt_path_dict'):
+            return dict(self.best_ckpt_path_dict)
+        return dict(best=getattr(self, 'best_ckpt_path', None))
+
+    def _set_best(self, paths: dict[str, str | None]) -> None:
+        if hasattr(self, 'best_ckpt_path_dict'):
+            self.best_ckpt_path_dict = paths
+        else:
+            self.best_ckpt_path = paths['best']
+
+
+def _validation_is_due(runner: Runner) -> bool:
+    """Whether a run was killed between the end of an epoch and that of its validation."""
+    loop, epoch = runner.train_loop, runner.epoch
+    if runner.val_loop is None or epoch < max(1, loop.val_begin):
+        return False
+    due = epoch % loop.val_interval == 0 or epoch == loop.max_epochs
+    return due and runner.message_hub.runtime_info.get('epoch_validated') != epoch
+
+
+def _warn_of_lost_gradients(runner: Runner) -> None:
+    """Say that checkpoints at the end of an epoch leave out gradients which are not yet applied."""
+    length, wrapper = len(runner.train_dataloader), runner.optim_wrapper
+    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+    counts = max(getattr(each, '_accumulative_counts', 1) for each in wrappers)
+    if length % counts:
+        print_log(
+            f'an epoch has {length} batches, no multiple of accumulative_counts={counts}: gradients summed '
+            'over the end of an epoch are not saved, and a run resumed there ends slightly different. '
+            'For equal results change optim_wrapper.accumulative_counts or train_dataloader.batch_size',
+            'current',
+            logging.WARNING,
+        )

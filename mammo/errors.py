@@ -1,0 +1,24 @@
+"""The one base of all errors that a user can mend, and the codes that programs end with.
+
+message that names place, value and remedy -> UserError, which mammo.command turns into one line and a code
+"""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """How a program ended."""
+
+    DONE = 0
+    NOTHING_MADE = 1  # it ran, but made nothing, or not all that was asked for
+    BAD_INPUT = 2  # a file, value, option or folder that cannot be used
+    NOT_FINITE = 3  # training diverged
+    NO_RESOURCES = 4  # memory ran out, or a worker was killed
+    STOPPED = 75  # told to stop; the state is saved and the same command goes on
+    INTERRUPTED = 130  # Ctrl-C
+
+
+class UserError(ValueError):
+    """Something the user can mend; the message names file, item, field, value and remedy."""
+
+    exit_code = Exit.BAD_INPUT

@@ -1,0 +1,1 @@
+"""Patient-level statistics and the report: arrays in, numbers and pages out."""

@@ -1,0 +1,102 @@
+"""Attention of the class token on the image: placed, drawn, and compared with lesions.
+
+attention (h, w) on the token grid, geometry -> attention (H, W) on the original image, share in lesions
+"""
+
+from typing import NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from numpy.typing import NDArray
+
+from mammo.evaluation.resampling import percentile_interval
+
+STRIDE_PX = 32  # of the backbone
+OPACITY_FRAC = 0.5
+
+
+class Axis(NamedTuple):
+    """One axis of the way from the original image through the test pipeline and the pool to the tokens."""
+
+    original_px: int
+    scale: float  # of Resize, resized / original
+    input_px: int  # what the network saw after CenterCrop
+    kernel: int  # of the pool, in cells of the feature map, as are the next two
+    stride: int
+    padding: int
+
+    @property
+    def n_cells(self) -> int:
+        return -(-self.input_px // STRIDE_PX)
+
+
+def cells_from_tokens(axis: Axis) -> NDArray:
+    """Each cell of the feature map gets the mean of the tokens that pool it, 0 if none; (cells, tokens)."""
+    n_tokens = (axis.n_cells + 2 * axis.padding - axis.kernel) // axis.stride + 1
+    first = np.arange(n_tokens) * axis.stride - axis.padding
+    cells = np.arange(axis.n_cells)[:, None]
+    covers = (first <= cells) & (cells < first + axis.kernel)
+    return covers / np.maximum(covers.sum(axis=1, keepdims=True), 1)
+
+
+def pixels_from_cells(axis: Axis, n_drawn: int) -> NDArray:
+    """Linear interpolation between cells; (n_drawn, cells), NaN where CenterCrop cut the image off."""
+    cut_px = max(0, round((round(axis.original_px * axis.scale) - axis.input_px) / 2))
+    centres_px = (np.arange(n_drawn) + 0.5) * axis.original_px / n_drawn
+    input_px = centres_px * axis.scale - cut_px - 0.5  # index of a pixel of the network's input
+    # Every strided layer of a ResNet has an odd kernel k and padding (k - 1) / 2, so that output i is
+    # centred on input 2 i, and cell i of the last map on pixel 32 i.
+    place = np.clip(input_px / STRIDE_PX, 0, axis.n_cells - 1)[:, None]
+    weights = np.clip(1 - np.abs(place - np.arange(axis.n_cells)), 0, None)
+    seen = (input_px >= -0.5) & (input_px <= axis.input_px - 0.5)
+    return np.where(seen[:, None], weights, np.nan)
+
+
+def on_image(attention: NDArray, rows: Axis, columns: Axis, shape: tuple[int, int]) -> NDArray:
+    """Attention (..., h, w) on tokens -> (..., H, W) on the original image drawn with ``shape`` (H, W).
+
+    It is a density: equal attention to all tokens gives an even picture. NaN where the network saw nothing.
+    """
+    down = pixels_from_cells(rows, shape[0]) @ cells_from_tokens(rows)  # (H, h)
+    across = pixels_from_cells(columns, shape[1]) @ cells_from_tokens(columns)  # (W, w)
+    return down @ attention @ across.T
+
+
+def overlay(image: NDArray[np.uint8], attention: NDArray) -> NDArray[np.uint8]:
+    """Image (H, W) under attention (H, W) in viridis, black to bright = 0 to its maximum -> RGB (H, W, 3)."""
+    colour = mpl.colormaps['viridis'](np.nan_to_num(attention) / max(np.nanmax(attention), 1e-12))[..., :3]
+    grey = np.repeat(image[..., None], 3, axis=2).astype(float)
+    mixed = (1 - OPACITY_FRAC) * grey + OPACITY_FRAC * 255 * colour
+    return np.where(np.isnan(attention)[..., None], grey, mixed).round().astype(np.uint8)
+
+
+def lesion_mask(lesions: list[list[float]], original: tuple[int, int], shape: tuple[int, int]) -> NDArray:
+    """Discs [x, y, radius] in pixels of the original image (H, W) -> mask drawn with ``shape`` (H, W)."""
+    y, x = ((np.arange(n) + 0.5) * full / n - 0.5 for n, full in zip(shape, original, strict=True))
+    discs = [np.hypot(x[None, :] - cx, y[:, None] - cy) <= radius for cx, cy, radius in lesions]
+    return np.any(discs, axis=0) if discs else np.zeros(shape, bool)
+
+
+def share_inside(attention: NDArray, inside: NDArray, within: NDArray | None = None) -> tuple[float, float]:
+    """Share of the attention (H, W) that lies in a mask (H, W), and chance: the mask's share of the area.
+
+    Both are taken over what the network saw, and over ``within`` (H, W) only, if given.
+    """
+    area = ~np.isnan(attention) if within is None else ~np.isnan(attention) & within
+    if not area.any() or attention[area].sum() <= 0:
+        raise ValueError('there is no attention in the area to measure it in')
+    return float(attention[area & inside].sum() / attention[area].sum()), float(inside[area].mean())
+
+
+def ratio_to_chance(
+    shares: NDArray, chances: NDArray, patients: NDArray, rng: np.random.Generator, n_bootstrap: int = 10000
+) -> dict[str, float | int]:
+    """Mean share over mean chance of n images (n,), with the percentile interval over patients resampled."""
+    _, of_image = np.unique(patients, return_inverse=True)
+    sums = np.stack([np.bincount(of_image, weights=part) for part in (shares, chances)])  # (2, p)
+    n = sums.shape[1]
+    share, chance = sums @ rng.multinomial(n, np.full(n, 1 / n), size=n_bootstrap).T  # (n_bootstrap,) each
+    low, high = percentile_interval(share / chance)
+    means = dict(share=float(shares.mean()), chance=float(chances.mean()))
+    ratio = dict(value=means['share'] / means['chance'], ci_low=low, ci_high=high)
+    return dict(n_images=len(shares), n_patients=n, **means, **ratio)

@@ -1,0 +1,65 @@
+"""Patients worth looking at: the highest, the lowest and the most wrong scores, with their attention maps.
+
+patient table, folder of tools/attention_maps.py -> groups of patients with pictures as data addresses
+"""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mammo.records.predictions import PredictionError
+
+SHOWN = 3  # patients per group
+
+
+def gallery(folder: Path, patients: pd.DataFrame) -> list[dict[str, Any]]:
+    """Choose patients by score and error and collect their pictures.
+
+    Args:
+        folder: ``attention.json`` and the pictures it names.
+        patients: index patient_id; columns score and label, none missing.
+
+    Raises:
+        PredictionError: the folder holds no attention maps, or none of a chosen patient.
+    """
+    pictures = _pictures(folder)
+    error = (patients.label - patients.score).abs()
+    groups = {
+        'Highest scores': patients.score.nlargest(SHOWN).index,
+        'Lowest scores': patients.score.nsmallest(SHOWN).index,
+        'Most wrong': error.nlargest(SHOWN).index,
+    }
+    missing = sorted({patient for index in groups.values() for patient in index} - pictures.keys())
+    if missing:
+        raise PredictionError(
+            f'{folder}: no attention map of patients {", ".join(missing)}; draw them from the same test file'
+        )
+    return [
+        dict(title=title, patients=[_entry(patients.loc[patient], pictures[patient]) for patient in index])
+        for title, index in groups.items()
+    ]
+
+
+def _pictures(folder: Path) -> dict[str, list[Path]]:
+    """Pictures of each patient."""
+    try:
+        images = json.loads((folder / 'attention.json').read_text())['images']
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PredictionError(f'{folder}: not a folder of tools/attention_maps.py ({error})') from None
+    pictures: dict[str, list[Path]] = {}
+    for image in images:
+        pictures.setdefault(str(image['patient_id']), []).append(folder / Path(image['file']).name)
+    return pictures
+
+
+def _entry(patient: pd.Series, pictures: list[Path]) -> dict[str, Any]:
+    sources = [base64.b64encode(path.read_bytes()).decode() for path in pictures]
+    return dict(
+        name=patient.name,
+        score=float(patient.score),
+        label=float(patient.label),
+        pictures=[f'data:image/png;base64,{source}' for source in sources],
+    )

@@ -1,0 +1,1 @@
+"""Clinical variables and the models that join them with what the images say."""

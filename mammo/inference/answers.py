@@ -1,0 +1,140 @@
+"""Answers on disk: one exam in a folder, and a table of exams with a row per patient.
+
+Prediction -> prediction.json, overlays; table of images, clinical table -> predictions.csv, a folder per exam
+"""
+
+import csv
+import io
+import json
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from mammo.fusion.clinical import ClinicalError, check_table, read_table
+from mammo.inference.exam import ExamError
+from mammo.inference.prediction import Prediction
+from mammo.inference.predictor import Predictor
+from mammo.preprocess.images import signature
+from mammo.preprocess.inputs import Job, find_jobs
+from mammo.preprocess.labels import side
+from mammo.preprocess.privacy import digest
+from mammo.records.files import replacing, write_text
+
+OVERLAY = '{}_attention.png'
+SIDE = 'tumor_side'  # a column of the tables
+
+
+def write_answer(folder: Path, prediction: Prediction) -> None:
+    """JSON and overlays; those of an earlier answer in this folder go first."""
+    record = folder / 'prediction.json'
+    if record.is_file():
+        record.unlink()
+        for path in folder.glob(OVERLAY.format('*')):
+            path.unlink()
+    for name, png in prediction.overlays().items():
+        with replacing(folder / OVERLAY.format(name)) as tmp:
+            tmp.write_bytes(png)
+    write_text(record, prediction.to_json())
+
+
+def answer_table(args: Namespace, predictor: Predictor) -> int:
+    """All patients of a table -> how many could not be scored; a row each in predictions.csv.
+
+    A patient's folder is named by all that decides about the answer, so a killed run goes on where it was.
+
+    Raises:
+        ClinicalError: the clinical table is not one for the bundle.
+    """
+    cells = clinical_of(args.clinical_table, predictor) if args.clinical_table else {}
+    rows: list[dict[str, Any]] = []
+    for patient, jobs in tqdm(list(patients_of(args)), 'patients'):
+        row = dict(patient_id=patient, folder='', reason='', message='')
+        try:
+            clinical, tumor_side = told_of(jobs, cells.get(patient, {}), predictor)
+            images = [[job.source, job.given, signature(job)] for job in jobs]
+            told = json.dumps([predictor.bundle_id, patient, images, clinical, tumor_side, args.cropped_png])
+            row['folder'] = digest('exam', told, None)
+            record = args.out_dir / row['folder'] / 'prediction.json'
+            if not record.is_file():
+                options = dict(tumor_side=tumor_side, cropped_png=args.cropped_png)
+                write_answer(record.parent, predictor.predict(jobs, clinical, **options))
+            rows.append(row | as_row(json.loads(record.read_text(encoding='utf-8'))))
+        except ExamError as error:
+            rows.append(row | dict(reason=error.reason, message=error.message))
+    text = io.StringIO()
+    table = csv.DictWriter(text, dict.fromkeys(key for row in rows for key in row), lineterminator='\n')
+    table.writeheader()
+    table.writerows(rows)
+    write_text(args.out_dir / 'predictions.csv', text.getvalue())
+    return sum(bool(row['reason']) for row in rows)
+
+
+def as_row(answer: dict[str, Any]) -> dict[str, Any]:
+    """A prediction as plain data -> cells of predictions.csv."""
+    fused, label = answer['fused'], answer['label']
+    values = {task: score['value'] for task, score in answer['tasks'].items()}
+    values |= {f'{label}_fused': fused['value']} if fused else {}
+    decision = (fused or answer['tasks'][label])['decision'] or {}
+    notes = dict(missing=', '.join(answer['missing']), notes='; '.join(answer['warnings']))
+    return values | dict(positive=decision.get('positive')) | notes
+
+
+def clinical_of(path: Path, predictor: Predictor) -> dict[str, dict[Any, str]]:
+    """Patient -> cells of the clinical table: variables of the bundle, and tumor_side; all checked."""
+    cells = read_table(path)
+    if predictor.fusion is None:
+        raise ClinicalError(f'{path}: the bundle has no fused model; leave --clinical-table out')
+    schema = predictor.fusion.schema
+    check_table(cells, schema, str(path))
+    wanted = [c for c in cells.columns if c == SIDE or c in {v.column for v in schema.variables}]
+    rows = cells[wanted].to_dict('records')
+    return dict(zip(cells[schema.patient_id].str.strip(), rows, strict=True))
+
+
+def patients_of(args: Namespace) -> Iterator[tuple[str, list[Job]]]:
+    """Patients and their images, in the order of the table."""
+    jobs: dict[str, list[Job]] = {}
+    for job in find_jobs(args.batch, args.out_dir):
+        jobs.setdefault(job.given.get('patient_id', ''), []).append(job)
+    yield from jobs.items()
+
+
+def told_of(
+    jobs: list[Job], cells: dict[str, Any], predictor: Predictor
+) -> tuple[dict[str, Any], str | None]:
+    """What the rows of a patient's images and of the clinical table say -> clinical values, tumor side.
+
+    Raises:
+        ExamError: two rows contradict each other, or the side is none.
+    """
+    names = {name for v in predictor.schema for name in (v['name'], v['column'])}
+    told: dict[str, dict[str, Any]] = {}
+    for row in [cells, *(job.given.get('clinic_vars', {}) for job in jobs)]:
+        for name, value in row.items():
+            if name == SIDE and value:
+                told.setdefault(name, {})[_side(value)] = _side(value)
+            elif name in names and value not in (None, ''):
+                told.setdefault(name, {})[_as_number(value)] = value
+    for name, values in told.items():
+        if len(values) > 1:
+            raise ExamError('CONTRADICTION', f'{name} is {" and ".join(sorted(values))}; give one value')
+    found = {name: value for name, values in told.items() for value in values.values()}
+    return {name: value for name, value in found.items() if name != SIDE}, found.get(SIDE) or None
+
+
+def _side(value: str) -> str:
+    try:
+        return side(value, SIDE)
+    except ValueError:
+        raise ExamError('BAD_SIDE', f'tumor_side is {value!r}, expected L, R, or empty if unknown') from None
+
+
+def _as_number(value: Any) -> str:
+    """One spelling for 54, 54.0 and '54'."""
+    try:
+        return f'{float(value):g}'
+    except ValueError:
+        return str(value)

@@ -1,0 +1,110 @@
+"""A trained network as ONNX, to be run without this project.
+
+model, test pipeline -> FILE.onnx: grey image (B, 1, H, W) of 0 to 255 -> one output (B,) per task
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from mammo.records.files import replacing
+
+FORMAT_VERSION = 1
+OPSET = 20
+# Steps of a test pipeline that another program can repeat; it does the last two itself.
+SIZE_STEPS = ('Resize', 'CenterCrop')
+OTHER_STEPS = ('LoadMammogram', 'LoadImageFromFile', 'MammoPackMultiTaskInputs')
+
+
+class TaskOutputs(nn.Module):
+    """Normalisation, network and the last step to a prediction, in one module.
+
+    Shape:
+        image (B, 1, H, W), grey values 0 to 255 at the network's input size -> per task (B,): the
+        probability of a binary task, the value of a regression task
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.binary = [head.kind == 'binary' for head in model.head.task_heads.values()]
+        self.mean, self.std = (constant_of(model.data_preprocessor, name) for name in ('mean', 'std'))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        normal = ((image - self.mean) / self.std).expand(-1, 3, -1, -1)  # (B, 3, H, W)
+        logits = self.model.head(self.model.extract_feat(normal)).values()
+        pairs = zip(logits, self.binary, strict=True)
+        return tuple(torch.sigmoid(logit) if binary else logit for logit, binary in pairs)
+
+
+def constant_of(preprocessor: nn.Module, name: str) -> float:
+    """The mean or std that all channels share.
+
+    Raises:
+        ValueError: the channels differ, so that a grey image has no single one.
+    """
+    values = sorted({float(value) for value in getattr(preprocessor, name).flatten()})
+    if len(values) != 1:
+        raise ValueError(f'data_preprocessor.{name} is {values}, expected one value for all channels')
+    return values[0]
+
+
+def size_steps(pipeline: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Steps that bring an image to the network's input size, as plain data.
+
+    Raises:
+        ValueError: the test pipeline does more than load, resize, crop and pack.
+    """
+    unknown = [step['type'] for step in pipeline if step['type'] not in SIZE_STEPS + OTHER_STEPS]
+    if unknown:
+        raise ValueError(f'the test pipeline has {unknown}, which the file cannot describe')
+    return [json.loads(json.dumps(step)) for step in pipeline if step['type'] in SIZE_STEPS]
+
+
+def input_size(steps: list[dict[str, Any]]) -> tuple[int, int]:
+    """Height and width in pixels after the last step.
+
+    Raises:
+        ValueError: they depend on the image.
+    """
+    last = steps[-1] if steps else {}
+    size = last.get('scale' if last.get('type') == 'Resize' else 'crop_size')
+    if last.get('keep_ratio') or not isinstance(size, list | tuple) or len(size) != 2:
+        raise ValueError(
+            f'the test pipeline ends with {last or None}, which leaves the size open; expected Resize with '
+            'scale=(width, height), or CenterCrop with crop_size=(width, height)'
+        )
+    width, height = size
+    return int(height), int(width)
+
+
+def export(model: Any, pipeline: list[dict[str, Any]], path: Path, extra: dict[str, Any]) -> None:
+    """Write the ONNX file with names, kinds and preprocessing in its metadata; ``extra`` is added to it."""
+    steps = size_steps(pipeline)
+    height, width = input_size(steps)
+    outputs = TaskOutputs(model.cpu()).eval()
+    tasks = {name: head.kind for name, head in model.head.task_heads.items()}
+    example = torch.zeros(2, 1, height, width)
+    batch = torch.export.Dim('batch', min=1, max=4096)
+    with torch.no_grad():
+        program = torch.onnx.export(
+            outputs, (example,), input_names=['image'], output_names=list(tasks), opset_version=OPSET,
+            dynamo=True, dynamic_shapes=({0: batch},), verbose=False,
+        )  # fmt: skip
+    assert program is not None  # with dynamo=True
+    proto = program.model_proto
+    described = dict(
+        format_version=FORMAT_VERSION,
+        tasks=tasks,
+        input=dict(shape=['batch', 1, height, width], grey_range=[0, 255]),
+        steps=steps,
+        normalisation=dict(mean=outputs.mean, std=outputs.std, inside=True),
+        **extra,
+    )
+    onnx.helper.set_model_props(proto, {'mammogram': json.dumps(described)})
+    with replacing(path) as tmp:
+        onnx.save(proto, str(tmp))

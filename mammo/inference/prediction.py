@@ -1,0 +1,141 @@
+"""The answer for one exam, as numbers, as JSON and as pictures.
+
+scores of the members, images, attention -> Prediction
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mammo.evaluation.attention import on_image, overlay
+from mammo.inference.exam import ExamImage
+from mammo.inference.network import Pass
+
+FORMAT_VERSION = 1
+NOTICE = 'For research use only. Not a medical device.'
+MAX_SIDE_PX = 1024  # of an overlay
+
+
+@dataclass(frozen=True)
+class Score:
+    """Prob of a binary task or value of a regression task, and how far the members agree."""
+
+    kind: str
+    value: float  # mean over members: of the image with the highest prob, or over all images of a value
+    sd: float | None  # of the members; None: there is one
+    low: float  # of the members, as is high
+    high: float
+    members: list[float]
+    recalibrated: float | None = None  # prob, by logistic recalibration on development data
+    decision: dict[str, Any] | None = None  # positive, threshold, and what is known of the threshold
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a bundle says about one exam; ``tasks`` from the images alone, ``fused`` with clinical values."""
+
+    bundle_id: str
+    label: str  # the main task
+    tasks: dict[str, Score]
+    fused: Score | None
+    images: list[dict[str, Any]]  # file, view, laterality, found_in, used, pred_score by task
+    missing: list[str]  # inputs that were not given
+    warnings: list[str]
+    shown: list[tuple[ExamImage, Pass]] = field(repr=False, default_factory=list)
+
+    @property
+    def main(self) -> Score:
+        """The main task: fused if clinical values were given, else from the images."""
+        return self.fused or self.tasks[self.label]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; no pixels, and nothing of the headers but view and side."""
+        named = dict(format_version=FORMAT_VERSION, notice=NOTICE, bundle_id=self.bundle_id, label=self.label)
+        tasks = {name: asdict(score) for name, score in self.tasks.items()}
+        rest = dict(images=self.images, missing=self.missing, warnings=self.warnings)
+        return named | dict(tasks=tasks, fused=asdict(self.fused) if self.fused else None) | rest
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + '\n'
+
+    def attention(self) -> dict[str, NDArray[np.float64]]:
+        """Attention by image name on the image drawn at most 1024 pixels high, (H, W); see ``overlays``."""
+        return {name: maps for name, (_, maps) in self._drawn().items()}
+
+    def overlays(self) -> dict[str, bytes]:
+        """Each image under the attention of the class token, as PNG, by ``L_CC``; empty without attention."""
+        pictures = {name: overlay(image, maps) for name, (image, maps) in self._drawn().items()}
+        return {n: cv2.imencode('.png', rgb[..., ::-1])[1].tobytes() for n, rgb in pictures.items()}
+
+    def _drawn(self) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.float64]]]:
+        drawn: dict[str, tuple[NDArray[np.uint8], NDArray[np.float64]]] = {}
+        for image, seen in self.shown:
+            if seen.attention is None or seen.axes is None:
+                continue
+            shrink = min(1, MAX_SIDE_PX / max(image.pixels.shape))
+            height, width = (max(1, round(side * shrink)) for side in image.pixels.shape)
+            small = cv2.resize(image.pixels, (width, height), interpolation=cv2.INTER_AREA)
+            maps = on_image(seen.attention, *seen.axes, (height, width))
+            drawn[_free(f'{image.laterality}_{image.view}', drawn)] = (small, maps)
+        return drawn
+
+    def summary(self) -> str:
+        """A few readable lines."""
+        lines = [f'{NOTICE} Bundle {self.bundle_id[:12]}']
+        lines += [f'  {i["laterality"]} {i["view"]:4} {i["file"]}' + ('' if i['used'] else ' (not used)')
+                  for i in self.images]  # fmt: skip
+        named = {f'{self.label}, fused': self.fused} | self.tasks
+        lines += [f'{name:20} {_line(score)}' for name, score in named.items() if score]
+        lines += [explained(self.main.decision)] if self.main.decision else []
+        lines += [f'not given: {", ".join(self.missing)}'] if self.missing else []
+        return '\n'.join(lines + [f'note: {warning}' for warning in self.warnings])
+
+
+def score_of(kind: str, members: NDArray) -> Score:
+    """Scores of the members (M,) -> their mean and spread.
+
+    Example:
+        >>> score = score_of('binary', np.array([0.25, 0.75]))
+        >>> score.value, score.low, score.high, round(score.sd, 3)
+        (0.5, 0.25, 0.75, 0.354)
+    """
+    members = members.astype(float)
+    sd = float(members.std(ddof=1)) if len(members) > 1 else None
+    low, high = float(members.min()), float(members.max())
+    return Score(kind, float(members.mean()), sd, low, high, members.tolist())
+
+
+def explained(decision: dict[str, Any]) -> str:
+    """What the decision at the stored threshold means, in plain words."""
+    above = 'at or above' if decision['positive'] else 'below'
+    called = 'POSITIVE' if decision['positive'] else 'negative'
+    text = f'{called}: {above} the threshold {decision["threshold"]:.4g}'
+    text += f', chosen for a sensitivity of {decision["target_sensitivity"]:.0%} on {decision["chosen_on"]}'
+    for key, where in (('achieved', 'there'), ('tested', 'on patients it was not chosen on')):
+        estimate = (decision.get(key) or {}).get('sensitivity') or {}
+        if estimate.get('value') is not None:
+            text += f'; {where} it found {_interval(estimate)}'
+    return text
+
+
+def _interval(estimate: dict[str, Any]) -> str:
+    text = f'{estimate["value"]:.1%}'
+    if estimate.get('ci_low') is not None:
+        text += f' (95 % interval {estimate["ci_low"]:.1%} to {estimate["ci_high"]:.1%})'
+    return text + ' of the positive patients'
+
+
+def _line(score: Score) -> str:
+    text = f'{score.value:.3f}'
+    if score.sd is not None:
+        text += f'   {len(score.members)} models: {score.low:.3f} to {score.high:.3f}, SD {score.sd:.3f}'
+    return text + (f'; recalibrated {score.recalibrated:.3f}' if score.recalibrated is not None else '')
+
+
+def _free(name: str, taken: dict[str, Any]) -> str:
+    number = 1 + sum(key == name or key.startswith(f'{name}_') for key in taken)
+    return name if number == 1 else f'{name}_{number}'

@@ -1,0 +1,84 @@
+"""Which breast and view an image shows: from its header, as given, or from its file name.
+
+paths, or paths by side and view -> Job; Job, header -> side, view, and what told them
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mammo.errors import UserError
+from mammo.preprocess import headers
+from mammo.preprocess.inputs import Job
+
+SIDES = dict(L='left', R='right')
+_SIDE, _VIEW = '(?P<s{0}>L|R|LEFT|RIGHT)', '(?P<v{0}>CC|MLO)'
+_PAIR = f'{_SIDE.format(0)}[ _-]?{_VIEW.format(0)}|{_VIEW.format(1)}[ _-]?{_SIDE.format(1)}'
+_IN_NAME = re.compile(f'(?<![A-Z])(?:{_PAIR})(?![A-Z])')  # L_CC, LCC, R-MLO, cc_left as a word of a name
+Images = Mapping[str, str | Path] | Iterable[str | Path | Job]
+
+
+class ExamError(UserError):
+    """An exam that cannot be scored: ``reason`` is a code, the message is written for the user."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+def jobs_of(images: Images) -> list[Job]:
+    """Paths, Jobs, or a mapping ``{'L_CC': path}`` -> Jobs."""
+    if isinstance(images, str | Path):
+        images = [images]
+    if isinstance(images, Mapping):
+        return [job_of(path, key) for key, path in images.items()]
+    return [item if isinstance(item, Job) else job_of(item) for item in images]
+
+
+def job_of(path: str | Path, side_and_view: str | None = None) -> Job:
+    """One file, whose side and view may be given as ``L_CC``.
+
+    Raises:
+        ExamError: BAD_VIEW.
+
+    Example:
+        >>> job_of('exam/1.dcm', 'L_CC').given
+        {'laterality': 'L', 'view': 'CC'}
+    """
+    path = Path(path)
+    if side_and_view is None:
+        return Job(path.name, path)
+    side, _, view = side_and_view.upper().partition('_')
+    if side not in SIDES or view not in headers.VIEWS:
+        raise ExamError('BAD_VIEW', f'{side_and_view!r}: expected side and view such as L_CC or R_MLO')
+    return Job(path.name, path, dict(laterality=side, view=view))
+
+
+def side_and_view(job: Job, header: dict[str, Any]) -> tuple[str, str, str]:
+    """From the header, else as given, else from the file name; the first two must not contradict."""
+    values, sources = [], []
+    names = ('laterality', 'view')
+    by_name = dict(zip(names, _from_name(job.source), strict=True))
+    known = {name: header.get(name) or job.given.get(name) for name in names}
+    for name, in_name in by_name.items():
+        told, given = header.get(name), job.given.get(name)
+        if told and given and told != given:
+            raise ExamError('CONTRADICTION', f'{job.source}: the header says {told}, {given} was given')
+        if in_name and known[name] not in (None, '', in_name) and not all(known.values()):
+            text = f'{job.source}: the file name says {in_name}, not {known[name]}; give side and view'
+            raise ExamError('CONTRADICTION', text)
+        values.append(told or given or in_name)
+        sources.append('header' if told else 'given' if given else 'file name')
+    if not all(values):
+        lacking = ' and '.join(n for n, v in zip(('side', 'view'), values, strict=True) if not v)
+        raise ExamError('MISSING_VIEW', f'{job.source}: nothing tells the {lacking}; give them, such as L_CC')
+    return values[0], values[1], max(set(sources), key=('header', 'given', 'file name').index)
+
+
+def _from_name(name: str) -> tuple[str, str]:
+    """Side and view that a file name states exactly once, else two empty texts."""
+    found = [m.groupdict() for m in _IN_NAME.finditer(Path(name).stem.upper().replace('_', '-'))]
+    pairs = {((m['s0'] or m['s1'])[0], m['v0'] or m['v1']) for m in found}
+    return pairs.pop() if len(pairs) == 1 else ('', '')

@@ -1,0 +1,108 @@
+"""The pages as HTML; every text that came from outside is escaped.
+
+Predictor; Entry and error, or Prediction -> HTML text
+"""
+
+import base64
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from mammo.inference.exam import MAX_IMAGES, ExamError
+from mammo.inference.prediction import NOTICE, Prediction, Score, explained
+from mammo.inference.predictor import Predictor
+from mammo.inference.web import words
+from mammo.inference.web.form import CLINICAL, Entry
+
+FOLDER = Path(__file__).parent
+NEED_SLOT = ('MISSING_VIEW', 'CONTRADICTION')  # problems that the places for side and view solve
+
+
+class Problem(NamedTuple):
+    """What stands above the form when an exam was not scored."""
+
+    message: str
+    advice: str
+    reason: str
+    fields: dict[str, str]  # message by name of a clinical variable
+
+    @classmethod
+    def of(cls, error: ExamError) -> 'Problem':
+        text = error.message if ': ' in error.message else words.sentence(error.message)  # not a file name
+        return cls(text, words.ADVICE.get(error.reason, words.KIND), error.reason, {})
+
+
+class Pages:
+    """All pages of one bundle."""
+
+    def __init__(self, predictor: Predictor, max_bytes: int) -> None:
+        self.predictor = predictor
+        loader = jinja2.FileSystemLoader(FOLDER / 'templates')
+        self.environment = jinja2.Environment(
+            loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True,
+            undefined=jinja2.StrictUndefined,
+        )  # fmt: skip
+        self.environment.filters |= dict(
+            task=words.task_words, quantity=words.quantity, share=words.share, level=words.level_words,
+            sentence=words.sentence, explained=explained, data_uri=data_uri, number=number,
+        )  # fmt: skip
+        self.environment.globals |= dict(
+            notice=NOTICE, bundle_id=predictor.bundle_id, label=predictor.label, sides=words.SIDES,
+            slots=words.SLOTS, schema=predictor.schema, measures=words.MEASURES, max_images=MAX_IMAGES,
+            max_bytes=max_bytes, n_models=len(predictor.members), prefix=CLINICAL,
+            knows_preprocessing=predictor.preprocessed,
+        )  # fmt: skip
+
+    def form(self, entry: Entry | None = None, problem: Problem | None = None) -> str:
+        """The form, with what was typed before and what was wrong with it."""
+        open_slots = bool(problem and problem.reason in NEED_SLOT)
+        return self._render('form', entry=entry or Entry(), problem=problem, open_slots=open_slots)
+
+    def result(self, prediction: Prediction, side: str) -> str:
+        """The answer, with pictures and JSON inside the page; ``side`` of the tumor as chosen."""
+        pictures: list[bytes | None] = [*prediction.overlays().values()]
+        pictures = pictures or [None] * len(prediction.images)
+        images = list(zip(prediction.images, pictures, strict=True))
+        return self._render(
+            'result', answer=prediction, images=images, scale=scale(prediction.main),
+            json=prediction.to_json(), side=side,
+        )  # fmt: skip
+
+    def card(self) -> str:
+        """The model card; HTML in it is shown as text, not used."""
+        markdown = MarkdownIt('commonmark', dict(html=False)).enable('table').disable('image')
+        tokens = markdown.parse(self.predictor.card)
+        for token in tokens:
+            token.attrs.pop('style', None)  # alignment, which the policy of the page does not allow
+        html = markdown.renderer.render(tokens, markdown.options, {})
+        return self._render('card', text=Markup(html))  # escaped by the renderer
+
+    def message(self, status: int, text: str) -> str:
+        title = words.STATUS.get(status, f'Error {status}')
+        return self._render('message', title=title, text='' if text == HTTPStatus(status).phrase else text)
+
+    def _render(self, name: str, **values: Any) -> str:
+        return self.environment.get_template(f'{name}.html.jinja').render(**values)
+
+
+def scale(score: Score) -> dict[str, float | None] | None:
+    """Places from 0 to 100 on the drawn scale of a prob."""
+    if score.kind != 'binary':
+        return None
+    threshold = score.decision['threshold'] if score.decision else None
+    places = dict(value=score.value, low=score.low, high=score.high, threshold=threshold)
+    return {k: None if v is None else round(100 * min(1, max(0, v)), 2) for k, v in places.items()}
+
+
+def data_uri(content: bytes | str, kind: str) -> str:
+    raw = content.encode() if isinstance(content, str) else content
+    return f'data:{kind};base64,{base64.b64encode(raw).decode()}'
+
+
+def number(value: float) -> str:
+    """A bound of a range, as short as it is exact."""
+    return f'{value:g}'

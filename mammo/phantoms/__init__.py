@@ -1,0 +1,1 @@
+"""Synthetic patients: their truth, their images, their files."""

@@ -1,0 +1,155 @@
+"""Stored values to what a reader would see, by the rules of PS3.3 C.7.6.3, C.7.5 and C.11.
+
+Integers (H, W), header -> float32 image (H, W), brighter = denser -> uint8 image (H, W)
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.pixels.processing import apply_modality_lut, apply_windowing
+
+from mammo.preprocess import headers
+from mammo.preprocess.errors import PreprocessError, Reason
+
+SCALE_PERCENTILES = (0.01, 99.99)  # of the breast; single hot pixels and clips do not set the scale
+VOI_RULES = ('LUT', 'LINEAR', 'SIGMOID')  # each gives values 0..1
+
+
+class Display(NamedTuple):
+    """Display values and the rule they come from ('LUT NORMAL', 'SIGMOID 1', 'none', 'tone curve')."""
+
+    image: NDArray[np.float32]  # (H, W); 0..1 after a VOI, from 0 on without
+    rule: str
+
+
+def display_values(stored: NDArray, ds: Dataset, *, voi: str | None = None, tone: bool = False) -> Display:
+    """Modality LUT, VOI, MONOCHROME1 inversion and padding, in the order of PS3.3. (H, W) -> (H, W).
+
+    Every step maps grey values one by one, so they are applied to the list of possible values, which
+    then serves as a table for the image: exact, and fast on 14 million pixels.
+
+    Args:
+        stored: decoded integers.
+        ds: the header.
+        voi: index or explanation ('HARDER') of the VOI view; default and fallback is the first one.
+        tone: use the tone curve for raw detector values in place of the VOI.
+
+    Raises:
+        PreprocessError: BAD_HEADER for a LUT or window that cannot be applied.
+    """
+    lowest, highest = int(stored.min()), int(stored.max())
+    # The values there are, not 2^BitsStored: real headers declare 11 bits for 12-bit values.
+    values = np.arange(lowest, highest + 1)
+    try:
+        table, rule = _tone_curve(values, ds) if tone else _presented(values, ds, voi)
+    except PreprocessError:
+        raise
+    except Exception as error:  # pydicom raises many kinds for damaged LUTs and windows
+        raise PreprocessError(Reason.BAD_HEADER, f'modality LUT or VOI: {type(error).__name__}') from None
+    if not np.isfinite(table).all():
+        raise PreprocessError(Reason.BAD_HEADER, 'modality LUT or VOI gives values that are not finite')
+    if not rule.startswith(VOI_RULES):
+        table = table - table.min()  # no fixed range: background at 0
+    table[_is_padding(values, ds)] = 0
+    index = stored if lowest == 0 else stored.astype(np.int32) - lowest
+    return Display(np.take(table.astype(np.float32), index), rule)
+
+
+def to_uint8(image: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Scale the breast to 0..255; a label outside the mask has no say, and becomes 0. (H, W) -> (H, W).
+
+    Raises:
+        PreprocessError: NO_BREAST if the masked pixels are all equal.
+    """
+    low, high = np.percentile(image[mask], SCALE_PERCENTILES)
+    if not low < high:
+        raise PreprocessError(Reason.NO_BREAST, f'every pixel of the breast shows {low:g}: nothing to see')
+    grey = (image - np.float32(low)) * np.float32(255 / (high - low))
+    return np.where(mask, np.rint(grey.clip(0, 255)), 0).astype(np.uint8)
+
+
+def _presented(values: NDArray, ds: Dataset, voi: str | None) -> tuple[NDArray, str]:
+    modality = np.asarray(apply_modality_lut(values, ds), np.float64)  # PS3.3 C.11.1
+    shown, rule = _voi(modality, ds, voi)
+    # PS3.3 C.7.6.3.1.2: MONOCHROME1 shows the lowest value as white, after the VOI transform. A
+    # PresentationLUTShape INVERSE says the same once more (C.8.11.1.1), it does not undo it.
+    if headers.text(ds, 'PhotometricInterpretation').upper() == 'MONOCHROME1':
+        shown = 1 - shown
+    return shown, rule
+
+
+def _voi(values: NDArray, ds: Dataset, voi: str | None) -> tuple[NDArray, str]:
+    """Display values 0..1 (unscaled without a VOI), so that tables of 12 and windows of 11 bits agree."""
+    luts = ds.get('VOILUTSequence') or []
+    if luts:  # PS3.3 C.11.2: either may be used if both are there; the table is the vendor's own curve
+        names = [headers.text(item, 'LUTExplanation') for item in luts]
+        index = _choose(names, voi)
+        return _voi_lut(values, luts[index], ds), f'LUT {names[index] or index}'
+    centers, widths = headers.numbers(ds, 'WindowCenter'), headers.numbers(ds, 'WindowWidth')
+    if not centers and not widths:
+        return values, 'none'
+    # NOTE[DIFF]: the first of several windows, as viewers do; the published code took the last.
+    names = headers.text(ds, 'WindowCenterWidthExplanation').split('\\')
+    index = _choose(names, voi, len(centers))
+    if len(centers) != len(widths) or not centers:
+        raise PreprocessError(Reason.BAD_HEADER, f'WindowCenter is {centers} but WindowWidth is {widths}')
+    function = headers.text(ds, 'VOILUTFunction').upper() or 'LINEAR'
+    window = Dataset()  # one unsigned bit: pydicom then gives 0..1, whatever BitsStored claims
+    window.WindowCenter, window.WindowWidth, window.VOILUTFunction = centers[index], widths[index], function
+    window.PhotometricInterpretation, window.BitsStored, window.PixelRepresentation = 'MONOCHROME2', 1, 0
+    try:
+        with np.errstate(over='ignore'):  # exp in a narrow sigmoid: 1 / inf is the 0 that is meant
+            return apply_windowing(values, window), f'{function} {index}'  # PS3.3 C.11.2.1.2, C.11.2.1.3
+    except ValueError:
+        raise PreprocessError(
+            Reason.BAD_HEADER, f'VOILUTFunction is {function!r} with WindowWidth {widths[index]:g}'
+        ) from None
+
+
+def _choose(names: list[str], voi: str | None, count: int | None = None) -> int:
+    count = len(names) if count is None else count
+    if voi is not None and voi.isdecimal() and int(voi) < count:
+        return int(voi)
+    wanted = [name.casefold() for name in names[:count]]
+    return wanted.index(voi.casefold()) if voi is not None and voi.casefold() in wanted else 0
+
+
+def _voi_lut(values: NDArray, item: Dataset, ds: Dataset) -> NDArray:
+    # PS3.3 C.11.2.1.1. Not pydicom's apply_voi: it counts entries in the type of the entries, so that an
+    # 8-bit table of more than 256 entries wraps around, and it refuses 9 bits.
+    n_entries, first, bits = (int(part) for part in headers.numbers(item, 'LUTDescriptor'))
+    n_entries = n_entries or 2**16
+    data = item.LUTData
+    if isinstance(data, bytes):
+        order = '<' if ds.original_encoding[1] is not False else '>'
+        data = np.frombuffer(data, 'u1' if len(data) < 2 * n_entries else f'{order}u2')
+    table = np.atleast_1d(np.asarray(data, np.float64))[:n_entries]
+    if ds.get('PixelRepresentation') == 1 and first >= 2**15:
+        first -= 2**16  # the first mapped value is signed when the pixels are
+    if not table.size or not 8 <= bits <= 16:
+        raise PreprocessError(Reason.BAD_HEADER, f'VOI LUT has {table.size} entries of {bits} bits')
+    index = np.rint(values - first).clip(0, len(table) - 1).astype(np.int64)
+    return table[index] / (2**bits - 1)
+
+
+def _tone_curve(values: NDArray, ds: Dataset) -> tuple[NDArray, str]:
+    """Raw detector values to density: the logarithm of the exposure, or the values if they are one."""
+    # PS3.3 C.8.11.3.1.2: the sign tells whether more X-ray gives a higher (1) or a lower (-1) value.
+    sign = (headers.numbers(ds, 'PixelIntensityRelationshipSign') or [1.0])[0]
+    if headers.text(ds, 'PixelIntensityRelationship') == 'LOG':
+        return -sign * values.astype(np.float64), 'tone curve'
+    exposure = values if sign > 0 else values[-1] - values
+    return -np.log(np.maximum(exposure, 1)), 'tone curve'
+
+
+def _is_padding(values: NDArray, ds: Dataset) -> NDArray[np.bool_]:
+    # PS3.3 C.7.5.1.1.2: padded pixels, or a range of them, are no part of the image.
+    bounds = [
+        *headers.numbers(ds, 'PixelPaddingValue')[:1],
+        *headers.numbers(ds, 'PixelPaddingRangeLimit')[:1],
+    ]
+    if not bounds:
+        return np.zeros(len(values), np.bool_)
+    return (values >= min(bounds)) & (values <= max(bounds))

@@ -1,0 +1,1 @@
+"""Tables and layouts of published data sets."""

@@ -1,0 +1,1 @@
+"""Every form on disk: how it is read, checked and written."""

@@ -1,0 +1,185 @@
+"""The meta file: which images there are, whose they are, and what is known of them.
+
+JSON file <-> dict(metainfo=dict(tasks=[...]), data_list=[dict(img_path=..., gt_label={...}), ...])
+"""
+
+import gc
+import json
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from mammo.errors import UserError
+from mammo.records.files import write_json
+
+FORMAT_VERSION = 1
+LARGEST_LABEL = 3.4e38  # labels become float32
+SHOWN = 20  # items of a long list that a message shows
+
+EXAMPLE = '{"metainfo": {"tasks": ["N"]}, "data_list": [{"img_path": "a.png", "gt_label": {"N": 1}}]}'
+
+
+class MetaError(UserError):
+    """A meta file that cannot be used; the message names file, item, field, value and remedy."""
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Objects of a parsed file all stay alive; to search them for garbage takes half of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_collector_paused()
+def read_meta(path: str | os.PathLike) -> dict[str, Any]:
+    """Read and validate a meta file.
+
+    Returns:
+        dict: ``metainfo`` with ``tasks`` (the file's own list, else the union of label keys in order
+        of appearance) and ``data_list``, whose items carry ``img_path``, a ``gt_label`` that holds
+        only the labels that are known (float), ``patient_id`` and ``exam_id`` as str if present,
+        and every other field as it stands.
+
+    Raises:
+        MetaError: the file is missing, is not JSON, or an item breaks the format.
+    """
+    path = Path(path)
+    content = _parse(path)
+    if not isinstance(content, dict):
+        raise MetaError(
+            f'{path}: the top level is a {type(content).__name__}, expected an object like {EXAMPLE}'
+        )
+    version = content.get('format_version', FORMAT_VERSION)
+    if version != FORMAT_VERSION:
+        raise MetaError(f'{path}: format_version is {version!r}, this release reads {FORMAT_VERSION}')
+    items = content.get('data_list')
+    if not isinstance(items, list):
+        found = 'is missing' if 'data_list' not in content else f'is a {type(items).__name__}'
+        raise MetaError(f'{path}: key "data_list" {found}, expected a list as in {EXAMPLE}')
+    metainfo = _metainfo(content.get('metainfo', {}), path)
+    declared = set(metainfo['tasks']) if 'tasks' in metainfo else None
+    named: dict[str, None] = {}
+    for i, item in enumerate(items):  # in place: a million items are in memory once
+        labels = _check_item(item, f'{path}: item {i}', declared)
+        if declared is None:
+            named.update(dict.fromkeys(labels))
+    return dict(metainfo={'tasks': list(named), **metainfo}, data_list=items)
+
+
+def write_meta(path: str | os.PathLike, data_list: list[dict], tasks: list[str]) -> None:
+    """Write a meta file in one move; labels that are None or NaN are left out."""
+    items = [{**item, 'gt_label': _known(item.get('gt_label'))} for item in data_list]
+    write_json(path, dict(format_version=FORMAT_VERSION, metainfo=dict(tasks=list(tasks)), data_list=items))
+
+
+def check_path(name: str, place: str) -> None:
+    """Refuse a path that no data set needs; the data are somebody else's more often than not.
+
+    An absolute path is taken as it is: it shows where it leads, and is how lists over several disks are
+    written. ``..`` is refused wherever it stands, since what it leads to depends on links and folders.
+
+    Raises:
+        MetaError: the path has a part ``..`` or a zero byte.
+    """
+    if ('..' in name and '..' in name.split('/')) or '\0' in name:
+        raise MetaError(
+            f'{place}: the image path is {name!r}, expected one inside data_root, without ".."; '
+            'set data_root to a folder that holds all images, or write an absolute path'
+        )
+
+
+def shown(found: list[str]) -> str:
+    """The first items of a list, and how many more there are."""
+    rest = f' and {len(found) - SHOWN} more' if len(found) > SHOWN else ''
+    return ', '.join(found[:SHOWN]) + rest
+
+
+def _parse(path: Path) -> Any:
+    try:
+        content = path.read_bytes()
+        try:
+            return orjson.loads(content)
+        except orjson.JSONDecodeError:  # NaN is none of its numbers; and json says where the fault is
+            return json.loads(content.decode('utf-8-sig'))
+    except FileNotFoundError:
+        raise MetaError(f'{path}: no such meta file; check data_root and ann_file') from None
+    except json.JSONDecodeError as error:
+        hint = ' (JSON wants double quotes)' if "'" in error.doc[error.pos : error.pos + 2] else ''
+        raise MetaError(
+            f'{path}: not JSON at line {error.lineno}, column {error.colno}: {error.msg}{hint}; '
+            f'a valid file: {EXAMPLE}'
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:  # no UTF-8, endless digits, nested too deep
+        raise MetaError(f'{path}: cannot be read: {error}') from None
+
+
+def _metainfo(metainfo: Any, path: Path) -> dict[str, Any]:
+    if not isinstance(metainfo, dict):
+        raise MetaError(f'{path}: key "metainfo" is {metainfo!r}, expected an object as in {EXAMPLE}')
+    tasks = metainfo.get('tasks', [])
+    if not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks):
+        raise MetaError(f'{path}: metainfo.tasks is {tasks!r}, expected a list of names as in {EXAMPLE}')
+    return dict(metainfo)
+
+
+def _check_item(item: Any, place: str, declared: set[str] | None) -> dict[str, Any]:
+    """Check an item, and bring its labels and ids to their types -> its labels as they stood."""
+    if not isinstance(item, dict):
+        raise MetaError(f'{place} is {item!r}, expected an object with "img_path"')
+    if not isinstance(item.get('img_path'), str) or not item['img_path']:
+        raise MetaError(
+            f'{place}: "img_path" is {item.get("img_path")!r}, expected a path relative to data_root'
+        )
+    check_path(item['img_path'], place)
+    labels = {} if item.get('gt_label') is None else item['gt_label']
+    if not isinstance(labels, dict):
+        raise MetaError(f'{place}: "gt_label" is {labels!r}, expected an object such as {{"N": 1}}')
+    known = item['gt_label'] = {}
+    for task, value in labels.items():
+        if declared is not None and task not in declared:
+            raise MetaError(
+                f'{place}: task {task!r} (value {value!r}) is not in metainfo.tasks {sorted(declared)}; '
+                'add it there or remove the label'
+            )
+        usual = type(value) in (int, float) and abs(value) <= LARGEST_LABEL  # of a million items, nearly all
+        label = float(value) if usual else _label(value, f'{place}: task {task!r}')
+        if label is not None:
+            known[task] = label
+    for key in ('patient_id', 'exam_id'):
+        if type(item.get(key, '')) is not str:
+            item[key] = _identity(item[key], f'{place}: {key!r}')
+    return labels
+
+
+def _identity(value: Any, place: str) -> str | None:
+    """An id as str, None if missing; 123.0, as tables write it beside gaps, is 123."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise MetaError(f'{place} is {value!r}, expected text or a number')
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _label(value: Any, place: str) -> float | None:
+    """One label as float, None if missing; a list of one number counts as that number."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or abs(value) > LARGEST_LABEL:
+        raise MetaError(f'{place} has value {value!r}, expected a finite number, or null if unknown')
+    return None if math.isnan(value) else float(value)
+
+
+def _known(labels: dict[str, Any] | None) -> dict[str, Any]:
+    return {k: v for k, v in (labels or {}).items() if v is not None and not math.isnan(v)}

@@ -1,0 +1,155 @@
+"""The leak check refuses every way in which a test patient could have been seen."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from mammo.crossval.folds import Part, check_labels, check_leaks, read_folds, read_part, selected
+from mammo.engine.image_check import DataError
+from mammo.records.meta import write_meta
+
+
+def items(names: str, prefix: str = '') -> list[dict]:
+    return [
+        dict(img_path=f'{prefix}{name}.png', patient_id=name, gt_label=dict(N=i % 2))
+        for i, name in enumerate(names)
+    ]
+
+
+HALVES = ('abcdefgh', 'ijklmnop')
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """2 x 2 folds of 16 patients."""
+    for outer, inner in itertools.product(range(2), repeat=2):
+        rest = HALVES[1 - outer]
+        val, train = (rest[:4], rest[4:])[:: 1 if inner else -1]
+        for part, names in dict(train=train, val=val, test=HALVES[outer]).items():
+            write_meta(tmp_path / f'folds/{outer}/{inner}/{part}.json', items(names), ['N'])
+    return tmp_path / 'folds'
+
+
+def test_clean_folds_pass_and_are_counted(root: Path) -> None:
+    folds = read_folds(root)
+    assert [fold.name for fold in folds] == ['0/0', '0/1', '1/0', '1/1']
+    counts = check_leaks(folds, {'site': read_part(root / '0/0/train.json')._replace(patients=frozenset('xyz'), images=frozenset())})  # fmt: skip  # noqa: E501
+    assert (counts['folds'], counts['patients'], counts['external_patients']) == (4, 16, {'site': 3})
+
+
+def test_outer_fold_10_comes_after_9(tmp_path: Path) -> None:
+    for outer in (10, 9):
+        for part in ('train', 'val', 'test'):
+            write_meta(tmp_path / f'{outer}/0/{part}.json', items('ab'), ['N'])
+    assert [fold.outer for fold in read_folds(tmp_path)] == ['9', '10']
+
+
+@pytest.mark.parametrize('part', ['train', 'val'])
+def test_a_test_patient_in_development_of_the_fold_is_refused(root: Path, part: str) -> None:
+    shared = read_part(root / '1/0/test.json').patients
+    write_meta(root / f'1/0/{part}.json', items(''.join(sorted(shared)), 'other'), ['N'])
+    with pytest.raises(DataError, match=f'leak check: 8 patients are in fold 1/0: {part} and test: i'):
+        check_leaks(read_folds(root), {})
+
+
+def test_a_patient_in_train_and_val_is_refused(root: Path) -> None:
+    patient = min(read_part(root / '0/1/train.json').patients)
+    val = items(''.join(read_part(root / '0/1/val.json').patients)) + items(patient, 'second_')
+    write_meta(root / '0/1/val.json', val, ['N'])
+    with pytest.raises(
+        DataError, match=f'1 patients are in fold 0/1: train and val: {patient}; split by patient'
+    ):
+        check_leaks(read_folds(root), {})
+
+
+def test_an_image_of_two_patients_on_two_sides_is_refused(root: Path) -> None:
+    image = min(read_part(root / '0/0/train.json').images)
+    extra = dict(img_path=image, patient_id='new', gt_label={})
+    write_meta(
+        root / '0/0/val.json', [*items(''.join(read_part(root / '0/0/val.json').patients)), extra], ['N']
+    )
+    with pytest.raises(DataError, match=f'1 images are in fold 0/0: train and val: {image}'):
+        check_leaks(read_folds(root), {})
+
+
+def test_test_parts_that_differ_within_an_outer_fold_are_refused(root: Path) -> None:
+    patients = sorted(read_part(root / '0/1/test.json').patients)
+    write_meta(root / '0/1/test.json', items(''.join(patients[1:])), ['N'])
+    with pytest.raises(DataError, match=f'1 patients are in the test parts of 0/1 and of .*: {patients[0]}'):
+        check_leaks(read_folds(root), {})
+
+
+def test_a_patient_tested_in_two_outer_folds_is_refused(tmp_path: Path) -> None:
+    for outer, train in enumerate('ab'):
+        for part, names in dict(train=train, val='cd'[outer], test='x').items():
+            write_meta(tmp_path / f'{outer}/0/{part}.json', items(names), ['N'])
+    with pytest.raises(DataError, match='1 patients are in the tests of outer folds 0 and 1: x'):
+        check_leaks(read_folds(tmp_path), {})
+
+
+def test_a_patient_who_is_never_tested_is_refused(root: Path) -> None:
+    train = items(''.join(read_part(root / '0/0/train.json').patients))
+    write_meta(root / '0/0/train.json', [*train, *items('z')], ['N'])
+    with pytest.raises(DataError, match='1 patients are in no test part of any outer fold: z'):
+        check_leaks(read_folds(root), {})
+
+
+def test_an_external_patient_in_development_is_refused(root: Path) -> None:
+    with pytest.raises(DataError, match='1 patients are in the folds and external set site_b: c'):
+        check_leaks(read_folds(root), {'site_b': Part(frozenset('cz'), frozenset(), frozenset())})
+
+
+@pytest.mark.parametrize('patient', ['c', 'z'])
+def test_a_patient_whom_the_backbone_was_pretrained_on_is_refused(root: Path, patient: str) -> None:
+    external = {'site_b': Part(frozenset('z'), frozenset(), frozenset())}
+    with pytest.raises(
+        DataError, match=f'1 patients are in the pretraining list and the test patients: {patient}'
+    ):
+        check_leaks(read_folds(root), external, {patient, 'someone else'})
+
+
+def test_a_folder_without_folds_names_the_tool_that_makes_them(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r'no <outer>/<inner>/train.json; make the folds with tools/split.py'):
+        read_folds(tmp_path)
+
+
+@pytest.mark.parametrize('part', ['train', 'val'])
+def test_a_part_to_learn_from_without_the_main_task_is_refused(root: Path, part: str) -> None:
+    check_labels(read_folds(root), 'N', 'N')
+    unlabelled = [item | dict(gt_label=dict(LVI=1)) for item in items('ab')]
+    write_meta(root / f'0/1/{part}.json', unlabelled, ['N', 'LVI'])
+    with pytest.raises(DataError, match=rf"0/1/{part}.json: no image has a label 'N' of .*\['LVI'\]"):
+        check_labels(read_folds(root), 'N', 'N')
+
+
+def test_a_label_that_no_test_part_has_is_refused(root: Path) -> None:
+    with pytest.raises(DataError, match=r"no test part has a label 'LVI' \(known: \['N'\]\); choose another"):
+        check_labels(read_folds(root), 'N', 'LVI')
+
+
+def test_a_missing_part_is_named(root: Path) -> None:
+    (root / '0/1/val.json').unlink()
+    with pytest.raises(DataError, match=r'0/1: val.json missing'):
+        read_folds(root)
+
+
+def test_images_without_a_patient_are_refused(tmp_path: Path) -> None:
+    write_meta(tmp_path / 'a.json', [dict(img_path='a.png', gt_label={})], ['N'])
+    with pytest.raises(DataError, match=r'a.json: 1 images have no patient_id: a.png'):
+        read_part(tmp_path / 'a.json')
+
+
+def test_an_empty_part_is_refused(tmp_path: Path) -> None:
+    write_meta(tmp_path / 'a.json', [], ['N'])
+    with pytest.raises(DataError, match=r'a.json: it has no image'):
+        read_part(tmp_path / 'a.json')
+
+
+def test_only_selects_folds_in_their_order(root: Path) -> None:
+    assert [fold.name for fold in selected(read_folds(root), '1/0, 0/1')] == ['0/1', '1/0']
+
+
+def test_only_with_an_unknown_fold_lists_those_there_are(root: Path) -> None:
+    with pytest.raises(DataError, match='--only 2/0: no such fold; there are 0/0, 0/1, 1/0, 1/1'):
+        selected(read_folds(root), '0/0,2/0')

@@ -1,0 +1,339 @@
+"""A fold as a job: children, retries, locks, and the engines; the child is a stand-in that obeys a script."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mammo.crossval import engines, job, slurm, steps
+from mammo.crossval.engines import LocalEngine, gpus
+from mammo.crossval.job import run_fold
+from mammo.crossval.plan import _throw_away
+from mammo.crossval.settings import RECORD
+from mammo.crossval.slurm import SlurmEngine
+from mammo.crossval.state import FINISHED, STATE, finished, read_json
+from mammo.crossval.steps import best_checkpoint
+from mammo.engine.image_check import DataError
+from mammo.records.meta import read_meta
+from tests.support.fake_slurm import write_stand_ins
+
+ROOT = Path(__file__).resolve().parents[3]
+STAND_IN = """
+import json, os, pathlib, sys, time
+spec = json.loads(pathlib.Path(sys.argv[2]).read_text())
+folder = pathlib.Path(spec['folder'])
+with (folder / 'calls').open('a') as calls:
+    print(os.environ.get('CUDA_VISIBLE_DEVICES'), os.environ.get('OMP_NUM_THREADS'), file=calls)
+n_calls = len((folder / 'calls').read_text().splitlines())
+behaviour = spec['behaviour'][min(n_calls, len(spec['behaviour'])) - 1]
+print('I', behaviour)
+if behaviour == 'sleep':
+    time.sleep(60)
+if behaviour == 'fail':
+    sys.exit(2)
+(folder / 'fold.json').write_text(json.dumps(dict(done=spec['wanted'])))
+"""
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict]:
+    """Specs of folds whose child behaves as told, one word per attempt."""
+    stand_in = tmp_path / 'stand_in.py'
+    stand_in.write_text(STAND_IN)
+    for module in (job, slurm):
+        monkeypatch.setattr(module, 'COMMAND', stand_in)
+    monkeypatch.setattr(job, '_stopping', threading.Event())
+
+    def spec(name: str, *behaviour: str) -> dict:
+        folder = tmp_path / 'run' / name
+        common = dict(cwd=str(tmp_path), threads=None, wanted=[], behaviour=behaviour or ['work'])
+        return dict(name=name, folder=str(folder), **common)
+
+    return spec
+
+
+def calls(spec: dict) -> list[str]:
+    return (Path(spec['folder']) / 'calls').read_text().splitlines()
+
+
+def test_a_fold_that_works_is_run_once_and_skipped_when_finished(make) -> None:
+    spec = make('0/0')
+    assert run_fold(spec)
+    assert run_fold(spec)
+    assert len(calls(spec)) == 1
+
+
+def test_a_fold_that_fails_is_tried_once_more(make) -> None:
+    spec = make('0/0', 'fail', 'work')
+    assert run_fold(spec)
+    assert len(calls(spec)) == 2
+
+
+def test_a_fold_that_fails_twice_is_marked_and_its_log_kept(make) -> None:
+    spec = make('0/0', 'fail')
+    assert not run_fold(spec)
+    assert len(calls(spec)) == 2
+    assert read_json(Path(spec['folder']) / STATE)['step'] == 'failed'
+    assert (Path(spec['folder']) / 'log.txt').read_text() == 'I fail\nI fail\n'
+
+
+def test_a_fold_finished_without_an_external_set_is_run_again_for_it(make) -> None:
+    spec = make('0/0')
+    assert run_fold(spec)
+    assert run_fold(spec | dict(wanted=['site_b']))
+    assert len(calls(spec)) == 2
+
+
+def test_the_child_sees_its_device_and_threads(make) -> None:
+    spec = make('0/0')
+    run_fold(spec | dict(threads=3), device='7')
+    assert calls(spec) == ['7 3']
+
+
+def test_one_failing_fold_does_not_stop_the_others(make) -> None:
+    specs = [make('0/0', 'fail'), make('0/1'), make('1/0')]
+    engine = LocalEngine(specs, 1)
+    wait(engine)
+    engine.close()
+    assert [finished(spec) for spec in specs] == [False, True, True]
+
+
+def test_folds_share_the_gpus_there_are(make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, 'gpus', lambda: ['4', '5'])
+    specs = [make(f'0/{i}') for i in range(6)]
+    engine = LocalEngine(specs, None)
+    wait(engine)
+    engine.close()
+    assert {line for spec in specs for line in calls(spec)} <= {f'{gpu} {os.environ.get("OMP_NUM_THREADS")}' for gpu in '45'}  # fmt: skip  # noqa: E501
+
+
+def test_folds_on_cpu_share_the_cores(make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda _: set(range(8)))
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    monkeypatch.setattr(engines, 'gpus', list)
+    spec = make('0/0')
+    engine = LocalEngine([spec], 4)
+    wait(engine)
+    engine.close()
+    assert calls(spec)[0].endswith(' 2')
+
+
+def test_visible_devices_are_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '3,1')
+    monkeypatch.setattr(engines.torch.cuda, 'device_count', lambda: 2)
+    assert gpus() == ['3', '1']
+
+
+def test_closing_the_local_engine_ends_its_children_soon(make) -> None:
+    specs = [make('0/0', 'sleep'), make('0/1', 'sleep')]
+    engine = LocalEngine(specs, 2)
+    until(lambda: all((Path(spec['folder']) / 'calls').is_file() for spec in specs))
+    start = time.monotonic()
+    engine.close()
+    assert time.monotonic() - start < 10
+    assert read_json(Path(specs[0]['folder']) / STATE)['step'] == 'starts'  # stopped, not failed
+
+
+@pytest.mark.slow
+def test_the_steps_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    """A child that waits for the lock of its fold dies when its parent is killed."""
+    folder = tmp_path / '0/0'
+    folder.mkdir(parents=True)
+    (folder / 'spec.json').write_text(json.dumps(dict(folder=str(folder), name='0/0')))
+    program = (
+        'import os, subprocess, sys, fcntl\n'
+        f'lock = open({str(folder / ".lock")!r}, "w"); fcntl.lockf(lock, fcntl.LOCK_EX)\n'
+        f'child = subprocess.Popen([sys.executable, {str(ROOT / "tools/cross_validate.py")!r},'
+        f' "--fold-steps", {str(folder / "spec.json")!r}], stdin=subprocess.PIPE, start_new_session=True)\n'
+        'print(child.pid, flush=True); child.wait()\n'
+    )
+    parent = subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    until(lambda: b'cross_validate' in Path(f'/proc/{child}/cmdline').read_bytes())
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    until(
+        lambda: (
+            not Path(f'/proc/{child}').is_dir() or 'State:\tZ' in Path(f'/proc/{child}/status').read_text()
+        )
+    )
+
+
+def test_the_best_checkpoint_is_the_one_that_the_last_one_names(tmp_path: Path) -> None:
+    import torch
+
+    for name in ('best_N_loss_epoch_1.pth', 'best_N_loss_epoch_2.pth'):
+        torch.save({}, tmp_path / name)
+    hub = dict(runtime_info=dict(best_ckpt='/elsewhere/best_N_loss_epoch_1.pth'))
+    torch.save(dict(message_hub=hub), tmp_path / 'epoch_3.pth')
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_3.pth'))
+    assert best_checkpoint(tmp_path).name == 'best_N_loss_epoch_1.pth'
+    (tmp_path / 'best_N_loss_epoch_1.pth').unlink()
+    assert best_checkpoint(tmp_path).name == 'best_N_loss_epoch_2.pth'
+
+
+def test_training_without_a_best_checkpoint_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r'no best_\*.pth; the config needs validation'):
+        best_checkpoint(tmp_path)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand-ins of sbatch and squeue; the file to which sbatch writes its arguments."""
+    monkeypatch.setenv('PATH', f'{write_stand_ins(tmp_path)}:{os.environ["PATH"]}')
+    return tmp_path / 'sbatch.txt'
+
+
+def submit(specs: list[dict], tmp_path: Path, options: str = '', limit: int | None = None) -> SlurmEngine:
+    engine = SlurmEngine(specs, tmp_path / 'run' / 'slurm', limit, options, poll_s=0.2)
+    wait(engine)
+    return engine
+
+
+def test_slurm_runs_all_folds_as_one_array(make, cluster: Path, tmp_path: Path) -> None:
+    specs = [make('0/0'), make('0/1'), make('1/0')]
+    submit(specs, tmp_path, '--partition=gpu --comment="two words"', limit=2)
+    arguments = cluster.read_text().splitlines()
+    assert {'--array=0,1,2%2', '--partition=gpu', '--comment=two words', '--parsable'} <= set(arguments)
+    assert all(finished(spec) for spec in specs)
+
+
+def test_slurm_submits_a_fold_again_that_ended_without_a_word(make, cluster: Path, tmp_path: Path) -> None:
+    """The stand-in's child stands for the task here, so one that fails has told nobody."""
+    specs = [make('0/0'), make('0/1', 'fail', 'work')]
+    submit(specs, tmp_path)
+    assert [line for line in cluster.read_text().splitlines() if 'array' in line] == [
+        '--array=0,1',
+        '--array=1',
+    ]
+    assert all(finished(spec) for spec in specs)
+
+
+def test_slurm_gives_up_after_two_submissions(make, cluster: Path, tmp_path: Path) -> None:
+    spec = make('0/0', 'fail')
+    submit([spec], tmp_path)
+    assert len(calls(spec)) == 2
+    assert not finished(spec)
+
+
+def test_slurm_waits_for_the_array_of_an_earlier_run(make, cluster: Path, tmp_path: Path) -> None:
+    spec = make('0/0')
+    (tmp_path / 'queue').write_text('cross_validate')
+    (tmp_path / 'run/slurm').mkdir(parents=True)
+    (tmp_path / 'run/slurm/job.json').write_text('{"job": "77"}')
+    engine = SlurmEngine([spec], tmp_path / 'run' / 'slurm', None, '', poll_s=0)
+    assert engine.running()
+    assert not cluster.exists()
+    run_fold(spec)
+    (tmp_path / 'queue').unlink()
+    wait(engine)
+    assert not cluster.exists()
+
+
+def test_slurm_does_not_wait_for_another_job_that_got_the_number(make, cluster: Path, tmp_path: Path) -> None:
+    (tmp_path / 'queue').write_text('simulation')
+    (tmp_path / 'run/slurm').mkdir(parents=True)
+    (tmp_path / 'run/slurm/job.json').write_text('{"job": "77"}')
+    submit([make('0/0')], tmp_path, '--job-name=mine')
+    assert '--array=0' in cluster.read_text()
+    assert not (tmp_path / 'run/slurm/job.json').exists()  # the array has left the queue
+
+
+@pytest.fixture
+def earlier(tmp_path: Path) -> Path:
+    """A work dir with one fold."""
+    folder = tmp_path / 'run/0/0'
+    folder.mkdir(parents=True)
+    for file in (folder / 'spec.json', folder / '.lock', tmp_path / 'run' / RECORD):
+        file.write_text('{}')
+    return tmp_path / 'run'
+
+
+def test_fresh_refuses_folds_that_still_run(earlier: Path) -> None:
+    program = (
+        'import fcntl, sys; lock = open(sys.argv[1], "w"); fcntl.lockf(lock, fcntl.LOCK_EX);'
+        'print("held", flush=True); sys.stdin.read()'
+    )
+    command = [sys.executable, '-c', program, str(earlier / '0/0/.lock')]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    with pytest.raises(DataError, match=r'--fresh: .*run/0/0 still runs; stop that run first'):
+        _throw_away(earlier)
+    assert (earlier / '0/0/spec.json').is_file()
+    holder.communicate(b'')
+    _throw_away(earlier)
+    assert not (earlier / '0/0').exists()
+
+
+def test_fresh_refuses_while_the_slurm_job_is_queued(earlier: Path, cluster: Path, tmp_path: Path) -> None:
+    (earlier / 'slurm').mkdir()
+    (earlier / 'slurm/job.json').write_text('{"job": "77"}')
+    (tmp_path / 'queue').write_text('cross_validate')
+    with pytest.raises(DataError, match='--fresh: SLURM job 77 still works here; scancel 77 first'):
+        _throw_away(earlier)
+    assert (earlier / '0/0/spec.json').is_file()
+    (tmp_path / 'queue').unlink()
+    _throw_away(earlier)
+    assert not (earlier / '0/0').exists()
+
+
+def test_all_images_of_folds_without_a_task_list_are_cached(tmp_path: Path, monkeypatch) -> None:
+    for part, task in (('train', 'N'), ('val', 'LVI')):
+        (tmp_path / 'folds/0/0').mkdir(parents=True, exist_ok=True)
+        items = [dict(img_path=f'{part}.png', patient_id=part, gt_label={task: 1})]
+        (tmp_path / f'folds/0/0/{part}.json').write_text(json.dumps(dict(data_list=items)))
+    monkeypatch.setattr(steps, '_tool', lambda *_, **__: None)
+    steps._cache(dict(metas=str(tmp_path / 'folds'), views=2), tmp_path)
+    meta = read_meta(tmp_path / 'images.json')
+    assert {item['img_path'] for item in meta['data_list']} == {'train.png', 'val.png'}
+    assert set(meta['metainfo']['tasks']) == {'N', 'LVI'}
+
+
+@pytest.mark.parametrize(('config', 'checked'), [('config.py', True), ('config_maps.py', False)])
+def test_images_are_not_decoded_to_read_maps(monkeypatch, config: str, checked: bool) -> None:
+    called = []
+    monkeypatch.setattr(steps, '_run', lambda *arguments: called.extend(arguments))
+    spec = dict(name='0/0', amp=False, config=config, fold_config='config_maps.py')
+    steps._tool('train.py', spec, options=[])
+    assert ('--no-check-data' not in called) == checked
+
+
+def test_what_sbatch_says_is_passed_on(make, cluster: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv('REFUSE', '1')
+    with pytest.raises(DataError, match='sbatch refused the job array: Invalid partition; see --sbatch-args'):
+        submit([make('0/0')], tmp_path)
+
+
+def test_a_machine_without_slurm_is_told(make, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv('PATH', str(tmp_path))
+    with pytest.raises(DataError, match='sbatch is not on PATH'):
+        submit([make('0/0')], tmp_path)
+
+
+def wait(engine: LocalEngine | SlurmEngine) -> None:
+    until(lambda: not engine.running())
+
+
+def until(condition: Callable[[], bool], limit_s: float = 60) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, 'took too long'
+        time.sleep(0.05)
+
+
+def test_finished_needs_the_whole_record(tmp_path: Path) -> None:
+    spec = dict(folder=str(tmp_path), wanted=['site_b', 'fusion'])
+    assert not finished(spec)
+    (tmp_path / FINISHED).write_text('{"done": ["site_b"]}')
+    assert not finished(spec)
+    (tmp_path / FINISHED).write_text('{"done": ["fusion", "site_b"]}')
+    assert finished(spec)

@@ -1,0 +1,87 @@
+"""A resumed run has the learning rates of a fresh run of its config, or is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mammo.engine.checkpoint import CheckpointError
+from tests.support.tiny_run import train
+
+STEP = [dict(type='StepLR', step_size=1, gamma=0.5)]
+SHORT, LONG = {'train_cfg.max_epochs': 2}, {'train_cfg.max_epochs': 4}
+
+
+def rates(checkpoint: dict[str, Any]) -> list[float]:
+    return checkpoint['message_hub']['log_scalars']['train/lr']['values'].tolist()
+
+
+def test_longer_run_with_step_schedule_has_the_rates_of_a_fresh_one(tmp_path: Path) -> None:
+    train(tmp_path / 'a', param_scheduler=STEP, **SHORT)
+    resumed = train(tmp_path / 'a', param_scheduler=STEP, resume=True, **LONG)
+    fresh = train(tmp_path / 'b', param_scheduler=STEP, **LONG)
+    assert rates(resumed) == rates(fresh) == [0.01] * 5 + [0.005] * 5 + [0.0025] * 5 + [0.00125] * 5
+
+
+def test_longer_run_with_cosine_is_refused(tmp_path: Path) -> None:
+    train(tmp_path, **SHORT)
+    with pytest.raises(
+        CheckpointError, match=r'learning rate of the last batch .* was .*Resume with the settings'
+    ):
+        train(tmp_path, resume=True, **LONG)
+
+
+def test_run_stopped_in_the_warm_up_takes_up_the_longer_cosine(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        train(tmp_path / 'a', stop=dict(moment='before_train_iter', count=3), **SHORT)
+    resumed = train(tmp_path / 'a', resume=True, **LONG)
+    assert rates(resumed) == rates(train(tmp_path / 'b', **LONG))
+
+
+def test_another_learning_rate_is_refused(tmp_path: Path) -> None:
+    train(tmp_path, param_scheduler=STEP, **SHORT)
+    options = {'optim_wrapper.optimizer.lr': 0.1, **LONG}
+    with pytest.raises(CheckpointError, match=r'was 0\.005, but with .* of this config it is 0\.05'):
+        train(tmp_path, param_scheduler=STEP, resume=True, **options)
+
+
+def test_another_batch_size_is_refused_where_the_schedule_counts_batches(tmp_path: Path) -> None:
+    train(tmp_path, stop=None, **SHORT)
+    with pytest.raises(CheckpointError, match='an epoch has 10 batches, in the checkpoint 5'):
+        train(tmp_path, resume=True, **{'train_dataloader.batch_size': 2}, **SHORT)
+
+
+def test_another_batch_size_is_said_where_the_schedule_counts_epochs(
+    tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    train(tmp_path, param_scheduler=STEP, **SHORT)
+    train(tmp_path, param_scheduler=STEP, resume=True, **{'train_dataloader.batch_size': 2}, **LONG)
+    assert 'WARNING - an epoch has 10 batches, in the checkpoint 5' in ''.join(capfd.readouterr())
+
+
+def test_another_batch_size_is_refused_within_an_epoch(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        train(tmp_path, param_scheduler=STEP, stop=dict(moment='before_train_iter', count=7))
+    with pytest.raises(CheckpointError, match='an epoch has 10 batches'):
+        train(tmp_path, param_scheduler=STEP, resume=True, **{'train_dataloader.batch_size': 2})
+
+
+def test_rate_that_stays_after_the_end_of_the_schedule_is_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    schedule = [dict(type='CosineAnnealingLR', T_max=2, end=2)]
+    train(tmp_path, param_scheduler=schedule, **SHORT)
+    train(tmp_path, param_scheduler=schedule, resume=True, **LONG)
+    assert 'ends (end=...) after 2 of 4 epochs' in ''.join(capfd.readouterr())
+
+
+def test_early_stopping_counts_on_and_stays_stopped(tmp_path: Path) -> None:
+    hooks = [dict(type='EarlyStoppingHook', monitor='N_loss', min_delta=10.0, patience=2)]  # never improves
+    options = dict(param_scheduler=STEP, custom_hooks=hooks, **{'train_cfg.max_epochs': 9})
+    whole = train(tmp_path / 'a', **options)
+    with pytest.raises(SystemExit):
+        train(tmp_path / 'b', stop=dict(moment='before_train_iter', count=12), **options)
+    parts = train(tmp_path / 'b', resume=True, **options)
+    assert whole['meta']['epoch'] == parts['meta']['epoch'] == 3
+    assert whole['early_stopping'] == parts['early_stopping']
+    assert train(tmp_path / 'a', resume=True, **options)['meta']['epoch'] == 3

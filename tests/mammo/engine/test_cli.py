@@ -1,0 +1,79 @@
+"""Options that the commands share, and errors as one message."""
+
+import argparse
+import io
+from pathlib import Path
+
+import pytest
+
+from mammo.engine.checkpoint import CheckpointError
+from mammo.engine.cli import add_common_arguments, load_config, one_message_for_bad_input
+from mammo.engine.image_check import DataError
+from mammo.records.meta import MetaError
+from mammo.records.png import ImageFileError
+
+CONFIG = 'default_hooks = dict(data_check=dict(type="DataCheckHook", check_data=True))\n'
+
+
+def parse(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_common_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    (tmp_path / 'own.py').write_text(CONFIG)
+    return str(tmp_path / 'own.py')
+
+
+@pytest.mark.parametrize('error_class', [MetaError, DataError, CheckpointError, ImageFileError])
+def test_bad_input_ends_as_one_line_and_exit_code_2(
+    error_class: type, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit) as end, one_message_for_bad_input():
+        raise error_class('a.json: item 3')
+    assert end.value.code == 2
+    assert capsys.readouterr().err == 'error: a.json: item 3\n'
+
+
+def test_error_of_another_process_names_it(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('RANK', '2')
+    with pytest.raises(SystemExit), one_message_for_bad_input():
+        raise CheckpointError('a.pth: damaged')
+    assert capsys.readouterr().err == 'error: process 2: a.pth: damaged\n'
+
+
+def test_other_errors_keep_their_traceback() -> None:
+    with pytest.raises(ZeroDivisionError), one_message_for_bad_input():
+        _ = 1 / 0
+
+
+def test_missing_config_is_bad_input() -> None:
+    with pytest.raises(DataError, match=r'none\.py: no such config'):
+        load_config(parse('none.py'))
+
+
+def test_work_dir_defaults_to_the_name_of_the_config(config: str, tmp_path: Path) -> None:
+    assert load_config(parse(config)).work_dir == 'work_dirs/own'
+    assert load_config(parse(config, '--work-dir', str(tmp_path))).work_dir == str(tmp_path)
+
+
+def test_data_check_is_on_and_can_be_switched_off(config: str) -> None:
+    assert load_config(parse(config)).default_hooks.data_check.check_data is True
+    assert load_config(parse(config, '--no-check-data')).default_hooks.data_check.check_data is False
+
+
+def test_cfg_options_are_parsed() -> None:
+    assert parse('c.py', '--cfg-options', 'a.b=1', 'c=x').cfg_options == {'a.b': 1, 'c': 'x'}
+
+
+def test_help_can_be_shown() -> None:
+    parser = argparse.ArgumentParser()
+    add_common_arguments(parser)
+    text = io.StringIO()
+    parser.print_help(text)
+    assert '--check-data' in text.getvalue()

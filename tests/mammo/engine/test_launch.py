@@ -1,0 +1,91 @@
+"""Configs made for GPUs on a machine without one."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import OPTIM_WRAPPERS
+from torch import nn
+
+from mammo.engine.amp import Bf16OptimWrapper
+from mammo.engine.launch import adapt_to_cpu, init_cpu_group, without_sync_bn
+
+
+def test_sync_bn_becomes_bn_wherever_it_stands(log_lines: list[str]) -> None:
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.SyncBatchNorm(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.SyncBatchNorm(4)
+    )
+    names = list(model.state_dict())
+    converted = without_sync_bn(model)
+    means = converted(torch.randn(8, 3, 5, 5)).mean(dim=0)
+    torch.testing.assert_close(means, torch.zeros(4), atol=1e-6, rtol=0)
+    assert list(converted.state_dict()) == names
+    assert len([line for line in log_lines if 'SyncBN is replaced by BN' in line]) == 1
+
+
+def test_model_without_sync_bn_is_left_alone_and_nothing_is_said(log_lines: list[str]) -> None:
+    norm = nn.BatchNorm2d(4)
+    assert without_sync_bn(nn.Sequential(norm))[0] is norm
+    assert log_lines == []
+
+
+def test_conversion_to_sync_bn_is_dropped() -> None:
+    cfg = Config(dict(model={}, sync_bn='torch'))
+    adapt_to_cpu(cfg)
+    assert cfg.get('sync_bn') is None
+
+
+def test_mixed_precision_becomes_bfloat16(log_lines: list[str]) -> None:
+    optimizer = dict(type='AdamW', lr=1e-3)
+    cfg = Config(
+        dict(
+            optim_wrapper=dict(
+                type='AmpOptimWrapper', loss_scale='dynamic', dtype='float16', optimizer=optimizer,
+                clip_grad=dict(max_norm=35),
+            )
+        )
+    )  # fmt: skip
+    adapt_to_cpu(cfg)
+    expected = dict(type='Bf16OptimWrapper', optimizer=optimizer, clip_grad=dict(max_norm=35))
+    assert cfg.optim_wrapper.to_dict() == expected
+    assert len([line for line in log_lines if 'bfloat16' in line]) == 1
+
+
+def test_plain_config_is_left_alone_and_nothing_is_said(log_lines: list[str]) -> None:
+    content = dict(model=dict(norm_cfg=dict(type='BN')), optim_wrapper=dict(type='OptimWrapper'))
+    cfg = Config(content)
+    adapt_to_cpu(cfg)
+    assert cfg.to_dict() == content
+    assert log_lines == []
+
+
+def test_config_for_testing_only_is_accepted() -> None:
+    adapt_to_cpu(Config(dict(model={}, optim_wrapper=None, train_dataloader=None)))
+
+
+def test_memory_is_not_pinned() -> None:
+    cfg = Config(dict(train_dataloader=dict(pin_memory=True), val_dataloader=None))
+    adapt_to_cpu(cfg)
+    assert cfg.train_dataloader.pin_memory is False
+
+
+def test_launcher_that_needs_a_gpu_is_refused() -> None:
+    with pytest.raises(ValueError, match="launcher 'mpi' needs a GPU; on CPU use pytorch or slurm"):
+        init_cpu_group('mpi')
+
+
+def test_bfloat16_wrapper_runs_the_forward_pass_in_bfloat16_and_updates_float32() -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(3, 1)
+    wrapper = OPTIM_WRAPPERS.build(
+        dict(type='Bf16OptimWrapper', optimizer=torch.optim.SGD(model.parameters(), lr=0.1))
+    )
+    assert isinstance(wrapper, Bf16OptimWrapper)
+    x = torch.randn(4, 3)
+    with wrapper.optim_context(model):
+        output = model(x)
+    assert output.dtype == torch.bfloat16
+    assert model(x).dtype == torch.float32  # outside
+    before = model.weight.clone()
+    wrapper.update_params(output.float().square().mean())
+    assert model.weight.dtype == torch.float32
+    assert not torch.equal(model.weight, before)

@@ -1,0 +1,138 @@
+"""Estimates with intervals, against independent implementations and by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from MLstatkit import Delong_test
+from scipy import stats
+from sklearn.metrics import r2_score, roc_auc_score
+
+from mammo.evaluation.statistics import delong, delong_test, mean, pearson, proportion, r2, roc_auc
+
+
+def draw(n=150, auc=0.77, rate=0.25, seed=0, m=1):
+    rng = np.random.default_rng(seed)
+    labels = (np.arange(n) < round(rate * n)).astype(float)
+    scores = rng.normal(labels * np.sqrt(2) * stats.norm.ppf(auc), 1, (m, n))
+    return scores, labels
+
+
+def slow_delong(scores, labels):
+    """DeLong 1988 from its definition, every pair of patients."""
+    pos, neg = scores[:, labels == 1], scores[:, labels == 0]
+    psi = (pos[:, :, None] > neg[:, None, :]) + 0.5 * (pos[:, :, None] == neg[:, None, :])
+    return psi.mean((1, 2)), np.cov(psi.mean(2)) / pos.shape[1] + np.cov(psi.mean(1)) / neg.shape[1]
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_delong_agrees_with_an_independent_package(seed):
+    scores, labels = draw(seed=seed, m=2)
+    ci_a = roc_auc(scores[0], labels)
+    _, p, theirs_a, theirs_b, auc_a, _, _ = Delong_test(labels, *scores, random_state=0)
+    assert ci_a['value'] == pytest.approx(auc_a, abs=1e-6)
+    assert (ci_a['ci_low'], ci_a['ci_high']) == pytest.approx(theirs_a, abs=1e-6)
+    assert delong_test(*scores, labels) == pytest.approx(p, abs=1e-6)
+    assert roc_auc(scores[1], labels)['ci_low'] == pytest.approx(theirs_b[0], abs=1e-6)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.booleans()), min_size=6, max_size=40))
+def test_delong_with_ties_equals_its_definition(rows):
+    scores = np.array(rows, float)[:, :2].T
+    labels = np.array([row[2] for row in rows], float)
+    if min(labels.sum(), (1 - labels).sum()) < 2:
+        return
+    for ours, theirs in zip(delong(scores, labels), slow_delong(scores, labels), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=2, max_size=30))
+def test_auc_with_ties_is_the_mann_whitney_statistic(rows):
+    scores, labels = np.array(rows, float).T
+    if len(set(labels)) < 2:
+        return
+    u = stats.mannwhitneyu(scores[labels == 1], scores[labels == 0]).statistic
+    value = roc_auc(scores, labels)['value']
+    assert value == pytest.approx(u / (labels.sum() * (1 - labels).sum()))
+    assert value == pytest.approx(roc_auc_score(labels, scores))
+
+
+def test_auc_is_invariant_to_patient_order_and_to_monotone_scores():
+    (scores,), labels = draw()
+    order = np.random.default_rng(1).permutation(len(labels))
+    assert roc_auc(scores, labels) == pytest.approx(roc_auc(np.exp(scores[order]), labels[order]))
+
+
+def test_delong_interval_covers():
+    draws = [draw(seed=seed) for seed in range(1000)]
+    intervals = [roc_auc(scores[0], labels) for scores, labels in draws]
+    assert 0.93 <= np.mean([i['ci_low'] <= 0.77 <= i['ci_high'] for i in intervals]) <= 0.97
+
+
+def test_delong_test_keeps_its_level_under_equal_models():
+    p = [delong_test(*draw(seed=seed, m=2)[0], draw()[1]) for seed in range(400)]
+    assert 0.02 <= np.mean(np.array(p) < 0.05) <= 0.085
+
+
+@pytest.mark.parametrize(
+    ('scores', 'labels', 'reason'),
+    [
+        ([0.1, 0.2], [0, 0], 'no positive patients'),
+        ([0.1, 0.2], [1, 1], 'no negative patients'),
+        ([0.1], [1], 'no neg'),
+    ],
+)
+def test_auc_of_one_class_is_null_with_the_reason(scores, labels, reason):
+    result = roc_auc(np.array(scores), np.array(labels))
+    assert result['value'] is None
+    assert reason in result['reason']
+
+
+def test_auc_of_equal_scores_is_half_without_interval():
+    result = roc_auc(np.full(10, 0.3), np.repeat([0.0, 1.0], 5))
+    assert (result['value'], result['ci_low'], result['ci_high']) == (0.5, None, None)
+    assert 'all scores are equal' in result['reason']
+
+
+def test_auc_with_one_positive_has_a_value_and_no_interval():
+    result = roc_auc(np.arange(5.0), np.array([0, 0, 0, 1, 0.0]))
+    assert (result['value'], result['ci_low']) == (0.75, None)
+    assert '1 positive patient' in result['reason']
+
+
+def test_delong_test_of_a_model_with_itself_is_one():
+    (scores,), labels = draw()
+    assert delong_test(scores, 2 * scores, labels) == 1.0
+
+
+def test_wilson_interval_is_that_of_the_formula():
+    result = proportion(9, 10)  # centre and half width from Wilson 1927, z = 1.959964
+    z2 = stats.norm.ppf(0.975) ** 2
+    centre, half = (0.9 + z2 / 20) / (1 + z2 / 10), np.sqrt(z2) * np.sqrt(0.009 + z2 / 400) / (1 + z2 / 10)
+    assert (result['ci_low'], result['ci_high']) == pytest.approx((centre - half, centre + half))
+
+
+def test_proportion_of_nobody_is_null():
+    assert proportion(0, 0)['reason'] == 'no patient in the denominator'
+
+
+def test_mean_of_one_patient_is_null():
+    assert mean(np.ones(1))['value'] is None
+
+
+def test_regression_statistics_equal_scikit_learn_and_cover_it():
+    rng = np.random.default_rng(0)
+    labels = rng.normal(size=200)
+    scores = labels + rng.normal(size=200)
+    result = r2(scores, labels, 500, rng)
+    assert result['value'] == pytest.approx(r2_score(labels, scores))
+    assert result['ci_low'] < result['value'] < result['ci_high']
+    assert pearson(scores, labels)['value'] == pytest.approx(np.corrcoef(scores, labels)[0, 1])
+
+
+def test_regression_statistics_of_equal_labels_are_null():
+    nothing = np.ones(10)
+    assert r2(np.arange(10.0), nothing, 100, np.random.default_rng(0))['value'] is None
+    assert pearson(np.arange(10.0), nothing)['value'] is None

@@ -1,0 +1,247 @@
+"""A Predictor says what the trained members say."""
+
+import doctest
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from mmengine.dataset import Compose
+from tests.mammo.inference.conftest import PIPELINE
+
+from mammo.fusion.clinical import check_table
+from mammo.inference.bundle import write_bundle
+from mammo.inference.exam import ExamError
+from mammo.inference.making import bundle_files
+from mammo.inference.prediction import NOTICE, explained
+from mammo.inference.predictor import Predictor
+from mlp import predict as mlp_predict
+
+CLINICAL = dict(age=54, er='positive', histology='lobular')
+
+
+@pytest.fixture(scope='module')
+def answer(predictor: Predictor, exam: list[Path]) -> Any:
+    return predictor.predict(exam, CLINICAL)
+
+
+@pytest.fixture(scope='module')
+def expected(toy: Any, answer: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    """What the test pipeline and the members make of the images as PNG, (images, members, tasks)."""
+    folder = tmp_path_factory.mktemp('crops')
+    samples = []
+    for i, (image, _) in enumerate(answer.shown):
+        cv2.imwrite(str(folder / f'{i}.png'), image.pixels)
+        samples.append(Compose(PIPELINE)(dict(img_path=str(folder / f'{i}.png'), gt_label={})))
+    found: dict[str, list] = dict(logit=[], pred_score=[])
+    for model in toy.models:
+        batch = dict(
+            inputs=[s['inputs'] for s in samples], data_samples=[s['data_samples'].clone() for s in samples]
+        )
+        with torch.no_grad():
+            scored = model.test_step(batch)
+        for key, values in found.items():
+            values.append([[float(getattr(s.get(t), key)) for t in ('N', 'LVI', 'size')] for s in scored])
+    return {key: np.array(values).transpose(1, 0, 2) for key, values in found.items()}
+
+
+def test_example_of_the_docstring_holds(toy: Any, exam: list[Path]) -> None:
+    (example,) = doctest.DocTestFinder().find(Predictor, 'Predictor', globs=dict(
+        Predictor=Predictor, bundle=toy.folder, exam=exam), module=False)[:1]  # fmt: skip
+    assert len(example.examples) == 7
+    assert doctest.DocTestRunner().run(example).failed == 0
+
+
+def test_every_member_gives_each_image_what_it_gave_in_training(answer: Any, expected: dict) -> None:
+    logits = np.stack([seen.logits for _, seen in answer.shown])
+    np.testing.assert_allclose(logits, expected['logit'], atol=1e-5)
+    assert expected['logit'].std(axis=0).min() > 0.1  # the images do differ
+    for i, image in enumerate(answer.images):
+        *probs, size = image['pred_score'].values()
+        means = expected['pred_score'][i].mean(axis=0)
+        assert probs == pytest.approx(means[:2], abs=1e-6)
+        assert size == pytest.approx(means[2], abs=1e-5)
+
+
+def test_a_patient_is_the_max_over_images_of_the_mean_over_members(answer: Any, expected: dict) -> None:
+    scores = expected['pred_score']
+    for i, task in enumerate(('N', 'LVI')):
+        best = scores[:, :, i].mean(axis=1).argmax()
+        found = answer.tasks[task]
+        assert found.value == pytest.approx(scores[best, :, i].mean(), abs=1e-6)
+        assert found.members == pytest.approx(scores[best, :, i], abs=1e-6)
+        assert found.sd == pytest.approx(scores[best, :, i].std(ddof=1), abs=1e-6)
+        assert found.low <= found.value <= found.high
+    assert answer.tasks['size'].value == pytest.approx(scores[:, :, 2].mean(), rel=1e-6, abs=1e-6)
+
+
+def test_only_images_of_the_tumor_side_decide(predictor: Predictor, exam: list[Path], expected: dict) -> None:
+    for side, rows in dict(L=slice(0, 2), R=slice(2, 4)).items():
+        found = predictor.predict(exam, tumor_side=side)
+        scores = expected['pred_score'][rows]
+        assert found.tasks['N'].value == pytest.approx(scores[:, :, 0].mean(axis=1).max(), abs=1e-6)
+        assert found.tasks['size'].value == pytest.approx(scores[:, :, 2].mean(), rel=1e-6, abs=1e-6)
+        assert [i['laterality'] == side for i in found.images] == [i['used'] for i in found.images]
+
+
+@pytest.mark.parametrize('clinical', [CLINICAL, dict(age=54), dict(er='negative', age='unknown')])
+def test_fusion_is_mlp_of_the_encoded_values_the_raw_outputs_and_what_is_missing(
+    predictor: Predictor, toy: Any, exam: list[Path], expected: dict, clinical: dict
+) -> None:
+    found = predictor.predict(exam, clinical, tumor_side='R')
+    cells = {'patient_id': 'p', 'age': '', 'ER status': '', 'histology': ''}
+    cells |= {{'er': 'ER status'}.get(k, k): '' if v == 'unknown' else str(v) for k, v in clinical.items()}
+    probs = []
+    for i, (encoder, checkpoint) in enumerate(zip(toy.encoders, toy.checkpoints, strict=True)):
+        values = check_table(pd.DataFrame([cells]), encoder.schema)
+        features = expected['logit'][2:, i].mean(axis=0)
+        mask = [*values.isna().to_numpy()[0], 0]
+        x = np.hstack([encoder.transform(values)[0], features, mask]).astype(np.float32)
+        probs.append(1 / (1 + np.exp(-mlp_predict(checkpoint, x[None])[0])))
+    assert found.fused is not None
+    assert found.fused.members == pytest.approx(probs, abs=1e-6)
+    assert found.fused.value == pytest.approx(np.mean(probs), abs=1e-6)
+    known = {k for k, v in clinical.items() if v != 'unknown'}
+    assert found.missing == [v for v in ('age', 'er', 'histology') if v not in known]
+    assert found.main is found.fused
+
+
+@pytest.mark.parametrize('clinical', [None, {}, dict(age='', er=None, histology='Unknown')])
+def test_an_empty_form_is_answered_from_the_images(predictor: Predictor, exam: list, clinical: Any) -> None:
+    found = predictor.predict(exam, clinical)
+    assert found.fused is None
+    assert found.main is found.tasks['N']
+    assert found.missing == ['age', 'er', 'histology']
+    assert 'no clinical value: answered from the images alone' in found.warnings
+
+
+@pytest.mark.parametrize(
+    ('clinical', 'reason', 'message'),
+    [
+        (dict(age=541), 'CLINICAL_VALUE', "age is '541', expected a number from 18 to 110 years, or unknown"),
+        (dict(age='old'), 'CLINICAL_VALUE', "age is 'old'"),
+        (dict(age='nan'), 'CLINICAL_VALUE', "age is 'nan'"),
+        (dict(er='maybe'), 'CLINICAL_VALUE', 'expected one of negative, positive, or unknown'),
+        (dict(age=5, er=7), 'CLINICAL_VALUE', "age is '5'.*; er is '7'"),
+        (dict(grade=2), 'CLINICAL_NAME', 'no clinical variable grade; there are age, er, histology'),
+        ({'er': 'positive', 'ER status': 'negative'}, 'CLINICAL_NAME', 'given twice'),
+    ],
+)
+def test_clinical_values_that_cannot_be_are_refused(
+    predictor: Predictor, clinical: dict, reason: str, message: str
+) -> None:
+    with pytest.raises(ExamError, match=message) as caught:
+        predictor.predict(['no file is read.dcm'], clinical)
+    assert caught.value.reason == reason
+
+
+def test_names_of_columns_and_any_case_are_understood(predictor: Predictor, exam: list, answer: Any) -> None:
+    found = predictor.predict(exam, {'AGE': '54.0', 'ER status': 'positive', 'Histology': 'lobular'})
+    assert found.fused.value == answer.fused.value
+
+
+def test_decisions_are_those_of_the_stored_threshold(answer: Any, exam: list, predictor: Predictor) -> None:
+    assert answer.fused.decision['positive'] == (answer.fused.value >= 0.4)
+    assert answer.tasks['LVI'].decision is None
+    score = answer.tasks['N']
+    z = np.log(score.value / (1 - score.value))
+    assert score.recalibrated == pytest.approx(1 / (1 + np.exp(-(0.1 + 0.5 * z))))
+    text = explained(answer.main.decision)
+    assert 'threshold 0.4, chosen for a sensitivity of 90% on made-up data' in text
+
+
+def test_json_holds_everything_but_pixels(answer: Any) -> None:
+    content = json.loads(answer.to_json())
+    assert content['notice'] == NOTICE
+    assert content['fused']['members'] == answer.fused.members
+    assert [i['view'] for i in content['images']] == ['CC', 'MLO', 'CC', 'MLO']
+    assert 'P0001' not in answer.to_json()
+    assert len(answer.to_json()) < 10_000
+
+
+def test_overlays_are_pictures_by_view_with_attention_over_what_the_network_saw(answer: Any) -> None:
+    pictures = answer.overlays()
+    assert set(pictures) == {'L_CC', 'L_MLO', 'R_CC', 'R_MLO'}
+    for (image, _), png, maps in zip(
+        answer.shown, pictures.values(), answer.attention().values(), strict=True
+    ):
+        drawn = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+        assert drawn.shape == (*image.pixels.shape, 3) == (*maps.shape, 3)
+        assert np.ptp(drawn.astype(int), axis=2).max() > 20  # colour
+        assert np.isnan(maps[0]).all()  # cut off by CenterCrop
+        assert not np.isnan(maps[len(maps) // 2]).all()
+
+
+def test_two_images_of_one_view_get_two_overlays(predictor: Predictor, films: Callable[..., Path]) -> None:
+    found = predictor.predict([films(), films(SOPInstanceUID='1.2.3')])
+    assert set(found.overlays()) == {'L_CC', 'L_CC_2'}
+
+
+def test_summary_is_readable(answer: Any) -> None:
+    text = answer.summary()
+    assert text.startswith('For research use only')
+    assert 'N, fused' in text
+    assert '4 models: ' in text
+
+
+def test_schema_tasks_and_card_are_there_for_a_form(predictor: Predictor) -> None:
+    assert predictor.tasks == dict(N='binary', LVI='binary', size='regression')
+    age, er, _ = predictor.schema
+    assert (age['name'], age['unit'], age['range']) == ('age', 'years', (18, 110))
+    assert (er['column'], er['levels']) == ('ER status', ('negative', 'positive'))
+    assert predictor.card.startswith('# Model card')
+
+
+def test_threads_get_their_own_answers(predictor: Predictor, films: Callable[..., Path]) -> None:
+    exams = [[films(i, 'L', view) for view in ('CC', 'MLO')] for i in range(3)] * 2
+    alone = [predictor.predict(files, CLINICAL).to_json() for files in exams]
+    with ThreadPoolExecutor(4) as pool:
+        together = [a.to_json() for a in pool.map(lambda files: predictor.predict(files, CLINICAL), exams)]
+    assert together == alone
+    assert len(set(alone)) == 3
+
+
+def test_wrong_sides_and_devices_are_refused(predictor: Predictor, toy: Any, exam: list, films: Any) -> None:
+    with pytest.raises(ExamError, match="tumor side is 'X', expected L, R or nothing"):
+        predictor.predict(exam, tumor_side='X')
+    with pytest.raises(ExamError, match='no image shows the right breast'):
+        predictor.predict([films()], tumor_side='R')
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match='torch finds no GPU'):
+            Predictor.load(toy.folder, 'cuda')
+
+
+def test_one_member_without_fusion_thresholds_or_preprocessing(toy: Any, png: Path, tmp_path: Path) -> None:
+    one = dict(list(toy.trained.members.items())[:1])
+    trained = toy.trained._replace(members=one, fusions=[], decisions={})
+    write_bundle(tmp_path / 'one', bundle_files(trained, None))
+    predictor = Predictor.load(tmp_path / 'one', 'cpu')
+    found = predictor.predict(png)  # as it is, since nothing is known of the preprocessing
+    assert found.shown[0][0].pixels.shape == (240, 160)
+    assert (found.main.sd, found.main.decision, found.fused) == (None, None, None)
+    assert predictor.schema == []
+    assert 'unknown: no report was given' in predictor.card
+    with pytest.raises(ExamError, match='takes no clinical values'):
+        predictor.predict(png, dict(age=50))
+
+
+def test_progress_is_told(predictor: Predictor, exam: list[Path]) -> None:
+    told: list[tuple[int, int]] = []
+    predictor.predict(exam[:2], progress=lambda done, of: told.append((done, of)))
+    assert told == [(1, 2), (2, 2)]
+
+
+def test_a_level_called_unknown_is_a_value(predictor: Predictor) -> None:
+    fusion = copy(predictor.fusion)
+    histology = replace(fusion.schema.variables[2], levels=('ductal', 'lobular', 'unknown'))
+    fusion.schema = replace(fusion.schema, variables=(*fusion.schema.variables[:2], histology))
+    assert fusion.check(dict(histology='unknown'))['histology'].item() == 2
+    assert np.isnan(fusion.check(dict(age='unknown'))['age'].item())

@@ -1,0 +1,125 @@
+"""View, side, orientation and spacing from every tag that carries them."""
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+
+from mammo.preprocess import dicom, headers
+
+
+def dataset(**tags):
+    ds = Dataset()
+    for keyword, value in tags.items():
+        setattr(ds, keyword, value)
+    return ds
+
+
+def code(value):
+    return dataset(CodeValue=value, CodingSchemeDesignator='SRT')
+
+
+@pytest.mark.parametrize(
+    ('tags', 'view'),
+    [
+        (dict(ViewPosition='CC'), 'CC'),
+        (dict(ViewPosition='mlo '), 'MLO'),
+        (dict(ViewCodeSequence=[code('R-10242')]), 'CC'),
+        (dict(ViewCodeSequence=[code('399368009')]), 'MLO'),
+        (dict(ViewPosition='FLATFIELD', ViewCodeSequence=[code('R-10226')]), 'MLO'),
+        (dict(SeriesDescription='R-MLO 2D'), 'MLO'),
+        (dict(SeriesDescription='CC and MLO'), None),
+        ({}, None),
+    ],
+)
+def test_view_is_found_in_any_tag(tags, view):
+    assert headers.view(dataset(**tags)) == view
+
+
+@pytest.mark.parametrize(
+    ('tags', 'side'),
+    [
+        (dict(ImageLaterality='R'), 'R'),
+        (dict(Laterality='L'), 'L'),
+        (dict(ImageLaterality='B', Laterality='R'), 'R'),
+        (dict(AnatomicRegionSequence=[dataset(AnatomicRegionModifierSequence=[code('G-A101')])]), 'L'),
+        (dict(AnatomicRegionSequence=[code('T-04020')]), 'R'),
+        (dict(SeriesDescription='RMLO'), 'R'),
+        (dict(ProtocolName='LEFT CC'), 'L'),
+        (dict(AnatomicRegionSequence=[code('T-04000')]), None),
+    ],
+)
+def test_laterality_is_found_in_any_tag(tags, side):
+    assert headers.laterality(dataset(**tags)) == side
+
+
+@pytest.mark.parametrize(
+    ('tags', 'spacing'),
+    [
+        (dict(ImagerPixelSpacing=[0.1, 0.1], PixelSpacing=[0.2, 0.2]), (0.1, 0.1, 'ImagerPixelSpacing')),
+        (
+            dict(ImagerPixelSpacing=[0.1, 0.1], EstimatedRadiographicMagnificationFactor=1.25),
+            (0.08, 0.08, 'ImagerPixelSpacing'),
+        ),
+        (
+            dict(ImagerPixelSpacing=[0.1, 0.1], EstimatedRadiographicMagnificationFactor=0),
+            (0.1, 0.1, 'ImagerPixelSpacing'),
+        ),
+        (
+            dict(PixelSpacing=[74.7, 46.6], ImagerPixelSpacing=[0.094, 0.094]),
+            (0.094, 0.094, 'ImagerPixelSpacing'),
+        ),
+        (
+            dict(
+                PixelSpacing=[0.25, 0.25],
+                ImagerPixelSpacing=[0.28, 0.28],
+                PixelSpacingCalibrationType='FIDUCIAL',
+            ),
+            (0.25, 0.25, 'PixelSpacing'),
+        ),
+        (dict(PixelSpacing=[0, 0], SpatialResolution=0.05), (0.05, 0.05, 'SpatialResolution')),
+        (dict(PixelSpacing=[0.1, 0.29]), None),
+        (dict(PixelSpacing=[0.0299, 0.0299]), None),
+        (dict(PixelSpacing=[0.3001, 0.3001]), None),
+        ({}, None),
+    ],
+)
+def test_spacing_is_the_first_plausible_one(tags, spacing):
+    found = headers.spacing(dataset(**tags))
+    assert (found and (pytest.approx(found[:2]), found.source)) == (spacing and (spacing[:2], spacing[2]))
+
+
+def _directions(image):
+    """Patient axes along rows and columns, read off an image of coordinates (A, R, F)."""
+    step_row, step_col = image[0, 1] - image[0, 0], image[1, 0] - image[0, 0]
+    names = {(0, 1): 'A', (0, -1): 'P', (1, 1): 'R', (1, -1): 'L', (2, 1): 'F', (2, -1): 'H'}
+    return tuple(names[int(np.flatnonzero(step)[0]), int(step.sum())] for step in (step_row, step_col))
+
+
+@pytest.mark.parametrize('down', ['R', 'L', 'F', 'H'])
+@pytest.mark.parametrize('away', ['A', 'P'])
+@pytest.mark.parametrize('swapped', [False, True])
+@pytest.mark.parametrize('side', ['L', 'R'])
+def test_every_orientation_ends_in_the_usual_hanging(down, away, swapped, side):
+    orientation = [down, away] if swapped else [away, down]
+    step = {'A': (1, 0, 0), 'P': (-1, 0, 0), 'R': (0, 1, 0), 'L': (0, -1, 0), 'F': (0, 0, 1), 'H': (0, 0, -1)}
+    along, across = np.array(step[orientation[0]]), np.array(step[orientation[1]])
+    image = np.arange(3)[None, :, None] * along + np.arange(4)[:, None, None] * across
+    turn = headers.turn(dataset(ImageLaterality=side, PatientOrientation=orientation))
+    hung = _directions(dicom.upright(image, turn))
+    oblique = 'F' if down in 'FH' else ('R' if side == 'L' else 'L')
+    assert hung == ('A' if side == 'L' else 'P', oblique)
+
+
+def test_ge_image_that_lies_on_its_side_is_turned_without_mirroring():
+    turn = headers.turn(dataset(ImageLaterality='L', PatientOrientation=['R', 'P']))
+    assert turn == headers.Turn(mirror=False, quarter_turns=3)
+
+
+@pytest.mark.parametrize('orientation', [None, ['', ''], ['A'], ['A', 'A'], ['A', 'P'], ['X', 'Y']])
+def test_impossible_orientation_leaves_the_image(orientation):
+    tags = {} if orientation is None else dict(PatientOrientation=orientation)
+    assert headers.turn(dataset(ImageLaterality='L', **tags)) == headers.Turn(False, 0)
+
+
+def test_numbers_refuses_what_is_not_finite():
+    assert headers.numbers(dataset(SeriesDescription='nan'), 'SeriesDescription') == []
