@@ -1,1 +1,3 @@
 """The library beneath the plugin: records, preprocessing, fusion, training, evaluation, inference."""
+
+__version__ = '1.0.0'

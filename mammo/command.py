@@ -3,6 +3,7 @@
 function that raises or returns an exit code -> the end of the process
 """
 
+import argparse
 import functools
 import os
 import sys
@@ -10,9 +11,31 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from mammo import __version__
 from mammo.errors import Exit, UserError
 
 GO_ON = 'the same command starts again'
+
+
+class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Text as it stands, and after each option its default, where it has one that says something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        silent = action.default in (None, False, [], argparse.SUPPRESS)
+        return action.help if silent else super()._get_help_string(action)
+
+
+def tool_parser(doc: str | None, example: str = '') -> argparse.ArgumentParser:
+    """Parser of one tool: ``--help`` shows its docstring, an example, and every default.
+
+    Args:
+        doc: ``__doc__`` of the tool.
+        example: a command line as users type it.
+    """
+    epilog = f'example: {example}' if example else None
+    parser = argparse.ArgumentParser(description=doc, epilog=epilog, formatter_class=_Help)
+    parser.add_argument('--version', action='version', version=f'%(prog)s {__version__}')
+    return parser
 
 
 def command(main: Callable[[], int | None], go_on: str = GO_ON) -> Callable[[], NoReturn]:

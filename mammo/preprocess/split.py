@@ -8,11 +8,16 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold
+
+from mammo.errors import UserError
+from mammo.records.files import write_json
+from mammo.records.meta import read_meta, write_meta
 
 logger = logging.getLogger(__name__)
 PARTS = ('train', 'val', 'test')
@@ -27,15 +32,57 @@ class Fold(NamedTuple):
     parts: dict[str, frozenset[str]]
 
 
+def write_folds(
+    *,
+    meta: Path,
+    out_dir: Path,
+    outer: int,
+    inner: int,
+    group: str,
+    stratify: str | None,
+    holdout_cohort: str | None,
+    labelled_only: bool,
+    seed: int,
+) -> str:
+    """Read a meta file, split its patients, write the folds and their report -> one sentence about them.
+
+    Raises:
+        UserError: the folder holds something, or the meta file cannot be split so.
+    """
+    settings = dict(outer=outer, inner=inner, group=group, stratify=stratify, holdout_cohort=holdout_cohort)
+    settings |= dict(labelled_only=labelled_only, seed=seed)
+    if out_dir.is_dir() and any(out_dir.iterdir()):
+        raise UserError(f'--out-dir {out_dir} is not empty; folds of two splits must not mix')
+    content = read_meta(meta)
+    items, tasks = content['data_list'], content['metainfo']['tasks']
+    holdout = held_out(items, group, holdout_cohort) if holdout_cohort else set()
+    strata = patient_strata(items, group, stratify)
+    strata = strata[~strata.index.isin(holdout)]
+    folds = list(nested_folds(strata, outer, inner, seed))
+    images = Images(items, group, labelled_only=labelled_only)
+    for fold in folds:
+        for part, patients in fold.parts.items():
+            path = out_dir / str(fold.outer) / str(fold.inner) / f'{part}.json'
+            write_meta(path, images.of(part, patients), tasks)
+    if holdout:
+        write_meta(out_dir / 'holdout.json', images.of('holdout', holdout), tasks)
+    summary = report(images, folds, holdout)
+    write_json(out_dir / 'split_report.json', dict(format_version=1, settings=settings, **summary))
+    return (
+        f'{len(folds)} folds of {len(strata)} patients, {len(holdout)} held out; '
+        f'shared between any two parts: {summary["shared_patients_max"]}'
+    )
+
+
 def patient_strata(items: Sequence[dict], group: str, stratify: str | None) -> pd.Series:
     """One row per patient, sorted by id: the highest known label as stratum, 'unknown' without one.
 
     Raises:
-        ValueError: an item has no ``group``, or no item has the label.
+        UserError: an item has no ``group``, or no item has the label.
     """
     for i, item in enumerate(items):
         if not item.get(group):
-            raise ValueError(
+            raise UserError(
                 f'item {i} ({item.get("img_path")}): {group!r} is {item.get(group)!r}; every image '
                 'needs one, or a patient may end on two sides'
             )
@@ -43,7 +90,7 @@ def patient_strata(items: Sequence[dict], group: str, stratify: str | None) -> p
     table = pd.DataFrame(rows, columns=['group', 'label']).astype({'label': float})
     labels = table.groupby('group')['label'].max()
     if stratify is not None and labels.isna().all():
-        raise ValueError(f'no item has a label {stratify!r}; known are {sorted(_tasks(items))}')
+        raise UserError(f'no item has a label {stratify!r}; known are {sorted(_tasks(items))}')
     if labels.nunique() > MAX_STRATA:
         labels = pd.qcut(labels, 4, labels=False, duplicates='drop')
     return labels.map(str, na_action='ignore').fillna('unknown')
@@ -53,10 +100,10 @@ def nested_folds(strata: pd.Series, n_outer: int, n_inner: int, seed: int) -> It
     """Split patients ``n_outer`` times into development and test, the former ``n_inner`` times again.
 
     Raises:
-        ValueError: there are too few patients.
+        UserError: there are too few patients.
     """
     if min(n_outer, n_inner) < 2 or len(strata) < 2 * max(n_outer, n_inner):
-        raise ValueError(
+        raise UserError(
             f'{len(strata)} patients for {n_outer} x {n_inner} folds; take at least 2 folds each and '
             f'{2 * max(n_outer, n_inner)} patients'
         )
@@ -74,12 +121,12 @@ def held_out(items: Sequence[dict], group: str, cohort: str) -> set[str]:
     """Patients with any image of the cohort; the whole patient is held out.
 
     Raises:
-        ValueError: no image is of this cohort.
+        UserError: no image is of this cohort.
     """
     patients = {str(item.get(group)) for item in items if item.get('cohort') == cohort}
     if not patients:
         found = sorted({str(item.get('cohort')) for item in items})
-        raise ValueError(f'no image has cohort {cohort!r}; found {found}')
+        raise UserError(f'no image has cohort {cohort!r}; found {found}')
     return patients
 
 

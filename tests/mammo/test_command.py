@@ -1,0 +1,55 @@
+"""What every tool's main runs in."""
+
+import os
+
+import pytest
+
+from mammo.command import command, one_line_errors, tool_parser
+from mammo.errors import Exit, UserError
+
+
+def test_user_error_ends_as_one_line_and_its_exit_code(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as end, one_line_errors():
+        raise UserError('a.json: item 3')
+    assert end.value.code == Exit.BAD_INPUT
+    assert capsys.readouterr().err == 'error: a.json: item 3\n'
+
+
+def test_unwritable_folder_ends_as_one_line_with_its_name(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as end, one_line_errors():
+        os.mkdir('/proc/none')
+    assert end.value.code == Exit.BAD_INPUT
+    assert capsys.readouterr().err.startswith('error: /proc/none: ')
+
+
+def test_ctrl_c_ends_as_one_line_that_says_how_to_go_on(capsys: pytest.CaptureFixture) -> None:
+    def main() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as end:
+        command(main, go_on='--resume goes on from here')()
+    assert end.value.code == Exit.INTERRUPTED
+    assert capsys.readouterr().err == 'stopped; --resume goes on from here\n'
+
+
+def test_other_errors_keep_their_traceback() -> None:
+    with pytest.raises(ZeroDivisionError), one_line_errors():
+        _ = 1 / 0
+
+
+@pytest.mark.parametrize(('returned', 'code'), [(None, 0), (0, 0), (1, 1)])
+def test_what_main_returns_is_the_exit_code(returned: int | None, code: int) -> None:
+    with pytest.raises(SystemExit) as end:
+        command(lambda: returned)()
+    assert end.value.code == code
+
+
+def test_help_shows_defaults_that_say_something(capsys: pytest.CaptureFixture) -> None:
+    parser = tool_parser('Tool.', 'tool.py --size 5')
+    parser.add_argument('--size', type=int, default=3, help='pixels')
+    parser.add_argument('--strict', action='store_true', help='refuse')
+    parser.print_help()
+    text = capsys.readouterr().out
+    assert 'pixels (default: 3)' in text
+    assert 'refuse (' not in text
+    assert 'example: tool.py --size 5' in text
