@@ -38,22 +38,25 @@ def tool_parser(doc: str | None, example: str = '') -> argparse.ArgumentParser:
     return parser
 
 
-def command(main: Callable[[], int | None], go_on: str = GO_ON) -> Callable[[], NoReturn]:
-    """Wrap ``main``: the process ends with the code it returns (none: 0), or as :func:`one_line_errors` says.
+def command(go_on: str = GO_ON) -> Callable[[Callable[[], int | None]], Callable[[], None]]:
+    """Decorate ``main``: errors end the process as :func:`one_line_errors` says, as does a code that it returns.
 
     Args:
-        main: parses, calls, prints.
         go_on: what to do after Ctrl-C, such as ``--resume goes on from here``.
     """
 
-    @functools.wraps(main)
-    def ends() -> NoReturn:
-        with one_line_errors(go_on):
-            code = main()
-            sys.stdout.flush()
-            sys.exit(code or Exit.DONE)
+    def wrap(main: Callable[[], int | None]) -> Callable[[], None]:
+        @functools.wraps(main)
+        def ends() -> None:
+            with one_line_errors(go_on):
+                code = main()
+                sys.stdout.flush()
+            if code:
+                sys.exit(code)
 
-    return ends
+        return ends
+
+    return wrap
 
 
 @contextmanager

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mammo.command import command, tool_parser
 
 
+@command()
 def main() -> None:
     """Parse, split, print how many patients are shared."""
     parser = tool_parser(
@@ -37,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    command(main)()
+    main()

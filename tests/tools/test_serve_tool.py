@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from tests.mammo.inference.conftest import exam, films, predictor, toy  # noqa: F401  (fixtures)
 
 from mammo.inference.bundle import FORMAT_VERSION
+from tests.mammo.inference.conftest import exam, films, predictor, toy  # noqa: F401  (fixtures)
 from tests.support.web_server import ROOT, Server, serving
 
 Request = pytest.FixtureRequest

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 from mmengine.config import Config
-from tests.mammo.inference.conftest import MODEL, PIPELINE
 
 from mammo.inference.architecture import plain_model
 from mammo.inference.bundle import BundleError
@@ -15,6 +14,7 @@ from mammo.inference.making import bundle_files, from_checkpoint, from_cross_val
 from mammo.inference.predictor import FUSED, IMAGES
 from mammo.records.files import sha256_of, write_json
 from mammo.records.predictions import PredictionError, read_predictions, write_predictions
+from tests.mammo.inference.conftest import MODEL, PIPELINE
 
 CONFIG = dict(model=MODEL, test_dataloader=dict(dataset=dict(pipeline=PIPELINE, data_root='gone')))
 

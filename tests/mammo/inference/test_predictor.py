@@ -15,7 +15,6 @@ import pandas as pd
 import pytest
 import torch
 from mmengine.dataset import Compose
-from tests.mammo.inference.conftest import PIPELINE
 
 from mammo.fusion.clinical import check_table
 from mammo.inference.bundle import write_bundle
@@ -24,6 +23,7 @@ from mammo.inference.making import bundle_files
 from mammo.inference.prediction import NOTICE, explained
 from mammo.inference.predictor import Predictor
 from mlp import predict as mlp_predict
+from tests.mammo.inference.conftest import PIPELINE
 
 CLINICAL = dict(age=54, er='positive', histology='lobular')
 
