@@ -39,7 +39,7 @@ def tool_parser(doc: str | None, example: str = '') -> argparse.ArgumentParser:
 
 
 def command(go_on: str = GO_ON) -> Callable[[Callable[[], int | None]], Callable[[], None]]:
-    """Decorate ``main``: errors end the process as in :func:`one_line_errors`, so does a code that it returns.
+    """Decorate ``main``: errors end the process as in :func:`one_line_errors`, so does its code.
 
     Args:
         go_on: what to do after Ctrl-C, such as ``--resume goes on from here``.
