@@ -515,7 +515,7 @@ def test_an_error_of_the_program_gets_a_number_and_tells_nothing_of_the_patient(
 def test_the_log_and_the_answer_hold_nothing_of_header_or_file_name(
     client: TestClient, films: Films, caplog: Any
 ) -> None:
-    caplog.set_level(logging.DEBUG, 'inference')
+    caplog.set_level(logging.DEBUG, 'mammo.inference')
     tags = dict(
         PatientName='Doe^Jane', PatientID='ID4711', PatientBirthDate='19511231', AccessionNumber='ACC9'
     )
