@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/installed-$(LOCK)
 UPSTREAM = VENV=.venv-upstream LOCK=requirements-upstream.lock
 
-.PHONY: demo test test-all test-upstream check format bench torture lock clean
+.PHONY: demo test test-all test-upstream check docs format bench torture lock clean
 
 demo: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" bash tools/demo.sh
@@ -24,6 +24,10 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(MAKE) --no-print-directory docs
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: $(READY)
 	$(BIN)/ruff format .
@@ -51,4 +55,4 @@ lock: $(READY)
 LOCK_OPTIONS = --universal --python-version 3.11 --no-annotate --no-header --quiet
 
 clean:
-	rm -rf demo .venv .venv-upstream
+	rm -rf demo site .venv .venv-upstream
