@@ -3,6 +3,7 @@
 neck output ((B, num_tasks),) and data samples -> losses, or data samples with `logit` and `pred_score`
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ class TaskHead(BaseModule):
 
     Args:
         task_idx: column of the task.
-        loss: config of the loss; default: that of the task's kind.
+        loss: config of the loss, or without a ``type`` options of the default one, that of the task's kind.
         loss_weight: weight of the task in the sum of losses.
         num_classes, in_channels: accepted and unused, published configs set them.
 
@@ -42,7 +43,8 @@ class TaskHead(BaseModule):
         super().__init__(init_cfg)
         self.task_idx = task_idx
         self.loss_weight = loss_weight
-        self.loss_module = MODELS.build(loss or self.default_loss)
+        loss = loss or {}
+        self.loss_module = MODELS.build(loss if 'type' in loss else {**self.default_loss, **loss})
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
         if not self.task_idx < feats[-1].shape[1]:
@@ -53,27 +55,19 @@ class TaskHead(BaseModule):
         return feats[-1][:, self.task_idx]  # (B,)
 
     def loss(self, feats: tuple[Tensor, ...], data_samples: list[DataSample], **_: Any) -> dict[str, Tensor]:
-        """Mean loss over all labelled samples of all processes; zero, with a graph, if there are none.
-
-        A process returns its share such that the average of the gradients over processes, which is
-        what DistributedDataParallel makes, is the gradient of that mean. The value is the mean itself.
-        """
+        """Mean loss over all labelled samples of all processes, see :func:`joint_losses`."""
         if data_samples and isinstance(data_samples[0], MultiTaskDataSample):
             raise ValueError(f'{type(self).__name__} needs samples of one task: put it into a MultiTaskHead')
-        logits = self(feats)
-        known = torch.tensor(['gt_label' in sample for sample in data_samples], device=logits.device)
-        targets = logits.new_zeros(logits.shape, dtype=torch.float32)
-        if known.any():
-            targets[known] = torch.cat([s.gt_label for s in data_samples if 'gt_label' in s]).to(targets)
-        num_known = known.sum().float()
-        all_reduce(num_known)
-        # (n, 1): mmpretrain's losses take the sample axis first; float32 also under autocast
-        pred, target = logits[known].float()[:, None], targets[known][:, None]
-        share = self.loss_module(pred, target, avg_factor=num_known.clamp(min=1)) + 0 * logits.float().sum()
-        total = share.detach().clone()
-        all_reduce(total)
-        value = share * get_world_size()
-        return dict(loss=self.loss_weight * (value - value.detach() + total))
+        return dict(loss=joint_losses([self], feats, [data_samples])[0])
+
+    def labelled(self, feats: tuple[Tensor, ...], data_samples: list[DataSample]) -> tuple[Tensor, Tensor]:
+        """Logits and targets of the n labelled samples -> two (n, 1), float32 also under autocast."""
+        is_labelled = torch.tensor(['gt_label' in sample for sample in data_samples])
+        logits = self(feats)[is_labelled].float()
+        labels = [sample.gt_label for sample in data_samples if 'gt_label' in sample]
+        targets = torch.cat(labels) if labels else logits.new_zeros(0)
+        # mmpretrain's losses take the sample axis first
+        return logits[:, None], targets.to(logits)[:, None]
 
     def predict(
         self, feats: tuple[Tensor, ...], data_samples: list[DataSample | None] | None = None
@@ -148,14 +142,47 @@ class SingleLinearClsHead(BinaryTaskHead):
         return super().forward((self.fc(feats[-1]),))
 
 
+def joint_losses(
+    heads: Sequence[TaskHead], feats: tuple[Tensor, ...], data_samples: Sequence[list[DataSample]]
+) -> Tensor:
+    """Weighted mean loss of each head over all labelled samples of all processes -> (len(heads),).
+
+    Zero, with a graph, where there are none. A process returns its share such that the average of the
+    gradients over processes, which is what DistributedDataParallel makes, is the gradient of that mean.
+    The value is the mean itself.
+
+    Args:
+        heads: one per task.
+        feats: output of the neck.
+        data_samples: of each head, its B samples.
+    """
+    pairs = [head.labelled(feats, samples) for head, samples in zip(heads, data_samples, strict=True)]
+    counts = pairs[0][0].new_tensor([len(targets) for _, targets in pairs])
+    all_reduce(counts)
+    shares = torch.stack(
+        [
+            head.loss_module(logits, targets, avg_factor=count)
+            for head, (logits, targets), count in zip(heads, pairs, counts.clamp(min=1), strict=True)
+        ]
+    )
+    totals = shares.detach().clone()
+    all_reduce(totals)
+    values = shares * get_world_size()
+    weights = shares.new_tensor([head.loss_weight for head in heads])
+    return weights * (values - values.detach() + totals)
+
+
 KINDS = dict(binary='BinaryTaskHead', regression='RegressionTaskHead')
+
+
+TASK_KEYS = ('name', 'kind', 'loss', 'loss_weight')
 
 
 def head_configs(tasks: list[dict]) -> dict[str, dict]:
     """The list of tasks -> head configs by task name; head i reads column i.
 
     Raises:
-        ValueError: no name, an unknown kind, a name twice, or one that cannot name a module.
+        ValueError: no name, an unknown kind or key, a name twice, or one that cannot name a module.
     """
     configs: dict[str, dict] = {}
     for i, task in enumerate(tasks):
@@ -165,9 +192,17 @@ def head_configs(tasks: list[dict]) -> dict[str, dict]:
                 f'tasks[{i}]: name is {name!r}; names are needed, differ, contain no dot, and are not among '
                 'the words that torch reserves, such as "type"'
             )
+        place = f'tasks[{i}] ({name})'
         if kind not in KINDS:
-            raise ValueError(f'tasks[{i}] ({name}): kind is {kind!r}, expected one of {sorted(KINDS)}')
-        configs[name] = dict(type=KINDS[kind], task_idx=i, loss_weight=task.get('loss_weight', 1.0))
+            raise ValueError(f'{place}: kind is {kind!r}, expected one of {sorted(KINDS)}')
+        unknown = [key for key in task if key not in TASK_KEYS]
+        if unknown:
+            raise ValueError(
+                f'{place}: no such key: {", ".join(unknown)}; a task has {", ".join(TASK_KEYS)}. Options of '
+                'a loss belong into it: loss=dict(pos_weight=3.0)'
+            )
+        arguments = {key: task[key] for key in ('loss', 'loss_weight') if key in task}
+        configs[name] = dict(type=KINDS[kind], task_idx=i, **arguments)
     return configs
 
 
@@ -178,7 +213,7 @@ class MultiTaskHead(StockMultiTaskHead):
     """Heads side by side, one per task.
 
     Args:
-        tasks: list of ``dict(name, kind, loss_weight)``; or
+        tasks: list of ``dict(name, kind, loss_weight, loss)``; or
         task_heads: dict of head configs by task name, as in published configs.
     """
 
@@ -194,8 +229,6 @@ class MultiTaskHead(StockMultiTaskHead):
     def loss(
         self, feats: tuple[Tensor, ...], data_samples: list[MultiTaskDataSample], **_: Any
     ) -> dict[str, Tensor]:
-        losses = {}
-        for task, head in self.task_heads.items():
-            task_samples = [sample.get(task, DataSample()) for sample in data_samples]
-            losses[f'{task}_loss'] = head.loss(feats, task_samples)['loss']
-        return losses
+        samples = [[sample.get(task, DataSample()) for sample in data_samples] for task in self.task_heads]
+        losses = joint_losses([*self.task_heads.values()], feats, samples)
+        return {f'{task}_loss': loss for task, loss in zip(self.task_heads, losses, strict=True)}

@@ -1,6 +1,7 @@
 # The one list of tasks. Heads, losses, metrics and the width of the neck follow from it.
 # To predict something else, edit it here or set `model = dict(tasks=[...])` in your own config:
-#   name: key in the meta file's gt_label; kind: binary (label 0 or 1) or regression; loss_weight.
+#   name: key in the meta file's gt_label; kind: binary (label 0 or 1) or regression; loss_weight;
+#   loss: options of its loss, as dict(pos_weight=3.0) where positives are rare, or another with its type.
 # The first task is the main one: the best checkpoint is the one with its lowest validation loss.
 model = dict(
     tasks=[

@@ -7,7 +7,7 @@ import torch
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample, MultiTaskDataSample
 
-from models.heads import BinaryTaskHead, MultiTaskHead, RegressionTaskHead, SingleLinearClsHead, head_configs
+from models.heads import BinaryTaskHead, MultiTaskHead, RegressionTaskHead, SingleLinearClsHead
 
 TASKS = [
     dict(name='N', kind='binary', loss_weight=1.0),
@@ -212,6 +212,11 @@ def test_any_ordinary_name_can_name_a_task(name: str) -> None:
         ([dict(name='N', kind='binary')] * 2, r"tasks\[1\]: name is 'N'.*differ"),
         ([dict(name='N')], r"tasks\[0\] \(N\): kind is None, expected one of \['binary', 'regression'\]"),
         ([dict(name='N', kind='multiclass')], r"kind is 'multiclass'"),
+        (
+            [dict(name='N', kind='binary', loss_wieght=0)],
+            r'tasks\[0\] \(N\): no such key: loss_wieght; .*loss',
+        ),
+        ([dict(name='N', kind='binary', pos_weight=3.0)], r'pos_weight; .*loss=dict\(pos_weight=3.0\)'),
     ],
 )
 def test_bad_task_lists_are_refused(tasks: list[dict], message: str) -> None:
@@ -241,7 +246,62 @@ def test_a_head_without_tasks_is_refused(arguments: dict) -> None:
 
 
 def test_weight_defaults_to_one() -> None:
-    assert head_configs([dict(name='N', kind='binary')])['N']['loss_weight'] == 1.0
+    assert MultiTaskHead(tasks=[dict(name='N', kind='binary')]).task_heads['N'].loss_weight == 1.0
+
+
+@pytest.mark.parametrize('unlabelled', [math.inf, -math.inf, math.nan])
+def test_an_output_that_is_not_finite_of_an_unlabelled_sample_changes_nothing(unlabelled: float) -> None:
+    x = torch.tensor([[0.7, 1.0], [unlabelled, unlabelled]], requires_grad=True)
+    losses = MultiTaskHead(tasks=TASKS).loss((x,), [multi_sample(N=1.0), multi_sample()])
+    assert losses['N_loss'].item() == pytest.approx(bce(0.7, 1), abs=1e-6)
+    assert losses['NumPos_loss'].item() == 0
+    sum(losses.values()).backward()
+    assert x.grad[0, 0].item() == pytest.approx(1 / (1 + math.exp(-0.7)) - 1, abs=1e-6)
+    assert (x.grad[1] == 0).all()
+
+
+def test_all_tasks_are_counted_and_summed_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two exchanges between processes per step, however many tasks; a second process here has the same."""
+    shapes = []
+
+    def twice(tensor: torch.Tensor) -> None:
+        shapes.append(tuple(tensor.shape))
+        tensor.mul_(2)
+
+    monkeypatch.setattr('models.heads.all_reduce', twice)
+    monkeypatch.setattr('models.heads.get_world_size', lambda: 2)
+    x = torch.tensor([[0.7, 1.0], [-1.2, 2.0]], requires_grad=True)
+    losses = MultiTaskHead(tasks=TASKS).loss((x,), [multi_sample(N=1.0, NumPos=3.0), multi_sample(N=0.0)])
+    assert shapes == [(2,), (2,)]
+    assert losses['N_loss'].item() == pytest.approx((bce(0.7, 1) + bce(-1.2, 0)) / 2, abs=1e-6)
+    sum(losses.values()).backward()
+    assert x.grad[0, 1].item() == pytest.approx(0.5 * 2 * (1 - 3))  # this process's share, times 2
+
+
+def test_positives_can_weigh_more() -> None:
+    (head,) = MultiTaskHead(
+        tasks=[dict(name='N', kind='binary', loss=dict(pos_weight=20.0))]
+    ).task_heads.values()
+    loss = head.loss((torch.tensor([[0.7], [-1.2]]),), [task_sample(1.0), task_sample(0.0)])['loss']
+    assert loss.item() == pytest.approx((20 * bce(0.7, 1) + bce(-1.2, 0)) / 2, rel=1e-6)
+
+
+def test_a_task_may_have_another_loss() -> None:
+    brier = dict(name='N', kind='binary', loss=dict(type='MammoTestLoss'), loss_weight=0.5)
+
+    @MODELS.register_module(force=True)
+    class MammoTestLoss(torch.nn.Module):
+        def forward(self, pred: torch.Tensor, target: torch.Tensor, avg_factor: torch.Tensor) -> torch.Tensor:
+            return (pred.sigmoid() - target).abs().sum() / avg_factor
+
+    losses = MultiTaskHead(tasks=[brier]).loss((torch.zeros(2, 1),), [multi_sample(N=1.0), multi_sample()])
+    assert losses['N_loss'].item() == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize('loss', [dict(type='NoSuchLoss'), dict(pos_wieght=3.0)])
+def test_a_loss_that_does_not_exist_is_refused(loss: dict) -> None:
+    with pytest.raises((KeyError, TypeError), match=r'NoSuchLoss|pos_wieght'):
+        MultiTaskHead(tasks=[dict(name='N', kind='binary', loss=loss)])
 
 
 def test_published_head_configs_work() -> None:
