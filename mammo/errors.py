@@ -22,3 +22,7 @@ class UserError(ValueError):
     """Something the user can mend; the message names file, item, field, value and remedy."""
 
     exit_code = Exit.BAD_INPUT
+
+
+class DataError(UserError):
+    """Data that cannot be trained on or tested; the message lists what to mend."""

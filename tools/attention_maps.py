@@ -21,7 +21,7 @@ from mmengine.runner import Runner
 from numpy.typing import NDArray
 
 from mammo.engine.cli import add_common_arguments, load_config, one_message_for_bad_input
-from mammo.engine.image_check import DataError
+from mammo.errors import DataError
 from mammo.evaluation.attention import Axis, lesion_mask, on_image, overlay, ratio_to_chance, share_inside
 from mammo.preprocess.breast import NoBreastError, breast_mask
 from mammo.records.files import replacing, write_json

@@ -15,7 +15,7 @@ import torch
 from mmengine.registry import RUNNERS
 
 from mammo.engine.cli import add_common_arguments, load_config, one_message_for_bad_input
-from mammo.engine.image_check import DataError
+from mammo.errors import DataError
 from mammo.inference.export import TaskOutputs, export
 from mammo.records.files import read_record
 

@@ -18,7 +18,8 @@ from mmengine.runner import Runner
 from numpy.typing import NDArray
 
 from mammo.engine.cli import add_common_arguments, load_config, one_message_for_bad_input
-from mammo.engine.image_check import DataError, check_images
+from mammo.engine.image_check import check_images
+from mammo.errors import DataError
 from mammo.records.files import replacing
 
 FORMAT_VERSION = 1

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mmengine.config import Config
 
 from mammo.engine.checkpoint import CheckpointError
-from mammo.engine.image_check import DataError
+from mammo.errors import DataError
 from mammo.inference.bundle import BundleError, write_bundle
 from mammo.inference.making import Trained, bundle_files, from_checkpoint, from_cross_validation
 from mammo.inference.predictor import FUSED, IMAGES, Predictor

@@ -18,8 +18,9 @@ from mmengine.runner import Runner
 from tqdm import tqdm
 
 from mammo.engine.cli import add_common_arguments, load_config, one_message_for_bad_input
-from mammo.engine.image_check import DataError, check_images
+from mammo.engine.image_check import check_images
 from mammo.engine.writer import prediction_record
+from mammo.errors import DataError
 from mammo.evaluation.ensemble import mean_records
 from mammo.records.predictions import write_predictions
 from models.ensemble import Ensemble

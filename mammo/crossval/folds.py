@@ -3,13 +3,15 @@
 FOLDS/<outer>/<inner>/{train,val,test}.json, external meta files -> Fold per model, counts of the leak check
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mammo.engine.image_check import DataError, shown
-from mammo.records.meta import read_meta
+from mammo.errors import DataError
+from mammo.leaks import Traces, merged, named_by_content, refuse_shared, traces_of
+from mammo.records.meta import read_meta, shown
 
 PARTS = ('train', 'val', 'test')
 
@@ -17,9 +19,12 @@ PARTS = ('train', 'val', 'test')
 class Part(NamedTuple):
     """One meta file, as far as the checks need it."""
 
-    patients: frozenset[str]
-    images: frozenset[str]
+    traces: Traces
     labelled: frozenset[str]  # tasks with a known label
+
+    @property
+    def patients(self) -> frozenset[str]:
+        return frozenset(self.traces.patients)
 
 
 class Fold(NamedTuple):
@@ -35,8 +40,11 @@ class Fold(NamedTuple):
         return f'{self.outer}/{self.inner}'
 
 
-def read_folds(root: Path) -> list[Fold]:
+def read_folds(root: Path, images: str | os.PathLike = '') -> list[Fold]:
     """Read the folds of tools/split.py, in the order of their numbers.
+
+    Args:
+        images: folder that image paths are relative to.
 
     Raises:
         DataError: there is none, or a folder lacks a part.
@@ -50,13 +58,13 @@ def read_folds(root: Path) -> list[Fold]:
             raise DataError(f'{folder}: {", ".join(lacking)} missing; split again with tools/split.py')
     folders.sort(key=lambda folder: [(len(name), name) for name in folder.parts[-2:]])
     return [
-        Fold(f.parent.name, f.name, f, {part: read_part(f / f'{part}.json') for part in PARTS})
+        Fold(f.parent.name, f.name, f, {part: read_part(f / f'{part}.json', images) for part in PARTS})
         for f in folders
     ]
 
 
-def read_part(path: Path) -> Part:
-    """Patients, images and labelled tasks of a meta file.
+def read_part(path: Path, images: str | os.PathLike = '') -> Part:
+    """Patients, images (relative to a folder) and labelled tasks of a meta file.
 
     Raises:
         DataError: it has no image, or an image without patient_id.
@@ -66,11 +74,7 @@ def read_part(path: Path) -> Part:
     if unnamed or not items:
         what = f'{len(unnamed)} images have no patient_id: {shown(unnamed)}' if items else 'it has no image'
         raise DataError(f'{path}: {what}; cross-validation needs the patient of every image')
-    return Part(
-        frozenset(item['patient_id'] for item in items),
-        frozenset(item['img_path'] for item in items),
-        frozenset(task for item in items for task in item['gt_label']),
-    )
+    return Part(traces_of(items, images), frozenset(task for item in items for task in item['gt_label']))
 
 
 def selected(folds: Sequence[Fold], only: str | None) -> list[Fold]:
@@ -117,14 +121,13 @@ def check_leaks(
     Raises:
         DataError: a patient or image is on two sides, or a patient is never or repeatedly tested.
     """
+    sides = {f'{fold.name}/{name}': part.traces for fold in folds for name, part in fold.parts.items()}
+    sides = named_by_content(sides | {f'external set {name}': part.traces for name, part in external.items()})
     for fold in folds:
-        for a, b in combinations(PARTS, 2):
-            _refuse_shared(fold.parts[a], fold.parts[b], f'fold {fold.name}: {a} and {b}')
+        refuse_shared({part: sides[f'{fold.name}/{part}'] for part in PARTS}, f'fold {fold.name}: ')
     everyone = frozenset().union(*(part.patients for fold in folds for part in fold.parts.values()))
     _check_outer_tests(folds, everyone)
-    development = Part(everyone, frozenset(), frozenset())
-    for name, part in external.items():
-        _refuse_shared(development, part, f'the folds and external set {name}')
+    _check_external(sides, external)
     tested = everyone.union(*(part.patients for part in external.values()))
     _refuse(tested & pretrained_on, 'the pretraining list and the test patients', 'pretrain without them')
     return dict(
@@ -152,12 +155,14 @@ def _check_outer_tests(folds: Sequence[Fold], everyone: frozenset[str]) -> None:
     _refuse(never, 'no test part of any outer fold', 'add their outer fold, or split again')
 
 
-def _refuse_shared(a: Part, b: Part, place: str) -> None:
-    _refuse(a.patients & b.patients, place, 'split by patient, or give different patients different ids')
-    _refuse(a.images & b.images, place, 'split by patient', what='images')
+def _check_external(sides: dict[str, Traces], external: Iterable[str]) -> None:
+    """No woman and no image of the folds is in an external set, and none in two external sets."""
+    outside = {f'external set {name}': sides[f'external set {name}'] for name in external}
+    inside = [side for name, side in sides.items() if name not in outside]
+    refuse_shared({'the folds': merged(inside), **outside})
 
 
-def _refuse(found: Iterable[str], place: str, remedy: str, what: str = 'patients') -> None:
-    names = sorted(found)
+def _refuse(patients: Iterable[str], place: str, remedy: str) -> None:
+    names = sorted(patients)
     if names:
-        raise DataError(f'leak check: {len(names)} {what} are in {place}: {shown(names)}; {remedy}')
+        raise DataError(f'leak check: {len(names)} patients are in {place}: {shown(names)}; {remedy}')

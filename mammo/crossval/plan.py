@@ -16,9 +16,10 @@ from mammo.crossval.folds import Fold, Part, check_labels, check_leaks, read_fol
 from mammo.crossval.settings import CONFIG, RECORD, describe, keep, read_config, start_weights, tasks_of
 from mammo.crossval.slurm import refuse_queued
 from mammo.crossval.state import CACHE, in_use
-from mammo.engine.image_check import DataError
+from mammo.errors import DataError
 from mammo.fusion.clinical import check_table, read_schema, read_table
 from mammo.preprocess.patches import patients_of_list
+from mammo.records.meta import read_meta
 
 
 class Plan(NamedTuple):
@@ -41,9 +42,10 @@ def make_plan(args: Namespace) -> Plan:
     Raises:
         DataError, MetaError, ClinicalError: the input is at fault.
     """
-    folds = read_folds(args.folds)
-    chosen = [fold.name for fold in selected(folds, args.only)]
     cfg = read_config(args.config, args.cfg_options)
+    images = _image_folder(cfg)
+    folds = read_folds(args.folds, images)
+    chosen = [fold.name for fold in selected(folds, args.only)]
     tasks = tasks_of(cfg)
     label = args.label or next(iter(tasks))
     if label not in tasks:
@@ -51,7 +53,7 @@ def make_plan(args: Namespace) -> Plan:
     check_labels(folds, next(iter(tasks)), label)
     known = _fusable_patients(args, folds, label, tasks)
     _check_cache(args.cache, cfg)
-    parts = _external(args)
+    parts = _external(args, images)
     pretrained_on = patients_of_list(args.pretrain_list) if args.pretrain_list else set()
     leaks = check_leaks(folds, {name: part for name, (_, part) in parts.items()}, pretrained_on)
     files = {f'external {name}': meta for name, (meta, _) in parts.items()}
@@ -66,7 +68,7 @@ def make_plan(args: Namespace) -> Plan:
     together = not (known or args.scheduler or args.launcher == 'slurm') and _frozen(cfg)
     external = {
         name: dict(
-            meta=_text(meta), data_root=_data_root(meta, part), together=together,
+            meta=_text(meta), data_root=_data_root(meta), together=together,
             fusion=bool(known & part.patients) and label in part.labelled,
         )
         for name, (meta, part) in parts.items()
@@ -99,8 +101,8 @@ def _specs(
     }
 
 
-def _external(args: Namespace) -> dict[str, tuple[Path, Part]]:
-    """External sets by name."""
+def _external(args: Namespace, images: str) -> dict[str, tuple[Path, Part]]:
+    """External sets by name, with images beside their meta file or in the folder of the config's."""
     sets: dict[str, tuple[Path, Part]] = {}
     for text in args.external:
         given, _, path = text.rpartition('=')
@@ -110,7 +112,7 @@ def _external(args: Namespace) -> dict[str, tuple[Path, Part]]:
                 f'--external {text}: name {name!r} is taken or not of letters, digits, - and _; give another '
                 'as NAME=META'
             )
-        sets[name] = Path(path), read_part(Path(path))
+        sets[name] = Path(path), read_part(Path(path), _data_root(Path(path)) or images)
     return sets
 
 
@@ -133,9 +135,16 @@ def _fusable_patients(
     return frozenset(check_table(read_table(args.clinical), schema, str(args.clinical)).index)
 
 
-def _data_root(meta: Path, part: Part) -> str | None:
+def _image_folder(cfg: Config) -> str:
+    """What image paths of the folds are relative to."""
+    dataset = cfg.train_dataloader.dataset
+    return os.path.join(dataset.get('data_root') or '', dataset.get('data_prefix') or '')
+
+
+def _data_root(meta: Path) -> str | None:
     """The folder of an external set if its images lie there; None if they lie in the config's data_root."""
-    return _text(meta.parent) if (meta.parent / min(part.images)).is_file() else None
+    items = read_meta(meta)['data_list']
+    return _text(meta.parent) if items and (meta.parent / items[0]['img_path']).is_file() else None
 
 
 def _check_cache(views: int | None, cfg: Config) -> None:

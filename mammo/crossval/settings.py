@@ -13,7 +13,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mammo.crossval.folds import PARTS, Fold
-from mammo.engine.image_check import DataError
+from mammo.errors import DataError
 from mammo.records.files import write_json, write_text
 
 FORMAT_VERSION = 1

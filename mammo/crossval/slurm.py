@@ -14,7 +14,7 @@ from typing import Any
 
 from mammo.crossval.job import COMMAND, SPEC
 from mammo.crossval.state import STATE, finished, read_json
-from mammo.engine.image_check import DataError
+from mammo.errors import DataError
 from mammo.records.files import write_json, write_text
 
 logger = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ import torch
 from mammo.crossval.folds import PARTS
 from mammo.crossval.state import CACHE, FINISHED, LOCK, finished, read_json, write_state
 from mammo.engine.checkpoint import load_from_file
-from mammo.engine.image_check import DataError
+from mammo.errors import DataError
 from mammo.records.files import write_json
 from mammo.records.meta import read_meta, write_meta
 

@@ -4,7 +4,6 @@ from mammo.engine.amp import Bf16OptimWrapper
 from mammo.engine.checkpoint import CheckpointError, load_from_file
 from mammo.engine.data_check import DataCheckHook
 from mammo.engine.faults import BatchWatchHook, FiniteAmpOptimWrapper, FiniteOptimWrapper
-from mammo.engine.image_check import DataError
 from mammo.engine.log import MammoLogProcessor
 from mammo.engine.metrics import AUC, R2, BinaryCrossEntropy, MSELoss, MultiTasksMetric
 from mammo.engine.monitor import (
@@ -21,6 +20,7 @@ from mammo.engine.runner import MammoRunner
 from mammo.engine.saving import CheckpointHook, EarlyStoppingHook, ResumableTrainLoop
 from mammo.engine.seed import EpochSeedHook, seed_worker
 from mammo.engine.writer import PredictionWriter
+from mammo.errors import DataError
 
 __all__ = [
     'AUC',

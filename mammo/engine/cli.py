@@ -15,7 +15,7 @@ from mmengine.config import Config, DictAction
 from mammo.command import one_line_errors
 from mammo.engine.checkpoint import trust_checkpoints
 from mammo.engine.faults import resources_explained
-from mammo.engine.image_check import DataError
+from mammo.errors import DataError
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,10 +4,8 @@ datasets of a run -> nothing, warnings, or one error that lists all there is to 
 """
 
 import logging
-import os
 from collections import defaultdict
 from collections.abc import Iterable
-from itertools import combinations
 from typing import Any, NamedTuple
 
 from mmengine.dist import all_reduce, broadcast_object_list, is_main_process
@@ -17,7 +15,9 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
 
-from mammo.engine.image_check import DataError, check_images
+from mammo.engine.image_check import check_images
+from mammo.errors import DataError
+from mammo.leaks import Traces, add_item, named_by_content, shared
 from mammo.records.meta import shown
 
 
@@ -94,19 +94,12 @@ class DataCheckHook(Hook):
     def _check_splits(self, scans: dict[str, '_Scan']) -> None:
         if len(scans) < 2:
             return
-        images = {split: {os.path.realpath(path) for path in scan.paths} for split, scan in scans.items()}
-        patients = {split: scan.patients for split, scan in scans.items()}
-        shared = [
-            f'{what} in both {a} and {b}: {shown(sorted(both))}'
-            for a, b in combinations(scans, 2)
-            for what, values in (('images', images), ('patients', patients))
-            if (both := values[a] & values[b])
-        ]
-        if shared and self.strict_split:
-            raise DataError('the splits share data, so the metrics would be too good; ' + '; '.join(shared))
-        if shared:
+        lines = shared(named_by_content({split: scan.traces for split, scan in scans.items()}))
+        if lines and self.strict_split:
+            raise DataError('the splits share data, so the metrics would be too good; ' + '; '.join(lines))
+        if lines:
             print_log(
-                'the splits share data, metrics will be too good: ' + '; '.join(shared),
+                'the splits share data, metrics will be too good: ' + '; '.join(lines),
                 'current',
                 logging.WARNING,
             )
@@ -116,17 +109,16 @@ class _Scan(NamedTuple):
     """What the checks need of a split; a million items themselves would not fit into memory twice."""
 
     paths: list[str]
-    patients: set[str]
+    traces: Traces
     wrong: dict[str, list[str]]  # task -> items whose label is not 0 or 1
 
 
 def _scan(items: Iterable[dict], kinds: dict[str, str]) -> _Scan:
-    scan = _Scan([], set(), defaultdict(list))
+    scan = _Scan([], Traces(set(), set(), {}), defaultdict(list))
     for i, item in enumerate(items):
         if item.get('img_path') is not None:
             scan.paths.append(item['img_path'])
-        if item.get('patient_id') is not None:
-            scan.patients.add(str(item['patient_id']))
+        add_item(scan.traces, item)
         for task, value in (item.get('gt_label') or {}).items() if kinds else ():
             if kinds.get(task) == 'binary' and value not in (0, 1):
                 scan.wrong[task].append(f'item {i} has {value!r}')

@@ -14,15 +14,11 @@ from pathlib import Path
 from mmengine.logging import print_log
 from tqdm import tqdm
 
-from mammo.errors import UserError
+from mammo.errors import DataError
 from mammo.records.meta import shown
 from mammo.records.png import ImageFileError, check_image
 
 MAX_DECODED = 20_000  # images of a split
-
-
-class DataError(UserError):
-    """Data that cannot be trained on or tested; the message lists what to mend."""
 
 
 def check_images(*lists: Iterable[str]) -> None:

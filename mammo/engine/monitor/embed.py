@@ -14,8 +14,8 @@ from mmengine.model import is_model_wrapper
 from numpy.typing import NDArray
 from torch import nn
 
-from mammo.engine.image_check import DataError
 from mammo.engine.seed import random_state, restore_random_state, seed_all
+from mammo.errors import DataError
 
 Embeddings = dict[str, NDArray]
 

@@ -10,7 +10,7 @@ from mmpretrain.models.selfsup import BaseSelfSupervisor
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mammo.engine.image_check import DataError
+from mammo.errors import DataError
 
 
 def check_batches(loader: DataLoader, model: nn.Module, *, num_processes: int) -> None:

@@ -14,7 +14,7 @@ from mmpretrain.registry import HOOKS
 from mmpretrain.utils import get_ori_model
 from torch import Tensor
 
-from mammo.engine.image_check import DataError
+from mammo.errors import DataError
 
 
 # force: published configs name the stock hook, which reads whatever queue file lies in the work dir.

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from mammo.crossval.folds import Part, check_labels, check_leaks, read_folds, read_part, selected
-from mammo.engine.image_check import DataError
+from mammo.errors import DataError
+from mammo.leaks import traces_of
 from mammo.records.meta import write_meta
 
 
@@ -31,10 +32,14 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / 'folds'
 
 
+def outside(names: str, prefix: str = 'outside_') -> Part:
+    return Part(traces_of(items(names, prefix)), frozenset())
+
+
 def test_clean_folds_pass_and_are_counted(root: Path) -> None:
     folds = read_folds(root)
     assert [fold.name for fold in folds] == ['0/0', '0/1', '1/0', '1/1']
-    counts = check_leaks(folds, {'site': read_part(root / '0/0/train.json')._replace(patients=frozenset('xyz'), images=frozenset())})  # fmt: skip  # noqa: E501
+    counts = check_leaks(folds, {'site': outside('xyz')})
     assert (counts['folds'], counts['patients'], counts['external_patients']) == (4, 16, {'site': 3})
 
 
@@ -58,13 +63,14 @@ def test_a_patient_in_train_and_val_is_refused(root: Path) -> None:
     val = items(''.join(read_part(root / '0/1/val.json').patients)) + items(patient, 'second_')
     write_meta(root / '0/1/val.json', val, ['N'])
     with pytest.raises(
-        DataError, match=f'1 patients are in fold 0/1: train and val: {patient}; split by patient'
+        DataError,
+        match=f'1 patients are in fold 0/1: train and val: {patient}; one woman belongs',
     ):
         check_leaks(read_folds(root), {})
 
 
 def test_an_image_of_two_patients_on_two_sides_is_refused(root: Path) -> None:
-    image = min(read_part(root / '0/0/train.json').images)
+    image = min(read_part(root / '0/0/train.json').traces.images)
     extra = dict(img_path=image, patient_id='new', gt_label={})
     write_meta(
         root / '0/0/val.json', [*items(''.join(read_part(root / '0/0/val.json').patients)), extra], ['N']
@@ -97,12 +103,39 @@ def test_a_patient_who_is_never_tested_is_refused(root: Path) -> None:
 
 def test_an_external_patient_in_development_is_refused(root: Path) -> None:
     with pytest.raises(DataError, match='1 patients are in the folds and external set site_b: c'):
-        check_leaks(read_folds(root), {'site_b': Part(frozenset('cz'), frozenset(), frozenset())})
+        check_leaks(read_folds(root), {'site_b': outside('cz')})
+
+
+def test_a_development_image_in_an_external_set_is_refused(root: Path) -> None:
+    with pytest.raises(DataError, match=r'1 images are in the folds and external set site_b: c\.png'):
+        check_leaks(read_folds(root), {'site_b': Part(traces_of([dict(img_path='./c.png')]), frozenset())})
+
+
+def test_identical_images_under_other_names_are_refused_in_folds_and_external_sets(root: Path) -> None:
+    site = root.parent / 'site'
+    site.mkdir()
+    for name, content in dict(a='1', b='2', c='3', k='4').items():
+        (root.parent / f'{name}.png').write_text(content)
+    write_meta(site / 'meta.json', items('z'), ['N'])
+    (site / 'z.png').write_text('5')
+    folds, external = read_folds(root, root.parent), {'site': read_part(site / 'meta.json', site)}
+    check_leaks(folds, external)
+    (site / 'z.png').write_text('4')
+    with pytest.raises(DataError, match=r'the folds and external set site: .*/k\.png = .*/site/z\.png'):
+        check_leaks(folds, external)
+    (root.parent / 'k.png').write_text('1')
+    with pytest.raises(DataError, match=r'fold 0/0: train and test: .*/a\.png = .*/k\.png'):
+        check_leaks(folds, {})
+
+
+def test_two_external_sets_with_the_same_women_are_refused(root: Path) -> None:
+    with pytest.raises(DataError, match='1 patients are in external set b and external set c: y'):
+        check_leaks(read_folds(root), {'b': outside('xy'), 'c': outside('yz', 'c_')})
 
 
 @pytest.mark.parametrize('patient', ['c', 'z'])
 def test_a_patient_whom_the_backbone_was_pretrained_on_is_refused(root: Path, patient: str) -> None:
-    external = {'site_b': Part(frozenset('z'), frozenset(), frozenset())}
+    external = {'site_b': outside('z')}
     with pytest.raises(
         DataError, match=f'1 patients are in the pretraining list and the test patients: {patient}'
     ):

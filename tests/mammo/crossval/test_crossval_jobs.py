@@ -20,7 +20,7 @@ from mammo.crossval.settings import RECORD
 from mammo.crossval.slurm import SlurmEngine
 from mammo.crossval.state import FINISHED, STATE, finished, read_json
 from mammo.crossval.steps import best_checkpoint
-from mammo.engine.image_check import DataError
+from mammo.errors import DataError
 from mammo.records.meta import read_meta
 from tests.support.fake_slurm import write_stand_ins
 

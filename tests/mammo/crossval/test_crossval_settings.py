@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mammo.crossval.settings import RECORD, describe, differences, keep, read_config, start_weights, tasks_of
-from mammo.engine.image_check import DataError
+from mammo.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[3]
 DEMO = ROOT / 'configs/demo/full_breast_224x128_transformer.py'

@@ -8,7 +8,7 @@ import pytest
 
 from mammo.engine.checkpoint import CheckpointError
 from mammo.engine.cli import add_common_arguments, load_config, one_message_for_bad_input
-from mammo.engine.image_check import DataError
+from mammo.errors import DataError
 from mammo.records.meta import MetaError
 from mammo.records.png import ImageFileError
 

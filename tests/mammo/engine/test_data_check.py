@@ -1,5 +1,6 @@
 """What is wrong with the data is said before training, all of it at once."""
 
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,8 @@ from PIL import Image
 import mammo.engine.data_check
 import mammo.engine.image_check
 from mammo.engine.data_check import DataCheckHook
-from mammo.engine.image_check import DataError, check_images
+from mammo.engine.image_check import check_images
+from mammo.errors import DataError
 from mammo.records.meta import write_meta
 from mammo.records.png import ImageFileError
 
@@ -39,7 +41,8 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def make_image(path: Path, size: int = 40) -> str:
-    Image.fromarray(np.random.default_rng(size).integers(0, 256, (size, size), dtype=np.uint8)).save(path)
+    rng = np.random.default_rng(zlib.crc32(path.name.encode()))
+    Image.fromarray(rng.integers(0, 256, (size, size), dtype=np.uint8)).save(path)
     return str(path)
 
 
@@ -158,19 +161,19 @@ def test_patient_in_two_splits_is_a_warning_that_names_it(tmp_path: Path, log_li
     DataCheckHook().before_train(make_runner(train, val))
     (line,) = [line for line in log_lines if 'splits share data' in line]
     assert line.startswith('WARNING')
-    assert 'patients in both train and val: p7' in line
+    assert '1 patients are in train and val: p7' in line
 
 
 def test_patient_in_two_splits_is_an_error_when_strict(tmp_path: Path) -> None:
     train, val = make_split(tmp_path, 'train', ['a', 'p7']), make_split(tmp_path, 'val', ['p7', 'c'])
-    with pytest.raises(DataError, match='patients in both train and val: p7'):
+    with pytest.raises(DataError, match='1 patients are in train and val: p7'):
         DataCheckHook(strict_split=True).before_train(make_runner(train, val))
 
 
 def test_image_of_the_test_file_in_training_is_found(tmp_path: Path) -> None:
     train = make_split(tmp_path, 'train', ['a', 'b'])
     write_meta(tmp_path / 'test.json', [dict(img_path='train1.png')], ['N'])
-    with pytest.raises(DataError, match=r'images in both train and test: .*train1\.png'):
+    with pytest.raises(DataError, match=r'1 images are in train and test: .*train1\.png'):
         DataCheckHook(strict_split=True).before_train(
             make_runner(train, test_config=config_of(tmp_path, 'test'))
         )

@@ -25,7 +25,6 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
-from mammo.engine.image_check import DataError
 from mammo.engine.launch import adapt_to_cpu
 from mammo.engine.monitor.embed import embed
 from mammo.engine.monitor.learning import LearningMonitorHook
@@ -36,6 +35,7 @@ from mammo.engine.monitor.representation import (
     knn_score,
     linear_probe_score,
 )
+from mammo.errors import DataError
 from tests.support.toy_pretraining import ROOT, load_pretraining, write_pretraining
 
 # --- numbers

@@ -6,8 +6,8 @@ from mmpretrain.registry import MODELS
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from mammo.engine.image_check import DataError
 from mammo.engine.pretrain import check_batches
+from mammo.errors import DataError
 
 POOLING = dict(type='GlobalAveragePooling')
 SELF_SUPERVISED = dict(

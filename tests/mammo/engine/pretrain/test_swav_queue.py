@@ -8,9 +8,9 @@ import torch
 from mmpretrain.registry import HOOKS, MODELS
 from torch import nn
 
-from mammo.engine.image_check import DataError
 from mammo.engine.pretrain import SwAVHook
 from mammo.engine.pretrain.swav_queue import whole_batches
+from mammo.errors import DataError
 
 HOOK = dict(type='SwAVHook', epoch_queue_starts=2, queue_length=20, frozen_layers_cfg=dict(prototypes=7))
 
