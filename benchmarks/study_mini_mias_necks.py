@@ -27,9 +27,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.study_mini_mias import TISSUES, auc_row, by_woman
+from mammo.evaluation.cohort import read_patients
 from mammo.evaluation.resampling import bootstrap, percentile_interval
 from mammo.evaluation.statistics import delong, delong_test
-from mammo.patients import read_patients
 from mammo.records.meta import read_meta, write_meta
 from mlp import fit, predict
 

@@ -3,7 +3,9 @@
 message that names place, value and remedy -> UserError, which mammo.command turns into one line and a code
 """
 
+from collections.abc import Iterable
 from enum import IntEnum
+from typing import Any
 
 
 class Exit(IntEnum):
@@ -26,3 +28,15 @@ class UserError(ValueError):
 
 class DataError(UserError):
     """Data that cannot be trained on or tested; the message lists what to mend."""
+
+
+def listed(items: Iterable[Any], shown: int = 10) -> str:
+    """The first items, and how many more there are.
+
+    Example:
+        >>> listed('abcd', shown=2)
+        'a, b and 2 more'
+    """
+    names = [str(item) for item in items]
+    more = f' and {len(names) - shown} more' if len(names) > shown else ''
+    return ', '.join(names[:shown]) + more

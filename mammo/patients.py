@@ -1,196 +1,108 @@
-"""Predictions to patients: fold mean per image, then one score per patient, with a count of who was left out.
+"""The one rule which images speak for a patient, and how what they say is pooled (SPEC 8).
 
-prediction files or a cross-validation folder -> one row per patient: score, label, fold, further columns
+frame of images (patient_id, and as far as known laterality, tumor_side, exam_order) -> mask (n,); numbers of
+images -> numbers of patients
+
+Evaluation, the features of the fusion, and the answer for one exam all ask here.
 """
 
-import hashlib
-import itertools
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from mammo.records.predictions import PredictionError, read_predictions
+from mammo.errors import UserError, listed
+from mammo.records.features import Features
 
-IMAGE_KEY = ['fold', 'patient_id', 'exam_id', 'img_path']
-SHOWN = 10  # items listed in an error
-
-
-class Patients(NamedTuple):
-    """One model's patients."""
-
-    table: pd.DataFrame  # index patient_id (and fold); score, label (NaN: unknown), further columns
-    flow: dict[str, int]  # images and patients at each step, in order
-    sources: list[dict[str, str]]  # path and sha256 of every file read
+SIDES = ('L', 'R')
+FIELDS = ('patient_id', 'laterality', 'tumor_side', 'exam_order')  # all that the rule looks at
+POOLING = dict(binary='max', regression='mean')  # of the scores of a patient's images, by kind of task
+FEATURE_POOLING = 'mean'  # of raw outputs that become inputs of the fusion
 
 
-def read_patients(
-    paths: Sequence[str | os.PathLike],
-    task: str,
-    aggregate: str = 'max',
-    all_sides: bool = False,
-    all_exams: bool = False,
-    part: str = 'test',
-    patient_label: str = 'same',
-) -> Patients:
-    """Read one model's predictions and bring them to patients (SPEC 8).
+def speaking(images: pd.DataFrame, *, all_sides: bool = False, all_exams: bool = False) -> pd.Series:
+    """Images that speak for their patient: of the tumor's side if that is known, of the latest exam of these.
 
     Args:
-        paths: prediction files of ensemble members or folds, or folders ``<outer>/<inner>/<part>.json``
-            (or .pkl, .csv) of a cross-validation.
-        aggregate: ``max`` or ``mean`` over a patient's images.
-        all_sides: also use images of the other side than ``tumor_side``.
-        all_exams: also use earlier exams.
-        part: which file of a cross-validation folder to read.
-        patient_label: ``same``: all images of a patient carry her label; ``max``: the highest of theirs is,
-            for sets labelled by breast or by image.
+        images: a row per image; a column of FIELDS that is not there is unknown for all.
+        all_sides: also the other breast.
+        all_exams: also earlier exams.
+
+    Raises:
+        UserError: a value of exam_order is no number.
+
+    Example:
+        >>> exam = pd.DataFrame(dict(patient_id=['p', 'p'], laterality=['L', 'R'], tumor_side=['L', None]))
+        >>> speaking(exam).tolist()
+        [True, False]
     """
-    files = list(_files(paths, part))
-    rows = pd.concat([_read(file, fold, task) for file, fold in files])
-    images = _one_score_per_image(_outside_merged(rows) if part == 'test' else rows)
-    flow = dict(
-        prediction_files=len(files), images=len(images), patients_with_images=images.patient_id.nunique()
-    )
-    kept = images if all_sides else images[~_other_side(images)]
-    flow['images_of_the_other_side'] = len(images) - len(kept)
-    latest = kept if all_exams else kept[_in_latest_exam(kept)]
-    flow['images_of_earlier_exams'] = len(kept) - len(latest)
-    table = _one_row_per_patient(latest, aggregate, patient_label)
-    flow |= dict(
-        images_used=len(latest), patients_without_usable_image=flow['patients_with_images'] - table.shape[0]
-    )
-    flow |= dict(
-        patients_without_label=int(table.label.isna().sum()), patients=int(table.label.notna().sum())
-    )
-    return Patients(table, flow, [dict(path=str(file), sha256=_sha256(file)) for file, _ in files])
+    kept = pd.Series(True, images.index) if all_sides else ~of_other_side(images)
+    return kept if all_exams else kept & in_latest_exam(images, kept)
 
 
-def check_separate(development: pd.DataFrame, test: pd.DataFrame, name: str) -> None:
-    """Refuse patients that are in development and test (within one outer fold, where there are folds)."""
-    keys = (
-        ['patient_id']
-        if (development.fold == '').all() or (test.fold == '').all()
-        else ['fold', 'patient_id']
-    )
-    both = pd.merge(development.reset_index()[keys], test.reset_index()[keys]).drop_duplicates()
-    if len(both):
-        found = _listed(' in fold '.join(row[::-1]) for row in both.itertuples(index=False))
-        raise PredictionError(
-            f'{name}: {len(both)} patients are in development and test: {found}; split by patient'
-        )
+def speaking_items(items: Sequence[Mapping[str, Any]], **options: bool) -> NDArray[np.bool_]:
+    """``speaking`` for records of images, such as those of a meta or prediction file."""
+    frame = pd.DataFrame([{field: item.get(field) for field in FIELDS} for item in items], columns=FIELDS)
+    return speaking(frame, **options).to_numpy(bool)
 
 
-def _files(paths: Sequence[str | os.PathLike], part: str) -> Iterator[tuple[Path, str]]:
-    for path in map(Path, paths):
-        if not path.is_dir():
-            yield path, ''
-            continue
-        found = sorted(
-            file for file in path.glob(f'*/*/{part}.*') if file.suffix in ('.json', '.pkl', '.csv')
-        )
-        twice = [file for file, other in itertools.pairwise(found) if file.parent == other.parent]
-        if not found or twice:
-            wrong = f'{twice[0]} has a twin of another suffix' if twice else 'there is none'
-            raise PredictionError(
-                f'{path}: expected one <outer>/<inner>/{part}.json, .pkl or .csv per fold; {wrong}'
-            )
-        yield from ((file, file.parent.parent.name) for file in found)
-
-
-def _read(path: Path, fold: str, task: str) -> pd.DataFrame:
-    records = read_predictions(path)
-    rows = [
-        {'fold': fold, **record, 'score': values['pred_score'], 'label': values['gt_label']}
-        for record in records
-        if (values := record.pop('tasks').get(task))
-    ]
-    if not rows:
-        raise PredictionError(f'{path}: none of {len(records)} records has task {task!r}; check --task')
-    frame = pd.DataFrame(rows).astype({'fold': str, 'label': float})
-    frame['exam_id'] = frame.exam_id.fillna('')
-    _refuse(
-        path,
-        frame.patient_id.isna(),
-        frame.img_path,
-        'records have no patient_id (write it into the meta file)',
-    )
-    # NOTE[DIFF]: ids are explicit; the published code cut them out of file names
-    named = frame.patient_id + ' ' + frame.exam_id + ' ' + frame.img_path
-    _refuse(path, frame.duplicated(IMAGE_KEY), named, 'records are there twice (drop the copies)')
-    return frame
-
-
-def _outside_merged(rows: pd.DataFrame) -> pd.DataFrame:
-    """A test patient of several outer folds belongs to an outside test set, and to no fold."""
-    n_folds = rows.groupby('patient_id').fold.nunique()
-    if (n_folds > 1).any():  # every outer fold scored every patient
-        odd = n_folds[n_folds < rows.fold.nunique()]
-        what = 'patients are in the test part of some outer folds only'
-        _refuse('test parts', odd > 0, odd.index.to_series(), what)
-        return rows.assign(fold='')
-    return rows
-
-
-def _one_score_per_image(rows: pd.DataFrame) -> pd.DataFrame:
-    labels = rows.groupby(IMAGE_KEY).label.nunique()
-    _refuse('predictions', labels > 1, labels.index.to_series().astype(str), 'images have differing labels')
-    first = {column: 'first' for column in rows.columns if column not in (*IMAGE_KEY, 'score')}
-    return rows.groupby(IMAGE_KEY, sort=False).agg({'score': 'mean', **first}).reset_index()
-
-
-def _other_side(images: pd.DataFrame) -> pd.Series:
-    if 'tumor_side' not in images:
+def of_other_side(images: pd.DataFrame) -> pd.Series:
+    """Images of the breast without tumor; an image without ``tumor_side`` has that of its patient."""
+    if 'tumor_side' not in images or 'laterality' not in images:
         return pd.Series(False, images.index)
-    side = (
-        images.groupby('patient_id')
-        .tumor_side.transform('first')
-        .where(images.tumor_side.isna(), images.tumor_side)
-    )
-    return side.isin(['L', 'R']) & images.laterality.isin(['L', 'R']) & (side != images.laterality)
+    of_patient = images.groupby('patient_id').tumor_side.transform('first')
+    side = of_patient.where(images.tumor_side.isna(), images.tumor_side)
+    return side.isin(SIDES) & images.laterality.isin(SIDES) & (side != images.laterality)
 
 
-def _in_latest_exam(images: pd.DataFrame) -> pd.Series:
+def in_latest_exam(images: pd.DataFrame, among: pd.Series) -> pd.Series:
+    """Images of the latest exam that has images ``among``; without order only where none has one."""
     if 'exam_order' not in images:
         return pd.Series(True, images.index)
     order = pd.to_numeric(images.exam_order, errors='coerce')
     wrong = order.isna() & images.exam_order.notna()
-    _refuse(
-        'exam_order',
-        wrong,
-        images.exam_order.astype(str) + ' of ' + images.patient_id,
-        'values are no numbers',
-    )
-    latest = order.groupby(images.patient_id).transform('max')
-    return (order == latest) | latest.isna()  # an exam without order counts only where none has one
-
-
-def _one_row_per_patient(images: pd.DataFrame, aggregate: str, label: str) -> pd.DataFrame:
-    if label == 'max':
-        images = images.assign(label=images.groupby(['fold', 'patient_id']).label.transform('max'))
-    patients = images.groupby(['fold', 'patient_id'], sort=True)
-    labels = images.groupby('patient_id').label.nunique()
-    _refuse(
-        'predictions',
-        labels > 1,
-        labels.index.to_series(),
-        'patients have differing labels (one per patient; --patient-label max takes the highest)',
-    )
-    table = patients.first().assign(score=patients.score.agg(aggregate), n_images=patients.size())
-    return table.reset_index('fold')
-
-
-def _refuse(place: str | Path, wrong: pd.Series, names: pd.Series, what: str) -> None:
     if wrong.any():
-        listed = _listed(names[wrong.to_numpy()].astype(str))
-        raise PredictionError(f'{place}: {int(wrong.sum())} {what}: {listed}')
+        names = images.exam_order[wrong].astype(str) + ' of ' + images.patient_id[wrong].astype(str)
+        raise UserError(f'exam_order: {int(wrong.sum())} values are no numbers: {listed(names)}')
+    latest = order.where(among).groupby(images.patient_id).transform('max')
+    return (order == latest) | latest.isna()
 
 
-def _listed(items: Iterable[str]) -> str:
-    names = list(items)
-    return ', '.join(names[:SHOWN]) + (f' and {len(names) - SHOWN} more' if len(names) > SHOWN else '')
+def of_patients(values: NDArray, patients: NDArray, how: str = FEATURE_POOLING) -> tuple[NDArray, NDArray]:
+    """Numbers of images (n, k) and their patients (n,) -> numbers (p, k) and patients (p,), sorted."""
+    pooled = pd.DataFrame(values).groupby(np.asarray(patients, str), sort=True).agg(how)
+    return pooled.to_numpy(values.dtype), pooled.index.to_numpy(str)
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def of_members(scores: NDArray, kind: str) -> NDArray:
+    """Scores of one patient's images (n, members) -> of the members (members,).
+
+    As their mean is pooled: the members of the image whose mean is highest, or the mean over images.
+    """
+    return scores[scores.mean(axis=1).argmax()] if POOLING[kind] == 'max' else scores.mean(axis=0)
+
+
+def patient_features(
+    x: NDArray[np.float32], images: list[dict[str, Any]], columns: list[str], aggregate: str, stage: str,
+    **options: bool,
+) -> Features:  # fmt: skip
+    """Features of images (n, k), and what is known of each image -> features of patients.
+
+    Raises:
+        UserError: an image has no patient_id.
+    """
+    unnamed = [image.get('img_name') for image in images if image.get('patient_id') is None]
+    if unnamed:
+        text = f'{len(unnamed)} images have no patient_id: {listed(unnamed)}; write it into the meta file'
+        raise UserError(text)
+    patients = np.array([str(image['patient_id']) for image in images])
+
+    def pooled(**options: bool) -> pd.DataFrame:
+        kept = speaking_items(images, **options)
+        values, ids = of_patients(x[kept], patients[kept], aggregate)
+        return pd.DataFrame(values, ids, columns)
+
+    about = dict(columns=columns, stage=stage, aggregate=aggregate)
+    return Features(pooled(**options), pooled(**options | dict(all_sides=True)), about)

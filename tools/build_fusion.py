@@ -15,30 +15,13 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.fusion.clinical import ClinicalEncoder, ClinicalError, Schema, check_table, read_schema, read_table
+from mammo.records.features import FeaturesError, read_features
 from mammo.records.files import replacing, write_json
-from mammo.records.fusion_set import FORMAT_VERSION, FusionError, check_finite, read_fusion_schema
+from mammo.records.fusion_set import FORMAT_VERSION, FusionError, read_fusion_schema
 from mammo.records.meta import MetaError, read_meta
-from mammo.records.pickles import DAMAGED_ARRAYS
 
 SPLITS = ('train', 'val', 'test')
 logger = logging.getLogger(__name__)
-
-
-def read_features(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """features.npz -> frame patient id x column without NaN, and the description of its columns."""
-    keys = ('format_version', 'patient_id', 'x', 'column', 'stage', 'aggregate')
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            data = {key: file[key] for key in keys}
-        frame = pd.DataFrame(data['x'], data['patient_id'].astype(str), data['column'].astype(str))
-    except DAMAGED_ARRAYS as error:
-        raise FusionError(f'{path}: not of tools/extract_features.py: {error}; extract again') from None
-    if data['format_version'] != 1 or not frame.index.is_unique:
-        repeated = list(frame.index[frame.index.duplicated()][:5])
-        version = data['format_version']
-        raise FusionError(f'{path}: format_version {version} (1 is read), repeated ids {repeated}')
-    check_finite(path, data['x'], list(frame.index))
-    return frame, dict(columns=list(frame), stage=str(data['stage']), aggregate=str(data['aggregate']))
 
 
 def read_labels(path: Path, label: str) -> pd.Series:
@@ -102,7 +85,7 @@ def build(args: argparse.Namespace) -> None:
     fitted = read_fusion_schema(args.fitted) if args.fitted else {}
     schema = Schema.from_dict(fitted['x_preope']['encoder']['schema']) if fitted else read_schema(args.schema)
     values = check_table(read_table(args.clinical), schema, str(args.clinical))
-    features, about = read_features(args.features)
+    features, _, about = read_features(args.features)
     if fitted and fitted['feat_5'] != about | dict(fill=fitted['feat_5']['fill']):
         raise FusionError(f'{args.features}: {about} differs from {args.fitted}; extract the features alike')
     names = [name for name in SPLITS if not fitted or (args.splits / f'{name}.json').exists()]
@@ -140,7 +123,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     try:
         build(parser.parse_args())
-    except (ClinicalError, FusionError, MetaError) as error:
+    except (ClinicalError, FeaturesError, FusionError, MetaError) as error:
         parser.exit(2, f'build_fusion.py: error: {error}\n')
 
 

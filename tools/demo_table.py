@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
+from mammo.evaluation.cohort import read_patients
 from mammo.evaluation.statistics import r2, roc_auc
-from mammo.patients import read_patients
 
 
 def score(paths: list[Path], task: str, metric: str) -> str:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from mammo.evaluation.cohort import Patients, read_patients
 from mammo.evaluation.gallery import gallery
 from mammo.evaluation.model_entry import Options, arrays
 from mammo.evaluation.page import write_report
 from mammo.evaluation.report import build_report
-from mammo.patients import Patients, read_patients
 from mammo.records.predictions import PredictionError
 
 

@@ -18,8 +18,8 @@ from mammo.crossval.plan import Plan
 from mammo.crossval.settings import CONFIG, RECORD
 from mammo.crossval.state import FINISHED, finished, read_json
 from mammo.crossval.steps import FUSION, ROOT
+from mammo.evaluation.cohort import read_patients
 from mammo.evaluation.ensemble import mean_records
-from mammo.patients import read_patients
 from mammo.records.files import write_json, write_text
 from mammo.records.predictions import PredictionError, read_predictions, write_predictions
 

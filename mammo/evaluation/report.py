@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from mammo.evaluation import clinical_utility, resampling, statistics
+from mammo.evaluation.cohort import Patients, check_separate
 from mammo.evaluation.model_entry import Options, binary_entry, regression_entry
 from mammo.evaluation.statistics import UndefinedError
-from mammo.patients import Patients, check_separate
 from mammo.records.predictions import PredictionError
 
 FORMAT_VERSION = 1

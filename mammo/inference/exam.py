@@ -43,6 +43,7 @@ class ExamImage:
     found_in: str  # what told side and view: 'header', 'given' or 'file name'
     pixels: NDArray[np.uint8]  # (H, W)
     scaled: bool  # to the pixel size of the training images, as far as there is one
+    exam_order: float | None = None  # of its exam among those of the patient, if given
 
 
 class Exam(NamedTuple):
@@ -109,7 +110,7 @@ def _read(job: Job, settings: Settings, cropped_png: bool) -> tuple[ExamImage, d
     found = dict(view=headers.view(header), laterality=headers.laterality(header)) if header else {}
     side, view, source = side_and_view(job, found)
     own['key'] = own['key'] or hashlib.sha256(pixels.tobytes()).hexdigest()
-    return ExamImage(job.source, view, side, source, pixels, scaled), own
+    return ExamImage(job.source, view, side, source, pixels, scaled, job.given.get('exam_order')), own
 
 
 def _from_png(job: Job, settings: Settings, cropped: bool) -> tuple[NDArray[np.uint8], bool]:

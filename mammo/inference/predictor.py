@@ -16,11 +16,12 @@ import torch
 from mammo.evaluation.calibration import recalibrate
 from mammo.inference.architecture import member_file
 from mammo.inference.bundle import Bundle, BundleError, open_bundle
-from mammo.inference.exam import Exam, ExamError, Images, read_exam
+from mammo.inference.exam import Exam, ExamError, ExamImage, Images, read_exam
 from mammo.inference.fusion import Fusion, Values
 from mammo.inference.network import Network, Pass, probs_of
 from mammo.inference.prediction import Prediction, Score, score_of
 from mammo.inference.views import SIDES
+from mammo.patients import of_members, speaking_items
 from mammo.preprocess.grey import Settings
 
 IMAGES = 'mammograms'  # name of the model that sees images only, as in tools/cross_validate.py
@@ -118,7 +119,7 @@ class Predictor:
         exam = read_exam(
             images, self.settings, cropped_png=not self.preprocessed if cropped_png is None else cropped_png
         )
-        used = [tumor_side in (None, image.laterality) for image in exam.images]
+        used = used_images(exam.images, tumor_side)
         if not any(used):
             raise ExamError('NO_TUMOR_SIDE', f'no image shows the {SIDES[str(tumor_side)]} breast')
         with self._lock:
@@ -143,7 +144,7 @@ class Predictor:
         tasks[self.label] = self._decided(tasks[self.label], IMAGES)
         fused, missing, warnings = None, [], list(exam.warnings)
         if self.fusion and clinical is not None:
-            features = logits[used].mean(axis=0)  # as tools/extract_features.py: mean over images
+            features = logits[used].mean(axis=0)  # FEATURE_POOLING of mammo.patients
             fused_probs = 1 / (1 + np.exp(-self.fusion.logits(clinical, features)))
             fused = self._decided(score_of('binary', fused_probs), FUSED)
         if self.fusion:
@@ -160,12 +161,8 @@ class Predictor:
 
     def _by_task(self, scores: np.ndarray) -> dict[str, Score]:
         """(images, members, tasks) -> SPEC 8: mean over members, then max over images, mean of a value."""
-        found = {}
-        for i, (name, kind) in enumerate(self.tasks.items()):
-            of_task = scores[..., i]  # (images, members)
-            highest = of_task[of_task.mean(axis=1).argmax()]
-            found[name] = score_of(kind, highest if kind == 'binary' else of_task.mean(axis=0))
-        return found
+        kinds = enumerate(self.tasks.items())
+        return {name: score_of(kind, of_members(scores[..., i], kind)) for i, (name, kind) in kinds}
 
     def _decided(self, score: Score, model: str) -> Score:
         """With what the bundle knows of the model: recalibration, and the decision at its threshold."""
@@ -177,6 +174,15 @@ class Predictor:
             return score
         about = {key: value for key, value in known.items() if key != 'recalibration'}
         return replace(score, decision=dict(positive=score.value >= known['threshold'], **about))
+
+
+def used_images(images: list[ExamImage], tumor_side: str | None) -> list[bool]:
+    """Which images of one exam decide; see mammo.patients."""
+    about = [
+        dict(patient_id='', laterality=i.laterality, tumor_side=tumor_side, exam_order=i.exam_order)
+        for i in images
+    ]
+    return speaking_items(about).tolist()
 
 
 def settings_of(preprocess: dict[str, Any] | None) -> Settings:

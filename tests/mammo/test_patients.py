@@ -1,229 +1,119 @@
-"""Prediction files to patients: means, maxima, who is left out, and every refusal."""
+"""The rule which images speak for a patient: its cases, and that all who ask get the same answer."""
+
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from mammo.patients import check_separate, read_patients
-from mammo.records.predictions import PredictionError, write_predictions
+from mammo.errors import UserError
+from mammo.evaluation.cohort import read_patients
+from mammo.inference.exam import ExamImage
+from mammo.inference.predictor import used_images
+from mammo.patients import of_members, of_patients, patient_features, speaking, speaking_items
+from mammo.records.predictions import write_predictions
 
 
-def image(patient, score, label=0, name=None, **more):
-    fields = dict(
-        img_path=name or f'{patient}_{score}.png', patient_id=patient, exam_id='1', view='CC', laterality='L'
-    )
-    return {**fields, **more, 'tasks': {'N': dict(logit=None, pred_score=score, gt_label=label)}}
-
-
-def write(path, *records):
-    write_predictions(path, list(records))
-    return path
-
-
-def scores(paths, **options):
-    return read_patients(paths, 'N', **options).table.score.to_dict()
-
-
-def test_patient_score_is_the_maximum_over_images_or_the_mean(tmp_path):
-    path = write(tmp_path / 'a.json', image('p', 0.2), image('p', 0.6), image('q', 0.5))
-    assert scores([path]) == dict(p=0.6, q=0.5)
-    assert scores([path], aggregate='mean') == pytest.approx(dict(p=0.4, q=0.5))
-
-
-def test_ensemble_mean_comes_before_the_maximum(tmp_path):
-    a = write(tmp_path / 'a.pkl', image('p', 0.9, name='x'), image('p', 0.1, name='y'))
-    b = write(tmp_path / 'b.csv', image('p', 0.1, name='x'), image('p', 0.7, name='y'))
-    assert scores([a, b]) == pytest.approx(dict(p=0.5))  # not 0.8, the mean of maxima
-
-
-def test_patient_score_is_invariant_to_image_order(tmp_path):
-    images = [image(f'p{i % 5}', i / 20) for i in range(20)]
-    shuffled = [images[i] for i in np.random.default_rng(0).permutation(20)]
-    assert scores([write(tmp_path / 'a.json', *images)]) == scores([write(tmp_path / 'b.json', *shuffled)])
-
-
-def test_other_side_is_left_out_unless_asked_for(tmp_path):
-    path = write(
-        tmp_path / 'a.json',
-        image('p', 0.2, laterality='L', tumor_side='L'),
-        image('p', 0.9, laterality='R', tumor_side='L'),
-        image('side unknown', 0.8, laterality='R'),
-        image('image unknown', 0.7, laterality=None, tumor_side='L'),
-        image('only healthy', 0.9, laterality='R', tumor_side='L'),
-    )
-    result = read_patients([path], 'N')
-    assert result.table.score.to_dict() == {'p': 0.2, 'side unknown': 0.8, 'image unknown': 0.7}
-    assert result.flow['images_of_the_other_side'] == 2
-    assert result.flow['patients_without_usable_image'] == 1
-    assert scores([path], all_sides=True)['p'] == 0.9
-
-
-def test_only_the_latest_exam_counts_unless_asked_for(tmp_path):
-    path = write(
-        tmp_path / 'a.csv',
-        image('p', 0.9, label=0, exam_id='old', exam_order=1),
-        image('p', 0.3, label=1, exam_id='new', exam_order=2),
-        image('q', 0.4),
-    )
-    result = read_patients([path], 'N')
-    assert result.table.score.to_dict() == dict(p=0.3, q=0.4)
-    assert result.table.label.to_dict() == dict(p=1, q=0)  # the label of the exam that counts
-    assert result.flow['images_of_earlier_exams'] == 1
-
-
-def test_latest_exam_of_the_tumor_side_counts(tmp_path):
-    path = write(
-        tmp_path / 'a.json',
-        image('p', 0.3, exam_id='a', exam_order=1, laterality='L', tumor_side='L'),
-        image('p', 0.9, exam_id='b', exam_order=2, laterality='R', tumor_side='L'),
-    )
-    assert scores([path]) == dict(p=0.3)
-
-
-def test_label_missing_on_some_images_is_that_of_the_others(tmp_path):
-    path = write(
-        tmp_path / 'a.json',
-        image('p', 0.2, label=None),
-        image('p', 0.6, label=1),
-        image('q', 0.5, label=None),
-    )
-    result = read_patients([path], 'N')
-    assert result.table.label.loc['p'] == 1
-    assert (result.flow['patients_without_label'], result.flow['patients']) == (1, 1)
-
-
-def test_flow_adds_up(tmp_path):
-    records = [
-        image(f'p{i}', 0.1, laterality='LR'[i % 2], tumor_side='L', exam_order=i % 3) for i in range(12)
-    ]
-    flow = read_patients([write(tmp_path / 'a.json', *records)], 'N').flow
-    assert (
-        flow['images'] - flow['images_of_the_other_side'] - flow['images_of_earlier_exams']
-        == flow['images_used']
-    )
-    left_out = flow['patients_without_usable_image'] + flow['patients_without_label']
-    assert flow['patients_with_images'] - left_out == flow['patients']
-
-
-def fold(root, outer, inner, part, *records):
-    return write(root / f'{outer}/{inner}/{part}.json', *records)
-
-
-def test_cross_validation_folder_gives_every_patient_its_outer_fold(tmp_path):
-    for outer, patient in (('0', 'p'), ('1', 'q')):
-        for inner in '01':
-            fold(tmp_path, outer, inner, 'test', image(patient, 0.2 + 0.4 * int(inner), name='x'))
-            fold(tmp_path, outer, inner, 'val', image(f'dev{outer}{inner}', 0.5))
-    result = read_patients([tmp_path], 'N')
-    assert result.table.score.to_dict() == pytest.approx(dict(p=0.4, q=0.4))
-    assert result.table.fold.to_dict() == dict(p='0', q='1')
-    assert result.flow['prediction_files'] == len(result.sources) == 4
-    assert sorted(read_patients([tmp_path], 'N', part='val').table.index) == [
-        'dev00',
-        'dev01',
-        'dev10',
-        'dev11',
-    ]
-
-
-def test_outside_test_set_is_the_mean_over_all_outer_folds(tmp_path):
-    for outer, score in (('0', 0.2), ('1', 0.6)):
-        fold(tmp_path, outer, '0', 'test', image('p', score, name='x'))
-    table = read_patients([tmp_path], 'N').table
-    assert (table.score.loc['p'], table.fold.loc['p']) == (pytest.approx(0.4), '')
-
-
-def test_development_patient_of_another_outer_fold_is_no_leak(tmp_path):
-    fold(tmp_path, '0', '0', 'test', image('p', 0.1))
-    fold(tmp_path, '1', '0', 'test', image('q', 0.1))
-    fold(tmp_path, '0', '0', 'val', image('q', 0.1))
-    development, test = (read_patients([tmp_path], 'N', part=part).table for part in ('val', 'test'))
-    check_separate(development, test, 'A')
-
-
-def test_patient_in_development_and_test_of_one_fold_is_listed(tmp_path):
-    fold(tmp_path, '0', '0', 'test', image('p', 0.1), image('r', 0.1))
-    fold(tmp_path, '1', '0', 'test', image('q', 0.1))
-    fold(tmp_path, '0', '0', 'val', image('p', 0.1), image('q', 0.1))
-    development, test = (read_patients([tmp_path], 'N', part=part).table for part in ('val', 'test'))
-    with pytest.raises(
-        PredictionError, match='A: 1 patients are in development and test: p in fold 0; split'
-    ):
-        check_separate(development, test, 'A')
-
-
-def test_patient_in_development_and_test_file_is_listed(tmp_path):
-    test = read_patients([write(tmp_path / 'a.json', image('p', 0.1), image('q', 0.1))], 'N').table
-    with pytest.raises(PredictionError, match='A: 2 patients are in development and test: p, q'):
-        check_separate(test, test, 'A')
+def image(patient: str = 'p', **more: object) -> dict:
+    return dict(patient_id=patient, **more)
 
 
 @pytest.mark.parametrize(
-    ('records', 'message'),
+    ('images', 'expected'),
     [
-        ([image('p', 0.1, label=0), image('p', 0.2, label=1)], '1 patients have differing labels .*: p$'),
-        ([image(None, 0.1, name='x.png')], r'a\.json: 1 records have no patient_id .*: x\.png'),
-        ([image('p', 0.1, name='x'), image('p', 0.2, name='x')], r'1 records are there twice .*: p 1 x'),
-        ([], "none of 0 records has task 'N'; check --task"),
-        ([image('p', 0.1, exam_order='late')], 'exam_order: 1 values are no numbers: late of p'),
+        ([image(laterality='L', tumor_side='L'), image(laterality='R', tumor_side='L')], [True, False]),
+        ([image(laterality='L', tumor_side='L'), image(laterality='R')], [True, False]),
+        ([image(laterality='L', tumor_side='L'), image(laterality='R', tumor_side='R')], [True, True]),
+        ([image(laterality='L'), image(laterality='R')], [True, True]),
+        ([image(laterality=None, tumor_side='L'), image(laterality='R', tumor_side='L')], [True, False]),
+        ([image(exam_order=1), image(exam_order=2)], [False, True]),
+        ([image(exam_order=1), image(exam_order=None)], [True, False]),
+        ([image(exam_order=None), image(exam_order=None)], [True, True]),
+        ([image('p', exam_order=1), image('q', exam_order=2)], [True, True]),
+        ([image(laterality='L', tumor_side='L', exam_order=1),
+          image(laterality='R', tumor_side='L', exam_order=2)], [True, False]),
     ],
-)
-def test_wrong_predictions_are_refused_with_the_list(tmp_path, records, message):
-    with pytest.raises(PredictionError, match=message):
-        read_patients([write(tmp_path / 'a.json', *records)], 'N')
+)  # fmt: skip
+def test_images_of_the_tumor_side_in_its_latest_exam_speak(images: list[dict], expected: list[bool]) -> None:
+    assert speaking_items(images).tolist() == expected
 
 
-def test_a_patient_labelled_by_breast_may_take_the_highest_label_of_the_images_used(tmp_path):
-    left, right = image('p', 0.1, label=1), image('p', 0.2, label=0, laterality='R')
-    unknown = image('p', 0.3, label=None)
-    sided = [
-        image('q', 0.1, label=1, tumor_side='R'),
-        image('q', 0.4, label=0, laterality='R', tumor_side='R'),
-    ]
-    path = write(tmp_path / 'a.json', left, right, unknown, *sided)
-    table = read_patients([path], 'N', patient_label='max').table
-    assert table.label.to_dict() == dict(p=1, q=0)  # q's left breast does not decide
-    assert table.score.to_dict() == dict(p=0.3, q=0.4)
+def test_no_patient_is_silenced_by_the_exam_order_alone() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        frame = pd.DataFrame(
+            dict(patient_id=rng.choice(list('pqr'), 9), exam_order=rng.choice([1, 2, np.nan], 9))
+        )
+        assert set(frame.patient_id[speaking(frame)]) == set(frame.patient_id)
 
 
-def test_ensemble_members_that_disagree_on_a_label_are_refused(tmp_path):
-    a = write(tmp_path / 'a.json', image('p', 0.1, label=0, name='x'))
-    b = write(tmp_path / 'b.json', image('p', 0.1, label=1, name='x'))
-    with pytest.raises(PredictionError, match=r'1 images have differing labels.*x'):
-        read_patients([a, b], 'N')
+def test_order_that_is_no_number_is_refused() -> None:
+    with pytest.raises(UserError, match='exam_order: 1 values are no numbers: late of p'):
+        speaking_items([image(exam_order='late')])
 
 
-def test_patient_in_the_test_part_of_some_outer_folds_only_is_refused(tmp_path):
-    for outer, patients in dict(a='pq', b='pr', c='s').items():
-        fold(tmp_path, outer, '0', 'test', *(image(p, 0.1) for p in patients))
-    with pytest.raises(PredictionError, match='patients are in the test part of some outer folds only: p'):
-        read_patients([tmp_path], 'N')
-
-
-def test_development_patients_of_several_outer_folds_stay_apart(tmp_path):
-    for outer, (own, *others) in dict(a='pqr', b='qpr', c='rpq').items():
-        fold(tmp_path, outer, '0', 'test', image(own, 0.1))
-        fold(tmp_path, outer, '0', 'val', *(image(p, 0.1) for p in others))
-    development = read_patients([tmp_path], 'N', part='val').table
-    assert sorted(zip(development.fold, development.index, strict=True)) == [
-        ('a', 'q'), ('a', 'r'), ('b', 'p'), ('b', 'r'), ('c', 'p'), ('c', 'q'),
+def random_exam(rng: np.random.Generator) -> tuple[list[dict], str | None]:
+    """Images of one patient, and the side of her tumor."""
+    side = rng.choice(['L', 'R', None])
+    images = [
+        dict(
+            img_path=f"{i}.png", patient_id="p", exam_id="1", view="CC",
+            laterality=str(rng.choice(["L", "R"])),
+            exam_order=rng.choice([1, 2, None]),
+        )
+        for i in range(rng.integers(1, 7))
     ]  # fmt: skip
-    check_separate(development, read_patients([tmp_path], 'N').table, 'A')
+    return images, side
 
 
-def test_folder_without_folds_is_refused(tmp_path):
-    with pytest.raises(PredictionError, match=r'expected one <outer>/<inner>/test.json.*there is none'):
-        read_patients([tmp_path], 'N')
+@pytest.mark.parametrize('seed', range(25))
+def test_evaluation_features_and_predictor_select_the_same_images(seed: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(seed)
+    images, side = random_exam(rng)
+    scores = rng.permutation(len(images)) / 10  # which image decided can be read from its score
+    exam = [
+        ExamImage(
+            i['img_path'], 'CC', i['laterality'], 'given', np.zeros((1, 1), np.uint8), True, i['exam_order']
+        )
+        for i in images
+    ]
+    used = np.array(used_images(exam, side))
+    for record, score in zip(images, scores, strict=True):
+        record['tumor_side'] = side
+        record['tasks'] = dict(N=dict(logit=None, pred_score=float(score), gt_label=0))
+    write_predictions(tmp_path / 'p.json', images)
+    evaluated = read_patients([tmp_path / 'p.json'], 'N')
+    features = patient_features(scores[:, None], images, ['N'], 'mean', 'head')
+    assert evaluated.flow['images_used'] == used.sum()
+    if used.any():
+        assert evaluated.table.score.to_dict() == dict(p=scores[used].max())
+        assert features.sided.loc['p', 'N'] == pytest.approx(scores[used].mean())
+        assert of_members(scores[used][:, None], 'binary') == [scores[used].max()]
 
 
-def test_fold_with_two_forms_of_one_file_is_refused(tmp_path):
-    fold(tmp_path, '0', '0', 'test', image('p', 0.1))
-    write(tmp_path / '0/0/test.csv', image('p', 0.1))
-    with pytest.raises(PredictionError, match=r'test\.csv has a twin of another suffix'):
-        read_patients([tmp_path], 'N')
+def test_members_of_the_image_with_the_highest_mean_speak_for_a_binary_task() -> None:
+    scores = np.array([[0.9, 0.1], [0.6, 0.5]])
+    assert of_members(scores, 'binary').tolist() == [0.6, 0.5]
+    assert of_members(scores, 'regression') == pytest.approx([0.75, 0.3])
 
 
-def test_patients_with_images_of_the_other_side_only_leave_an_empty_table_and_a_count(tmp_path):
-    path = write(tmp_path / 'a.json', image('p', 0.9, laterality='R', tumor_side='L'))
-    result = read_patients([path], 'N')
-    assert result.table.empty
-    assert (result.flow['patients_without_usable_image'], result.flow['patients']) == (1, 0)
+def test_features_of_both_breasts_are_kept_beside_those_of_the_side() -> None:
+    images = [image(laterality=side, tumor_side='L') for side in 'LR']
+    features = patient_features(np.array([[1.0], [3.0]]), images, ['N'], 'mean', 'head')
+    assert features.sided.loc['p', 'N'] == 1
+    assert features.both_sides is not None
+    assert features.both_sides.loc['p', 'N'] == 2
+
+
+def test_pooling_does_not_depend_on_the_order_of_images() -> None:
+    rng = np.random.default_rng(0)
+    x, patients = rng.normal(size=(20, 3)), rng.choice(list('abc'), 20)
+    order = rng.permutation(20)
+    for pooled, again in zip(of_patients(x, patients), of_patients(x[order], patients[order]), strict=True):
+        np.testing.assert_array_equal(pooled.round(12) if pooled.dtype == float else pooled,
+                                      again.round(12) if again.dtype == float else again)  # fmt: skip
+
+
+def test_image_without_patient_is_refused_for_features() -> None:
+    with pytest.raises(UserError, match=r'1 images have no patient_id: a\.png'):
+        patient_features(np.zeros((1, 1)), [dict(img_name='a.png', patient_id=None)], ['N'], 'mean', 'head')

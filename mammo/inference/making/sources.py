@@ -11,10 +11,10 @@ import numpy as np
 from mammo.crossval.settings import read_record, tasks_of
 from mammo.evaluation.calibration import fit_platt
 from mammo.evaluation.clinical_utility import slnb, slnb_threshold
+from mammo.evaluation.cohort import read_patients
 from mammo.evaluation.statistics import UndefinedError
 from mammo.inference.bundle import BundleError
 from mammo.inference.predictor import FUSED, IMAGES
-from mammo.patients import read_patients
 from mammo.records.files import sha256_of
 
 FUSION_MODE = 'clinical-mammo'

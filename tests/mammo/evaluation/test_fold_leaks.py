@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mammo.evaluation.cohort import read_patients
 from mammo.evaluation.model_entry import Options
 from mammo.evaluation.report import build_report
-from mammo.patients import read_patients
 from mammo.records.predictions import write_predictions
 
 PATIENTS = [f'p{i}' for i in range(80)]

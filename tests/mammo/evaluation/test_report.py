@@ -9,9 +9,9 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from mammo.evaluation.cohort import Patients
 from mammo.evaluation.model_entry import Options
 from mammo.evaluation.report import build_report
-from mammo.patients import Patients
 from mammo.records.predictions import PredictionError
 
 QUICK = Options(n_bootstrap=200)

@@ -1,0 +1,79 @@
+"""Numbers that a network makes of images: raw outputs of its heads, or what the neck or backbone gives.
+
+runner, or config and meta files -> features (n, k), names of the columns, what is known of each image
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.logging import print_log
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+from numpy.typing import NDArray
+
+from mammo.engine.image_check import check_images
+from mammo.errors import listed
+from mammo.patients import patient_features, speaking_items
+from mammo.records.features import write_features
+
+
+def extract(
+    cfg: Config, out: Path, *, stage: str = 'head', aggregate: str = 'mean', all_sides: bool = False,
+    ann_files: list[str] | None = None, check_data: bool = True, amp: bool = False,
+) -> None:  # fmt: skip
+    """Features of the patients of all meta files -> file; patients without a usable image are logged.
+
+    Args:
+        cfg: with ``load_from``, the checkpoint.
+        stage: head: raw output per task; neck: what the heads read; backbone: mean over the feature map.
+        aggregate: over a patient's images: mean or max.
+    """
+    x, names, images = _of_meta_files(cfg, stage, ann_files, check_data=check_data, amp=amp)
+    features = patient_features(x, images, names, aggregate, stage, all_sides=all_sides)
+    kept = speaking_items(images, all_sides=all_sides)
+    silent = {image['patient_id'] for image in images} - set(features.sided.index)
+    if silent:
+        print_log(
+            f'{len(silent)} patients have no image of the tumor side: {listed(sorted(silent))}', 'current'
+        )
+    write_features(out, features, x[kept], [images[i] for i in np.flatnonzero(kept)])
+
+
+@torch.inference_mode()
+def image_features(runner: Runner, stage: str) -> tuple[NDArray[np.float32], list[str], list[dict]]:
+    """Run the test set through the network -> (n, k), names of columns, what is known of each image."""
+    model = runner.model.eval()
+    batches, images = [], []
+    for batch in runner.test_dataloader:
+        data = model.data_preprocessor(batch)
+        if stage == 'head':
+            outputs = model.head(model.extract_feat(data['inputs']))
+            features = torch.stack([outputs[task] for task in outputs], dim=1)  # (B, tasks)
+        else:
+            features = model.extract_feat(data['inputs'], stage=stage)[-1]
+            features = features.mean(dim=(2, 3)) if features.ndim == 4 else features  # (B, C)
+        batches.append(features.float().cpu().numpy())
+        images += [sample.metainfo for sample in data['data_samples']]
+    x = np.concatenate(batches)
+    names = list(model.head.task_heads) if stage == 'head' else [f'{stage}_{i}' for i in range(x.shape[1])]
+    return x, names, images
+
+
+def _of_meta_files(
+    cfg: Config, stage: str, ann_files: list[str] | None, *, check_data: bool, amp: bool
+) -> tuple[NDArray[np.float32], list[str], list[dict]]:
+    """See :func:`image_features`; of all images that the meta files list."""
+    parts = []
+    for ann_file in ann_files or [cfg.test_dataloader.dataset.ann_file]:
+        cfg.test_dataloader.dataset.ann_file = ann_file
+        runner = RUNNERS.build(cfg)
+        if check_data:
+            check_images(item['img_path'] for item in runner.test_dataloader.dataset.data_list)
+        runner.load_or_resume()
+        with torch.autocast(get_device(), enabled=amp):
+            parts.append(image_features(runner, stage))
+    images = [image for part in parts for image in part[2]]
+    return np.concatenate([part[0] for part in parts]), parts[0][1], images

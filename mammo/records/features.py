@@ -1,0 +1,87 @@
+"""Numbers that a network makes of images, per patient: features.npz, the one writer and the one reader.
+
+arrays <-> npz without pickle; -> frames patient id x column, of the tumor's side and of both breasts
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mammo.errors import UserError, listed
+from mammo.records.files import replacing
+from mammo.records.pickles import DAMAGED_ARRAYS
+
+FORMAT_VERSION = 2
+READ = (1, 2)  # 1 lacks x_both_sides
+
+
+class FeaturesError(UserError):
+    """A features file that cannot be used, or images that cannot be brought to patients."""
+
+
+class Features(NamedTuple):
+    """Patients' features, as they are where the tumor's side is known, and where it is not."""
+
+    sided: pd.DataFrame  # patient id x column: images of the tumor's side, if that is known
+    both_sides: pd.DataFrame | None  # the same columns of the images of both breasts; None: not recorded
+    about: dict[str, Any]  # columns, stage, aggregate
+
+
+def write_features(
+    path: Path, features: Features, image_x: NDArray[np.float32], images: list[dict[str, Any]]
+) -> None:
+    """Write features of patients, and of the images that speak for them, whole or not at all."""
+    assert features.both_sides is not None
+    kept = features.sided.index
+    with replacing(path) as tmp:
+        np.savez(
+            tmp,
+            format_version=FORMAT_VERSION,
+            image_id=np.array([image['img_name'] for image in images]),
+            image_patient_id=np.array([str(image['patient_id']) for image in images]),
+            image_x=image_x,
+            patient_id=kept.to_numpy(str),
+            x=features.sided.to_numpy(np.float32),
+            x_both_sides=features.both_sides.reindex(kept).to_numpy(np.float32),
+            column=np.array(features.about['columns']),
+            stage=features.about['stage'],
+            aggregate=features.about['aggregate'],
+        )
+
+
+def read_features(path: Path) -> Features:
+    """Read and check a features file.
+
+    Raises:
+        FeaturesError: it is damaged, of another version, repeats a patient, or is not finite.
+    """
+    keys = ('format_version', 'patient_id', 'x', 'column', 'stage', 'aggregate')
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            data = {key: file[key] for key in (*keys, 'x_both_sides') if key in keys or key in file}
+        index, columns = data['patient_id'].astype(str), data['column'].astype(str)
+        names = ('x', 'x_both_sides')
+        frames = [pd.DataFrame(data[name], index, columns) if name in data else None for name in names]
+    except DAMAGED_ARRAYS as error:
+        raise FeaturesError(f'{path}: not of tools/extract_features.py: {error}; extract again') from None
+    sided, both_sides = frames
+    assert sided is not None
+    if data['format_version'] not in READ or not sided.index.is_unique:
+        repeated = listed(sided.index[sided.index.duplicated()].unique())
+        version = data['format_version']
+        raise FeaturesError(f'{path}: format_version {version} (1 and 2 are read), repeated ids {repeated}')
+    for frame in frames:
+        if frame is not None:
+            _check_finite(path, frame)
+    about = dict(columns=list(sided), stage=str(data['stage']), aggregate=str(data['aggregate']))
+    return Features(sided, both_sides, about)
+
+
+def _check_finite(path: Path, frame: pd.DataFrame) -> None:
+    wrong = np.argwhere(~np.isfinite(frame.to_numpy()))
+    if len(wrong):
+        places = [f'patient {frame.index[i]} column {frame.columns[j]}' for i, j in wrong]
+        raise FeaturesError(f'{path}: {len(wrong)} entries are NaN or infinite: {listed(places)}')
