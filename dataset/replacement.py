@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from mmengine.logging import print_log
 
-from mammo.records.meta import shown
+from mammo.errors import listed
 from mammo.records.png import ImageFileError
 
 MAX_DAMAGED_FRAC = 0.01  # of the images of a dataset; one damaged image is always allowed
@@ -69,5 +69,5 @@ class ReplaceDamagedMixin:
                 'see whether the disk is still there, mend or remove them: '
             )
             print_log(message + ', '.join(paths), 'current', logging.ERROR)  # this level from every process
-            raise ImageFileError(message + shown(paths))
+            raise ImageFileError(message + listed(paths))
         return len(found)

@@ -1,4 +1,4 @@
-"""The one base of all errors that a user can mend, and the codes that programs end with.
+"""The one base of all errors that a user can mend, how their messages list things, and exit codes.
 
 message that names place, value and remedy -> UserError, which mammo.command turns into one line and a code
 """
@@ -6,6 +6,8 @@ message that names place, value and remedy -> UserError, which mammo.command tur
 from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any
+
+SHOWN = 10  # items of a long list that a message shows
 
 
 class Exit(IntEnum):
@@ -30,7 +32,7 @@ class DataError(UserError):
     """Data that cannot be trained on or tested; the message lists what to mend."""
 
 
-def listed(items: Iterable[Any], shown: int = 10) -> str:
+def listed(items: Iterable[Any], shown: int = SHOWN, separator: str = ', ') -> str:
     """The first items, and how many more there are.
 
     Example:
@@ -38,5 +40,5 @@ def listed(items: Iterable[Any], shown: int = 10) -> str:
         'a, b and 2 more'
     """
     names = [str(item) for item in items]
-    more = f' and {len(names) - shown} more' if len(names) > shown else ''
-    return ', '.join(names[:shown]) + more
+    rest = f' and {len(names) - shown} more' if len(names) > shown else ''
+    return separator.join(names[:shown]) + rest

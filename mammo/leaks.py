@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from mammo.errors import DataError
+from mammo.errors import DataError, listed
 from mammo.records.files import sha256_of
-from mammo.records.meta import shown as first
+from mammo.records.ids import normal_id
 
 STUDY_FIELDS = ('study_uid', 'study_instance_uid', 'StudyInstanceUID')
 UNIQUE_ID = re.compile(r'\d+(\.\d+){4,}|[0-9a-f]{16}')  # a DICOM UID (PS3.5 9.1), or a pseudonym of one
@@ -45,7 +45,7 @@ def traces_of(items: Iterable[Mapping[str, Any]], folder: str | os.PathLike = ''
 
 def add_item(traces: Traces, item: Mapping[str, Any], folder: str | os.PathLike = '') -> None:
     """Add one item to ``traces``; see :func:`traces_of`."""
-    patient = normal_id(item.get('patient_id'))
+    patient = normal_id(item.get('patient_id')) or ''
     if patient:
         traces.patients.add(patient)
     if item.get('img_path'):
@@ -105,7 +105,7 @@ def shared(sides: Mapping[str, Traces], place: str = '') -> list[str]:
         for value, names in owners.items():
             if len(names) > 1:
                 both.setdefault(' and '.join(names), []).append(value)
-        lines += [f'{len(v)} {kind} are in {place}{names}: {first(sorted(v))}' for names, v in both.items()]
+        lines += [f'{len(v)} {kind} are in {place}{names}: {listed(sorted(v))}' for names, v in both.items()]
     return lines
 
 
@@ -120,12 +120,7 @@ def refuse_shared(sides: Mapping[str, Traces], place: str = '') -> None:
     """
     lines = shared(sides, place)
     if lines:
-        more = f' and {len(lines) - SHOWN_LINES} more such pairs' if len(lines) > SHOWN_LINES else ''
-        raise DataError(f'leak check: {"; ".join(lines[:SHOWN_LINES])}{more}; {REMEDY}')
-
-
-def normal_id(value: Any) -> str:
-    return '' if value is None else str(value)
+        raise DataError(f'leak check: {listed(lines, SHOWN_LINES, "; ")}; {REMEDY}')
 
 
 def _studies(item: Mapping[str, Any]) -> set[str]:

@@ -9,9 +9,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mammo.errors import DataError
+from mammo.errors import DataError, listed
 from mammo.leaks import Traces, merged, named_by_content, refuse_shared, traces_of
-from mammo.records.meta import read_meta, shown
+from mammo.records.meta import read_meta
 
 PARTS = ('train', 'val', 'test')
 
@@ -72,7 +72,7 @@ def read_part(path: Path, images: str | os.PathLike = '') -> Part:
     items = read_meta(path)['data_list']
     unnamed = [item['img_path'] for item in items if not item.get('patient_id')]
     if unnamed or not items:
-        what = f'{len(unnamed)} images have no patient_id: {shown(unnamed)}' if items else 'it has no image'
+        what = f'{len(unnamed)} images have no patient_id: {listed(unnamed)}' if items else 'it has no image'
         raise DataError(f'{path}: {what}; cross-validation needs the patient of every image')
     return Part(traces_of(items, images), frozenset(task for item in items for task in item['gt_label']))
 
@@ -88,7 +88,7 @@ def selected(folds: Sequence[Fold], only: str | None) -> list[Fold]:
     wanted = [name.strip() for name in only.split(',')]
     unknown = sorted(set(wanted) - {fold.name for fold in folds})
     if unknown:
-        raise DataError(f'--only {unknown[0]}: no such fold; there are {shown([f.name for f in folds])}')
+        raise DataError(f'--only {unknown[0]}: no such fold; there are {listed([f.name for f in folds])}')
     return [fold for fold in folds if fold.name in wanted]
 
 
@@ -165,4 +165,4 @@ def _check_external(sides: dict[str, Traces], external: Iterable[str]) -> None:
 def _refuse(patients: Iterable[str], place: str, remedy: str) -> None:
     names = sorted(patients)
     if names:
-        raise DataError(f'leak check: {len(names)} patients are in {place}: {shown(names)}; {remedy}')
+        raise DataError(f'leak check: {len(names)} patients are in {place}: {listed(names)}; {remedy}')

@@ -3,7 +3,6 @@
 config, folds, external sets, fusion tables -> dict for cross_validate.json; old and new -> differences
 """
 
-import hashlib
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,13 +12,12 @@ from typing import Any
 from mmengine.config import Config
 
 from mammo.crossval.folds import PARTS, Fold
-from mammo.errors import DataError
-from mammo.records.files import write_json, write_text
+from mammo.errors import DataError, listed
+from mammo.records.files import sha256_of, write_json, write_text
 
 FORMAT_VERSION = 1
 RECORD = 'cross_validate.json'
 CONFIG = 'config.py'
-SHOWN = 10  # differences that a message lists
 
 
 def read_config(path: Path, options: dict[str, Any] | None) -> Config:
@@ -85,9 +83,8 @@ def keep(work_dir: Path, cfg: Config, settings: dict[str, Any]) -> dict[str, Any
         added = {name: digest for name, digest in settings['files'].items() if name not in old['files']}
         differ = differences(old | dict(files=old['files'] | added), settings)
         if differ:
-            rest = f'\n  and {len(differ) - SHOWN} more' if len(differ) > SHOWN else ''
             raise DataError(
-                f'{work_dir}: made with other settings:\n  ' + '\n  '.join(differ[:SHOWN]) + rest + '\n'
+                f'{work_dir}: made with other settings:\n  ' + listed(differ, separator='\n  ') + '\n'
                 'Take another --work-dir, or --fresh to throw away what is there'
             )
     else:
@@ -137,6 +134,6 @@ def _short(value: Any) -> str:
 
 def _sha256(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise DataError(f'{path}: {error.strerror}; check the path') from None

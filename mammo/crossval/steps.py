@@ -24,7 +24,7 @@ from mammo.crossval.folds import PARTS
 from mammo.crossval.state import CACHE, FINISHED, LOCK, finished, read_json, write_state
 from mammo.engine.checkpoint import load_from_file
 from mammo.errors import DataError
-from mammo.records.files import write_json
+from mammo.records.files import sha256_of, write_json
 from mammo.records.meta import read_meta, write_meta
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,10 +100,8 @@ def _train(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
         backbone = hashlib.sha256()
         for name in sorted(name for name in state if name.startswith('backbone.')):
             backbone.update(name.encode() + state[name].cpu().numpy().tobytes())
-        with best.open('rb') as file:
-            sha256 = hashlib.file_digest(file, 'sha256').hexdigest()
         name = str(best.relative_to(folder))
-        write_json(done, dict(checkpoint=name, sha256=sha256, backbone_sha256=backbone.hexdigest()))
+        write_json(done, dict(checkpoint=name, sha256=sha256_of(best), backbone_sha256=backbone.hexdigest()))
         gc.collect()  # the training's model
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

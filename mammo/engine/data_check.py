@@ -16,9 +16,8 @@ from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
 
 from mammo.engine.image_check import check_images
-from mammo.errors import DataError
+from mammo.errors import DataError, listed
 from mammo.leaks import Traces, add_item, named_by_content, shared
-from mammo.records.meta import shown
 
 
 @HOOKS.register_module()
@@ -83,7 +82,7 @@ class DataCheckHook(Hook):
         scans = {split: _scan(_items(dataset), kinds) for split, dataset in datasets.items()}
         for split, scan in scans.items():
             if scan.wrong:
-                text = '; '.join(f'{task}: {shown(found)}' for task, found in scan.wrong.items())
+                text = '; '.join(f'{task}: {listed(found)}' for task, found in scan.wrong.items())
                 raise DataError(f'{split}: labels of binary tasks must be 0 or 1: {text}')
         if self.check_data:
             check_images(*(scan.paths for split, scan in scans.items() if _has_files(split, datasets[split])))

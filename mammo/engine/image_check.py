@@ -14,8 +14,7 @@ from pathlib import Path
 from mmengine.logging import print_log
 from tqdm import tqdm
 
-from mammo.errors import DataError
-from mammo.records.meta import shown
+from mammo.errors import DataError, listed
 from mammo.records.png import ImageFileError, check_image
 
 MAX_DECODED = 20_000  # images of a split
@@ -37,7 +36,7 @@ def check_images(*lists: Iterable[str]) -> None:
     if found:
         n_images = len(large) + len(small)
         raise DataError(
-            f'{len(found)} of {n_images} images cannot be used; mend or remove them: {shown(found)}'
+            f'{len(found)} of {n_images} images cannot be used; mend or remove them: {listed(found)}'
         )
 
 

@@ -7,7 +7,7 @@ import gc
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ import orjson
 
 from mammo.errors import UserError
 from mammo.records.files import write_json
+from mammo.records.ids import ID_FIELDS, IdError, InexactIdError, normal_id, normal_path
 
 FORMAT_VERSION = 1
 LARGEST_LABEL = 3.4e38  # labels become float32
-SHOWN = 20  # items of a long list that a message shows
 
 EXAMPLE = '{"metainfo": {"tasks": ["N"]}, "data_list": [{"img_path": "a.png", "gt_label": {"N": 1}}]}'
 
@@ -40,21 +40,31 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-@_collector_paused()
 def read_meta(path: str | os.PathLike) -> dict[str, Any]:
     """Read and validate a meta file.
 
     Returns:
         dict: ``metainfo`` with ``tasks`` (the file's own list, else the union of label keys in order
         of appearance) and ``data_list``, whose items carry ``img_path``, a ``gt_label`` that holds
-        only the labels that are known (float), ``patient_id`` and ``exam_id`` as str if present,
-        and every other field as it stands.
+        only the labels that are known (float), ``patient_id``, ``exam_id`` and ``cohort`` in their normal
+        form (see mammo.records.ids) if present, and every other field as it stands.
 
     Raises:
         MetaError: the file is missing, is not JSON, or an item breaks the format.
     """
     path = Path(path)
-    content = _parse(path)
+    try:
+        try:
+            return _read(path, orjson.loads)
+        except InexactIdError:  # orjson makes floats of whole numbers from 2^64 on; json reads them exactly
+            return _read(path, _json)
+    except IdError as error:
+        raise MetaError(str(error)) from None
+
+
+@_collector_paused()
+def _read(path: Path, parse: Callable[[bytes], Any]) -> dict[str, Any]:
+    content = _parse(path, parse)
     if not isinstance(content, dict):
         raise MetaError(
             f'{path}: the top level is a {type(content).__name__}, expected an object like {EXAMPLE}'
@@ -98,19 +108,17 @@ def check_path(name: str, place: str) -> None:
         )
 
 
-def shown(found: list[str]) -> str:
-    """The first items of a list, and how many more there are."""
-    rest = f' and {len(found) - SHOWN} more' if len(found) > SHOWN else ''
-    return ', '.join(found[:SHOWN]) + rest
+def _json(content: bytes) -> Any:
+    return json.loads(content.decode('utf-8-sig'))
 
 
-def _parse(path: Path) -> Any:
+def _parse(path: Path, parse: Callable[[bytes], Any]) -> Any:
     try:
         content = path.read_bytes()
         try:
-            return orjson.loads(content)
+            return parse(content)
         except orjson.JSONDecodeError:  # NaN is none of its numbers; and json says where the fault is
-            return json.loads(content.decode('utf-8-sig'))
+            return _json(content)
     except FileNotFoundError:
         raise MetaError(f'{path}: no such meta file; check data_root and ann_file') from None
     except json.JSONDecodeError as error:
@@ -136,11 +144,11 @@ def _check_item(item: Any, place: str, declared: set[str] | None) -> dict[str, A
     """Check an item, and bring its labels and ids to their types -> its labels as they stood."""
     if not isinstance(item, dict):
         raise MetaError(f'{place} is {item!r}, expected an object with "img_path"')
-    if not isinstance(item.get('img_path'), str) or not item['img_path']:
-        raise MetaError(
-            f'{place}: "img_path" is {item.get("img_path")!r}, expected a path relative to data_root'
-        )
-    check_path(item['img_path'], place)
+    name = item.get('img_path')
+    path = item['img_path'] = normal_path(name) if isinstance(name, str) else ''
+    if not path:
+        raise MetaError(f'{place}: "img_path" is {name!r}, expected a path relative to data_root')
+    check_path(path, place)
     labels = {} if item.get('gt_label') is None else item['gt_label']
     if not isinstance(labels, dict):
         raise MetaError(f'{place}: "gt_label" is {labels!r}, expected an object such as {{"N": 1}}')
@@ -155,19 +163,10 @@ def _check_item(item: Any, place: str, declared: set[str] | None) -> dict[str, A
         label = float(value) if usual else _label(value, f'{place}: task {task!r}')
         if label is not None:
             known[task] = label
-    for key in ('patient_id', 'exam_id'):
-        if type(item.get(key, '')) is not str:
-            item[key] = _identity(item[key], f'{place}: {key!r}')
+    for key in ID_FIELDS:
+        if key in item:
+            item[key] = normal_id(item[key], f'{place}: {key!r}')
     return labels
-
-
-def _identity(value: Any, place: str) -> str | None:
-    """An id as str, None if missing; 123.0, as tables write it beside gaps, is 123."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise MetaError(f'{place} is {value!r}, expected text or a number')
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _label(value: Any, place: str) -> float | None:

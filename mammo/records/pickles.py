@@ -17,7 +17,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import IO, Any
 
-from mammo.errors import UserError
+from mammo.errors import UserError, listed
 from mammo.records.files import hash_problem, sidecar_of
 
 # what torch raises for files that are no checkpoints
@@ -29,7 +29,6 @@ DAMAGED_ARRAYS = (OSError, EOFError, KeyError, ValueError, SyntaxError, tokenize
 # what torch, CUDA, numpy and the system say
 NO_MEMORY = re.compile(r"out of memory|can't allocate memory|cannot allocate memory|ALLOC_FAILED", re.I)
 LARGEST_PICKLE_BYTES = 1 << 28  # of a member of an archive; the tensors lie in members of their own
-SHOWN = 20  # names that a message lists
 PUT = ('PUT', 'BINPUT', 'LONG_BINPUT')  # opcodes that number an object
 
 
@@ -65,7 +64,7 @@ def load_tensors(path: str | os.PathLike, *, trust: bool = False, map_location: 
         names = [] if trust else unsafe_names(path)
         format_needs_code = 'weights_only=True' in str(error)  # TorchScript, tar files of old torch
         if names or format_needs_code or isinstance(error, UnpicklingError):
-            found = shown_names(names) if names else 'it cannot be read as such'
+            found = listed(names) if names else 'it cannot be read as such'
             raise CheckpointError(
                 f'{path}: refused, since it is damaged or holds more than tensors and plain values, which '
                 f'could run code: {found}. If you trust its origin, open it with --trust-checkpoint'
@@ -105,11 +104,6 @@ def asks_for_too_much(data: bytes) -> bool:
         return any(name in PUT and int(argument or 0) > len(data) for name, argument in steps)
     except (ValueError, OverflowError, MemoryError):
         return False  # damaged; up to here it asked for little
-
-
-def shown_names(names: list[str]) -> str:
-    more = f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''
-    return ', '.join(names[:SHOWN]) + more
 
 
 def _names_of_one(stream: IO[bytes]) -> Iterator[str]:

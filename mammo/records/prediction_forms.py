@@ -10,8 +10,8 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-from mammo.errors import UserError
-from mammo.records.pickles import asks_for_too_much, imported_names, shown_names
+from mammo.errors import UserError, listed
+from mammo.records.pickles import asks_for_too_much, imported_names
 
 FORMAT_VERSION = 1
 TEXT_FIELDS = ('img_path', 'patient_id', 'exam_id', 'view', 'laterality')
@@ -68,7 +68,7 @@ def load_pickle(data: bytes, path: Path) -> Any:
         return PlainUnpickler(io.BytesIO(data)).load()
     except (pickle.UnpicklingError, *PICKLE_FAULTS) as error:
         names = sorted(set(imported_names(io.BytesIO(data))))
-        found = f'it holds {shown_names(names)}, which could run code when loaded' if names else str(error)
+        found = f'it holds {listed(names)}, which could run code when loaded' if names else str(error)
         raise PredictionError(f'{path}: refused, not a pickle of plain values: {found}; {REWRITE}') from None
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mammo.records.files import replacing
+from mammo.records.ids import ID_FIELDS, IdError, normal_id, normal_path
 from mammo.records.prediction_forms import (
     FORMAT_VERSION,
     FORMS,
@@ -87,13 +88,17 @@ def _record(record: Any, index: int, path: Path) -> dict[str, Any]:
         raise PredictionError(
             f'{place}: tasks is {record["tasks"]!r}, expected {{"N": {{"pred_score": 0.4, ...}}}}'
         )
-    texts = {key: _text(record[key], f'{place}: {key}') for key in TEXT_FIELDS}
+    texts = {key: _text(record[key], f'{place}: {key}') for key in TEXT_FIELDS if key not in ID_FIELDS}
+    ids = {key: _id(record[key], f'{place}: {key}') for key in ID_FIELDS if key in record}
     extras = {
-        k: _scalar(k, v, f'{place}: {k!r}') for k, v in record.items() if k not in (*TEXT_FIELDS, 'tasks')
+        k: _scalar(k, v, f'{place}: {k!r}')
+        for k, v in record.items()
+        if k not in (*TEXT_FIELDS, *ID_FIELDS, 'tasks')
     }
     tasks = {str(task): _task(values, f'{place}: task {task!r}') for task, values in record['tasks'].items()}
-    known = {key: value for key, value in extras.items() if value is not None}
-    return {**texts, 'img_path': texts['img_path'] or '', **known, 'tasks': tasks}
+    texts['img_path'] = normal_path(texts['img_path'] or '')
+    present = {k: v for k, v in {**ids, **extras}.items() if v is not None or k in TEXT_FIELDS}
+    return {**texts, **present, 'tasks': tasks}
 
 
 def _task(values: Any, place: str) -> dict[str, float | None]:
@@ -113,6 +118,13 @@ def _text(value: Any, place: str) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | Integral | None):
         raise PredictionError(f'{place} is {value!r}, expected text or null')
     return None if value is None or value == '' else str(value)
+
+
+def _id(value: Any, place: str) -> str | None:
+    try:
+        return normal_id(value, place)
+    except IdError as error:
+        raise PredictionError(str(error)) from None
 
 
 def _number(value: Any, place: str) -> float | None:

@@ -103,5 +103,5 @@ def test_what_three_sides_share_is_said_for_each_set_of_sides() -> None:
 
 def test_a_long_list_is_cut_with_the_number_of_the_rest() -> None:
     sides = {str(i): traces_of([item(f'{j}.png') for j in (i, i + 1)]) for i in range(8)}
-    with pytest.raises(DataError, match=r'4 and 5: 5\.png and 2 more such pairs; one woman'):
+    with pytest.raises(DataError, match=r'4 and 5: 5\.png and 2 more; one woman'):
         refuse_shared(sides)

@@ -16,8 +16,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from mammo.engine.image_check import shown
-from mammo.errors import Exit, UserError
+from mammo.errors import Exit, UserError, listed
 
 
 class NotFiniteError(UserError):
@@ -80,7 +79,7 @@ class BatchWatchHook(Hook):
     def _report(self, runner: Runner, problem: str, own: list[str]) -> None:
         paths = [path for paths in all_gather_object(own) for path in paths]
         place = f'epoch {runner.epoch + 1}, iteration {runner.iter + 1}: {problem}'
-        images = f'images: {shown(paths) or "not known"}'
+        images = f'images: {listed(paths) or "not known"}'
         if self.skipped >= self.max_in_a_row:
             raise NotFiniteError(
                 f'{place}, in {self.skipped} steps in a row; {images}. Look at these images, lower the '
