@@ -139,7 +139,7 @@ def measure(args: argparse.Namespace | None = None) -> list[table.Row]:
     """Rows of the table, with ``wait_frac`` and ``stock_wait_frac`` beside the usual columns."""
     args = args or parse_args([])
     cv2.setNumThreads(0)  # as runs do: its threads do not survive the fork of the loaders' workers
-    init_default_scope('mmpretrain')
+    init_default_scope('mammo')
     MMLogger.get_instance('benchmark', log_level='WARNING')  # not a line for each parameter
     rows, shape = [], (600, 330) if args.small else (2600, 1500)
     with tempfile.TemporaryDirectory() as folder:

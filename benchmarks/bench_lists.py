@@ -87,7 +87,7 @@ def rows(what: str, stock: dict[str, float], ours: dict[str, float]) -> Iterator
 
 def measure() -> list[table.Row]:
     """Both kinds of list."""
-    init_default_scope('mmpretrain')
+    init_default_scope('mammo')
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         write_list(root / 'list.txt')

@@ -136,7 +136,7 @@ def worker_rows(root: Path) -> Iterator[table.Row]:
 
 def measure(data_root: Path | None = None, drop_caches: bool = False) -> list[table.Row]:
     """All rows; patches of ``data_root`` or made ones."""
-    init_default_scope('mmpretrain')
+    init_default_scope('mammo')
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         if data_root:

@@ -33,7 +33,7 @@ TURNS = 3
 
 def build(config: dict | None = None) -> nn.Module:
     """The published network with random weights and statistics."""
-    init_default_scope('mmpretrain')
+    init_default_scope('mammo')
     model_cfg = Config.fromfile(ROOT / 'configs/multi_task_SL' / CONFIG).model
     model_cfg.backbone.init_cfg = None
     model_cfg.update(config or {})

@@ -107,7 +107,7 @@ def batch_to_input(batch: tuple[int, int, int]) -> table.Row:
 
 def measure() -> list[table.Row]:
     """All pipelines; the sizes in the stages are those of the PNG files."""
-    init_default_scope('mmpretrain')
+    init_default_scope('mammo')
     configs = {path.stem: Config.fromfile(path) for path in DATA.glob('*.py')}
     full, ssl, swav = (configs[n] for n in ('full_breast_1792x1024', 'patches_224', 'patches_224_96'))
     rows = []

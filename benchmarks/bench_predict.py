@@ -38,7 +38,7 @@ LIMITS = dict(seconds=20, gib=3)  # for 25 members on 2 cores
 def make_bundle(folder: Path, n_members: int) -> Path:
     """Members of the published network with one backbone and necks of their own."""
     config = Config.fromfile(str(ROOT / CONFIG))
-    init_default_scope('mmpretrain')
+    init_default_scope('mammo')
     config.model.backbone.init_cfg = None
     model = MODELS.build(config.model)
     for i in range(n_members):

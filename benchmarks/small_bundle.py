@@ -26,7 +26,7 @@ STEPS = [dict(type='Resize', scale=(72, 104)), dict(type='CenterCrop', crop_size
 
 def make_bundle(folder: Path) -> Path:
     """Four small networks of random weights; the weights of their last layers tell images apart."""
-    init_default_scope('mmpretrain')
+    init_default_scope('mammo')
     members = {}
     for i in range(4):
         torch.manual_seed(i)

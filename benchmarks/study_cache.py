@@ -129,7 +129,7 @@ def main() -> None:
         parser.error(f'--seeds is {args.seeds}, expected 2 or more, for a spread')
     if not (args.demo / 'cross_validation/1/0/checkpoints').is_dir():
         parser.error(f'{args.demo}: no cross-validation of the demo; run make demo, or name its folder')
-    init_default_scope('mmpretrain')
+    init_default_scope('mammo')
     work_dir = args.work_dir.resolve()
     config = write_config(args.demo.resolve(), work_dir, args.epochs)
     results = [run_seed(config, seed, args.views, work_dir / str(seed)) for seed in range(args.seeds)]

@@ -88,7 +88,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.split:
         write_held_out(args.split)
-    init_default_scope('mmpretrain')
+    init_default_scope('mammo')
     for work_dir in args.work_dirs:
         cfg = Config.fromfile(next(work_dir.glob('*.py')))
         checkpoint = find_latest_checkpoint(str(work_dir))

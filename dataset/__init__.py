@@ -3,7 +3,7 @@
 from dataset.cached_features import CachedViewHook, LoadCachedMap
 from dataset.grey_transforms import AutoContrast, Brightness, Equalize
 from dataset.multi_task import MammoMultiTaskDataset
-from dataset.packing import MammoPackMultiTaskInputs
+from dataset.packing import MammoPackMultiTaskInputs, PackInputs
 from dataset.patches import MammoPatchDataset
 from dataset.single_task import MammoSingleTaskDataset
 from dataset.transforms import LoadMammogram
@@ -19,4 +19,5 @@ __all__ = [
     'MammoPackMultiTaskInputs',
     'MammoPatchDataset',
     'MammoSingleTaskDataset',
+    'PackInputs',
 ]

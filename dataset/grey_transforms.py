@@ -1,4 +1,4 @@
-"""MMPreTrain's transforms of grey values on one channel, under their own names.
+"""MMPreTrain's transforms of grey values on one channel, under their own names in our scope.
 
 dict with img (H, W) uint8 -> the same, as each channel that the stock transform makes of three equal ones
 
@@ -11,15 +11,16 @@ from typing import Any
 import cv2
 import numpy as np
 from mmpretrain.datasets import transforms as stock
-from mmpretrain.registry import TRANSFORMS
 from numpy.typing import NDArray
+
+from models.registry import TRANSFORMS
 
 Table = NDArray[np.uint8]  # (256,): the new value of each grey value
 UNCHANGED: Table = np.arange(256, dtype=np.uint8)
 MAX_COUNT = 2**24  # OpenCV returns counts as float32, exact up to here
 
 
-@TRANSFORMS.register_module(force=True)
+@TRANSFORMS.register_module()
 class AutoContrast(stock.AutoContrast):
     """Stretch the grey values to 0..255."""
 
@@ -29,7 +30,7 @@ class AutoContrast(stock.AutoContrast):
         return results if self.random_disable() else _looked_up(results, auto_contrast_table(results['img']))
 
 
-@TRANSFORMS.register_module(force=True)
+@TRANSFORMS.register_module()
 class Equalize(stock.Equalize):
     """Flatten the histogram."""
 
@@ -39,7 +40,7 @@ class Equalize(stock.Equalize):
         return results if self.random_disable() else _looked_up(results, equalize_table(results['img']))
 
 
-@TRANSFORMS.register_module(force=True)
+@TRANSFORMS.register_module()
 class Brightness(stock.Brightness):
     """Multiply by a random factor: the stock transform of all 256 grey values is the table."""
 

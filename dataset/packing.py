@@ -8,18 +8,20 @@ from typing import Any
 
 import torch
 from mmcv.transforms import BaseTransform
-from mmpretrain.datasets.transforms import PackInputs
-from mmpretrain.registry import TRANSFORMS
+from mmpretrain.datasets.transforms import PackInputs as StockPackInputs
+from mmpretrain.registry import TRANSFORMS as STOCK_TRANSFORMS
 from mmpretrain.structures import DataSample, MultiTaskDataSample
+
+from models.registry import TRANSFORMS
 
 IDENTITY_KEYS = (
     'img_name', 'patient_id', 'exam_id', 'exam_order', 'view', 'laterality', 'tumor_side', 'cohort',
 )  # fmt: skip
 
 
-@TRANSFORMS.register_module()
+@STOCK_TRANSFORMS.register_module()
 class MammoPackMultiTaskInputs(BaseTransform):
-    """Pack an image and its labels; a label that is absent leaves its task out of the sample.
+    """Pack an image and its labels, if any; a label that is absent leaves its task out of the sample.
 
     Labels become float32 tensors of shape (1,). (Stock packing turns ``[0.765]`` into 0 and refuses
     ``0.765``.)
@@ -42,12 +44,23 @@ class MammoPackMultiTaskInputs(BaseTransform):
         }
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        keys = (*PackInputs.DEFAULT_META_KEYS, *IDENTITY_KEYS)
+        keys = (*StockPackInputs.DEFAULT_META_KEYS, *IDENTITY_KEYS)
         sample = MultiTaskDataSample(metainfo={key: results[key] for key in keys if key in results})
         rest = {key: value for key, value in results.items() if key not in ('img', 'gt_label')}
-        for task, value in results['gt_label'].items():
+        for task, value in (results.get('gt_label') or {}).items():
             handler = self.task_handlers.get(task)
             task_sample = handler(rest)['data_samples'] if handler else DataSample()
             task_sample.set_field(torch.tensor([value], dtype=torch.float32), 'gt_label', dtype=torch.Tensor)
             sample.set_field(task_sample, task)
-        return dict(inputs=PackInputs.format_input(results['img']), data_samples=sample)
+        return dict(inputs=StockPackInputs.format_input(results['img']), data_samples=sample)
+
+
+# Under the stock name: published configs pack the samples of MammoSingleTaskDataset with it.
+@TRANSFORMS.register_module()
+class PackInputs(StockPackInputs):
+    """The stock transform; labels by task are packed as :class:`MammoPackMultiTaskInputs` does."""
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        if isinstance(results.get('gt_label'), dict):
+            return MammoPackMultiTaskInputs().transform(results)
+        return super().transform(results)

@@ -3,6 +3,7 @@
 text list (`path label` per line) or meta file -> the same samples as the multi-task dataset, one task
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,11 @@ class MammoSingleTaskDataset(MammoMultiTaskDataset):
 
     def _parse_line(self, line: str, place: str) -> dict[str, Any]:
         name, _, label = line.strip().rpartition(' ')
-        value = {'0': 0.0, '1': 1.0, 'nan': None}.get(label, label)
-        if not name or isinstance(value, str):
+        try:
+            value = float(label)
+        except ValueError:
+            value = -1.0
+        if not name or not (value in (0, 1) or math.isnan(value)):
             raise MetaError(f'{place} is {line!r}, expected "path label" with label 0, 1 or nan')
         check_path(name, place)
-        return dict(img_path=name.strip(), gt_label={} if value is None else {self.task: value})
+        return dict(img_path=name.strip(), gt_label={} if math.isnan(value) else {self.task: value})

@@ -7,10 +7,12 @@ import functools
 from typing import Any
 
 import cv2
+import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine import fileio
 from mmengine.logging import print_log
 from mmpretrain.registry import TRANSFORMS
+from numpy.typing import NDArray
 from torch.utils.data import get_worker_info
 
 from mammo.records.png import decode_grey, read_grey, to_uint8
@@ -36,6 +38,10 @@ class LoadMammogram(BaseTransform):
         self.backend_args = backend_args
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        if 'img' in results and 'img_path' not in results:  # loaded already, as inferencers of mmpretrain do
+            img = results['img']
+            img = cv2.cvtColor(img, cv2.COLOR_BGR2GRAY) if img.ndim == 3 else img
+            return self._loaded(results, img)
         path = results['img_path']
         if self.backend_args:  # None: the packed file has no such key
             grey, bits = decode_grey(fileio.get(path, self.backend_args) or b'', path)
@@ -43,7 +49,10 @@ class LoadMammogram(BaseTransform):
             grey, bits = read_grey(path)
         if bits > 8:
             _log_16_bit_once()
-        img = to_uint8(grey, bits=bits)
+        return self._loaded(results, to_uint8(grey, bits=bits))
+
+    def _loaded(self, results: dict[str, Any], img: NDArray[np.uint8]) -> dict[str, Any]:
+        """Results with a grey image (H, W) in as many channels as were asked for."""
         if self.channels == 3:
             img = cv2.cvtColor(img, cv2.COLOR_GRAY2BGR)
         return dict(results, img=img, img_shape=img.shape[:2], ori_shape=img.shape[:2])

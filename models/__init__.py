@@ -5,6 +5,7 @@ from models.classifier import ImageTabClassifier
 from models.dwise_neck import DwiseConvResBlockPooling
 from models.heads import BinaryTaskHead, MultiTaskHead, RegressionTaskHead, SingleLinearClsHead
 from models.losses import MSELoss
+from models.necks import GlobalAveragePooling
 from models.preprocessor import ClsDataPreprocessor, SelfSupDataPreprocessor
 from models.selfsup import CosineSimilarityLoss, LatentCrossCorrelationHead, SwAVLoss
 from models.transformer_neck import TransformerNeck
@@ -14,6 +15,7 @@ __all__ = [
     'ClsDataPreprocessor',
     'CosineSimilarityLoss',
     'DwiseConvResBlockPooling',
+    'GlobalAveragePooling',
     'ImageTabClassifier',
     'LatentCrossCorrelationHead',
     'MSELoss',

@@ -25,7 +25,8 @@ class ResNetWs(ResNet):
     Args:
         depth: 50, 101 or 152.
         expansion: output width / inner width of stages 2 to 4.
-        **kwargs: those of :class:`mmpretrain.models.ResNet`.
+        **kwargs: those of :class:`mmpretrain.models.ResNet`. ``init_cfg=None`` is its default start:
+            Kaiming (fan out) for convolutions.
 
     Raises:
         ValueError: for depths without bottleneck blocks.
@@ -45,6 +46,8 @@ class ResNetWs(ResNet):
             raise ValueError(
                 f'ResNetWs needs bottleneck blocks: depth is {depth}, expected one of 50, 101, 152'
             )
+        if kwargs.get('init_cfg') is None:  # in configs None undoes a base's checkpoint
+            kwargs.pop('init_cfg', None)  # the stock start: Kaiming, and batch norms of 1
         super().__init__(depth, expansion=expansion, **kwargs)
         for stock_name, name in zip(self.res_layers[1:], STAGE_NAMES[1:], strict=False):
             self.add_module(name, self._modules.pop(stock_name))

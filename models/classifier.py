@@ -6,26 +6,32 @@ images (B, 3, H, W) -> losses, predictions or features, as mmpretrain's ImageCla
 from typing import Any
 
 import torch
+from mmengine.registry import DefaultScope
 from mmpretrain.models.classifiers import ImageClassifier
-from mmpretrain.registry import MODELS
-from torch import Tensor
+from mmpretrain.registry import MODELS as STOCK_MODELS
+from torch import Tensor, nn
 
 from models.folding import FoldedNetwork
 from models.heads import TaskHead
+from models.necks import fitted
+from models.registry import MODELS, SCOPE
 
-# The argument of each neck that says how many numbers it emits.
-OUTPUT_ARGUMENT = dict(TransformerNeck='out_dims', DwiseConvResBlockPooling='out_channels')
 STAGES = ('backbone', 'neck', 'pre_logits')
 
 
-@MODELS.register_module()
+@STOCK_MODELS.register_module()
 class ImageTabClassifier(ImageClassifier):
     """ImageClassifier whose neck width and heads follow from one list of tasks.
+
+    Its parts are built in our own scope, wherever it is built itself.
 
     Args:
         tasks: list of ``dict(name, kind, loss_weight)``; see ``configs/_base_/tasks.py``. Without it
             neck and head are those that the config gives.
         task: name of the task if ``head`` is the head of a single task.
+        image_size: (height, width) of the input in pixels, from which the neck's position grid
+            follows; default: the size that the neck was made for. See :mod:`models.necks`.
+        frozen_backbone: none of the backbone learns, whatever it is: no gradient, eval mode.
         from_maps: inputs are maps of the backbone, as ``tools/cache_features.py`` writes them; the
             backbone stays part of the model and its checkpoints.
         compile_backbone: run the backbone through :func:`torch.compile` wherever it is constant.
@@ -39,19 +45,24 @@ class ImageTabClassifier(ImageClassifier):
         *,
         tasks: list[dict] | None = None,
         task: str = 'N',
+        image_size: tuple[int, int] | None = None,
+        frozen_backbone: bool = False,
         from_maps: bool = False,
         compile_backbone: bool = False,
+        data_preprocessor: dict | None = None,
         **kwargs: Any,
     ) -> None:
-        if tasks is None and isinstance(head, dict) and _is_task_head(head):
-            head = dict(type='MultiTaskHead', task_heads={task: head})
-        if tasks is not None:
-            head = dict(head or {}, tasks=tasks)
-            head.setdefault('type', 'MultiTaskHead')
-        if tasks is not None and neck is not None and neck['type'] in OUTPUT_ARGUMENT:
-            neck = {OUTPUT_ARGUMENT[neck['type']]: len(tasks), **neck}
-        super().__init__(backbone, neck=neck, head=head, **kwargs)
-        self.from_maps = from_maps
+        with DefaultScope.overwrite_default_scope(SCOPE):
+            network = MODELS.build(backbone)
+            if isinstance(neck, dict):
+                n_tasks = None if tasks is None else len(tasks)
+                channels = (data_preprocessor or {}).get('channels', 3)
+                neck = fitted(neck, network, n_tasks=n_tasks, image_size=image_size, channels=channels)
+            head = _with_tasks(head, tasks, task)
+            super().__init__(network, neck, head, data_preprocessor=data_preprocessor, **kwargs)
+        self.from_maps, self.frozen_backbone = from_maps, frozen_backbone
+        if frozen_backbone:
+            self.backbone.requires_grad_(False)
         self.folded = FoldedNetwork(compiled=compile_backbone)
 
     def extract_feat(self, inputs: Tensor, stage: str = 'neck') -> tuple[Tensor, ...]:
@@ -61,27 +72,35 @@ class ImageTabClassifier(ImageClassifier):
         feats = self.maps(inputs)
         if stage != 'backbone' and self.with_neck:
             feats = self.neck(feats)
-        return self.head.pre_logits(feats) if stage == 'pre_logits' else feats
+        if stage != 'pre_logits':
+            return feats
+        assert hasattr(self.head, 'pre_logits'), 'the model has no head with pre_logits'
+        return self.head.pre_logits(feats)
 
     def maps(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """Maps of the backbone, which runs folded while it is constant; see :class:`FoldedNetwork`."""
         if self.from_maps:
-            return (inputs.contiguous(memory_format=torch.channels_last),)
+            return (inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs,)
         return self.folded(self.backbone, inputs)
 
     def maps_for_neck(self, images: Tensor) -> Tensor:
         """The last map, pooled if the neck begins with that; (B, C, H, W) -> (B, C, h, w)."""
-        pool = dict(TransformerNeck='pool', GlobalAveragePooling='gap').get(type(self.neck).__name__)
-        maps = self.maps(images)[-1]
-        return getattr(self.neck, pool)(maps) if pool else maps
+        pool = getattr(self.neck, 'pool', nn.Identity())
+        return pool(self.maps(images)[-1])
 
     def train(self, mode: bool = True) -> 'ImageTabClassifier':
         super().train(mode)
+        if self.frozen_backbone:
+            self.backbone.eval()
         if any(parameter.requires_grad for parameter in self.backbone.parameters()):
             self.folded.clear()  # weights may have changed behind torch's back, as averaging hooks do it
         return self
 
 
-def _is_task_head(head: dict) -> bool:
-    found = MODELS.get(head['type'])
-    return found is not None and issubclass(found, TaskHead)
+def _with_tasks(head: Any, tasks: list[dict] | None, task: str) -> Any:
+    """The config of the head of all tasks; that of a single task becomes the head of one task."""
+    if tasks is not None:
+        return dict(type='MultiTaskHead') | dict(head or {}, tasks=tasks)
+    if isinstance(head, dict) and issubclass(MODELS.get(head['type']) or object, TaskHead):
+        return dict(type='MultiTaskHead', task_heads={task: head})
+    return head

@@ -10,9 +10,11 @@ import torch
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.model import BaseModule
 from mmpretrain.models.heads import MultiTaskHead as StockMultiTaskHead
-from mmpretrain.registry import MODELS
+from mmpretrain.registry import MODELS as STOCK_MODELS
 from mmpretrain.structures import DataSample, MultiTaskDataSample
 from torch import Tensor, nn
+
+from models.registry import MODELS
 
 
 class TaskHead(BaseModule):
@@ -45,6 +47,10 @@ class TaskHead(BaseModule):
         self.loss_weight = loss_weight
         loss = loss or {}
         self.loss_module = MODELS.build(loss if 'type' in loss else {**self.default_loss, **loss})
+
+    def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """What the head reads; (B, C)."""
+        return feats[-1]
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
         if not self.task_idx < feats[-1].shape[1]:
@@ -93,7 +99,9 @@ class TaskHead(BaseModule):
         raise NotImplementedError
 
 
-@MODELS.register_module(name=['BinaryTaskHead', 'LymphNodeClsHead', 'LVIClsHead', 'MultifocalityClsHead'])
+@STOCK_MODELS.register_module(
+    name=['BinaryTaskHead', 'LymphNodeClsHead', 'LVIClsHead', 'MultifocalityClsHead']
+)
 class BinaryTaskHead(TaskHead):
     """A yes/no task; ``pred_score`` is the probability of yes."""
 
@@ -105,7 +113,7 @@ class BinaryTaskHead(TaskHead):
         return logit.sigmoid()
 
 
-@MODELS.register_module(name=['RegressionTaskHead', 'NposRegHead', 'TsizeRegHead'])
+@STOCK_MODELS.register_module(name=['RegressionTaskHead', 'NposRegHead', 'TsizeRegHead'])
 class RegressionTaskHead(TaskHead):
     """A quantity; ``pred_score`` is the value itself."""
 
@@ -117,7 +125,7 @@ class RegressionTaskHead(TaskHead):
         return logit
 
 
-@MODELS.register_module()
+@STOCK_MODELS.register_module()
 class SingleLinearClsHead(BinaryTaskHead):
     """A yes/no task with a linear layer of its own on pooled features.
 
@@ -129,9 +137,15 @@ class SingleLinearClsHead(BinaryTaskHead):
     """
 
     def __init__(
-        self, num_classes: int = 1, in_channels: int = 1024, task_idx: int = 0, **kwargs: Any
+        self,
+        num_classes: int = 1,
+        in_channels: int = 1024,
+        task_idx: int = 0,
+        init_cfg: dict | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(task_idx=0, **kwargs)
+        normal = dict(type='Normal', layer='Linear', std=0.01)  # bias 0, as published
+        super().__init__(task_idx=0, init_cfg=init_cfg or normal, **kwargs)
         if num_classes not in (1, 2):
             raise ValueError(
                 f'SingleLinearClsHead is for one yes/no task: num_classes is {num_classes}, expected 1'
@@ -206,15 +220,20 @@ def head_configs(tasks: list[dict]) -> dict[str, dict]:
     return configs
 
 
-# force: published configs name the stock head, which on several processes skips the loss of a task
-# on a process without labels and so leaves the others waiting, or averages over the wrong count.
-@MODELS.register_module(force=True)
+# Under the stock name: published configs name the stock head, which on several processes skips the loss of a
+# task on a process without labels and so leaves the others waiting, or averages over the wrong count.
+@MODELS.register_module()
 class MultiTaskHead(StockMultiTaskHead):
     """Heads side by side, one per task.
+
+    That of a single task also loads the weights of a lone head (``fc.*``, published checkpoints).
 
     Args:
         tasks: list of ``dict(name, kind, loss_weight, loss)``; or
         task_heads: dict of head configs by task name, as in published configs.
+
+    Raises:
+        ValueError: no task, or a head that is none of ours.
     """
 
     def __init__(
@@ -223,8 +242,25 @@ class MultiTaskHead(StockMultiTaskHead):
         super().__init__(task_heads or head_configs(tasks or []), **kwargs)
         if not self.task_heads:
             raise ValueError('MultiTaskHead: no task given; fill `tasks` or `task_heads`')
-        for head in self.task_heads.values():
+        for name, head in self.task_heads.items():
+            if not isinstance(head, TaskHead):
+                raise ValueError(
+                    f'MultiTaskHead: the head of {name} is {type(head).__name__}, expected a task head '
+                    "(BinaryTaskHead, ...); for stock heads set type='mmpretrain.MultiTaskHead'"
+                )
             del head.loss  # the stock class has wrapped it: back to the method
+
+    def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """What all heads read; (B, C)."""
+        return feats[-1]
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        lone = [key for key in state_dict if key.startswith(f'{prefix}fc.')]
+        if len(self.task_heads) == 1:
+            (name,) = self.task_heads
+            for key in lone:
+                state_dict[f'{prefix}task_heads.{name}.{key[len(prefix) :]}'] = state_dict.pop(key)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def loss(
         self, feats: tuple[Tensor, ...], data_samples: list[MultiTaskDataSample], **_: Any

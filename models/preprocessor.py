@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmpretrain.models.utils import data_preprocessor as stock
-from mmpretrain.registry import MODELS
 from torch import Tensor
+
+from models.registry import MODELS
 
 Statistic = Sequence[float] | None
 
 
-@MODELS.register_module(force=True)
+@MODELS.register_module()
 class ClsDataPreprocessor(stock.ClsDataPreprocessor):
     """The preprocessor of supervised models: grey images are normalised in one channel, then expanded.
 
@@ -32,7 +33,7 @@ class ClsDataPreprocessor(stock.ClsDataPreprocessor):
         return dict(data, inputs=_expanded(data['inputs'], self.channels))
 
 
-@MODELS.register_module(force=True)
+@MODELS.register_module()
 class SelfSupDataPreprocessor(stock.SelfSupDataPreprocessor):
     """The same for self-supervised models, whose inputs may be a list of views."""
 

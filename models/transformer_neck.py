@@ -130,10 +130,14 @@ class TransformerNeck(BaseModule):
         torch.Size([2, 5])
     """
 
+    in_argument, out_argument, size_argument = 'in_dims', 'out_dims', 'map_size'
+    if_pooled = dict(pooled=True)
+    attends = True
+
     def __init__(
         self,
-        in_dims: int,
-        out_dims: int,
+        in_dims: int = 1024,
+        out_dims: int = 5,
         depth: int = 1,
         num_heads: int = 2,
         head_dim: int = 64,
@@ -151,7 +155,8 @@ class TransformerNeck(BaseModule):
                 f'TransformerNeck: pooling_size is {pooling_size!r}, expected one of {sorted(POOLS)}'
             )
         pool, self.pooling_size, self.pooled = POOLS[pooling_size], pooling_size, pooled
-        self.pool = nn.AvgPool2d(pool['kernel'], pool['stride'], pool['padding'])
+        self.geometry = (pool['kernel'], pool['stride'], pool['padding'])  # each (height, width)
+        self.pool = nn.AvgPool2d(*self.geometry)
         self.grid = self._grid_of(tuple(map_size or pool['map_size']))
         self.pos_embedding = nn.Parameter(torch.randn(1, self.grid[0] * self.grid[1] + 1, in_dims))
         self.cls_token = nn.Parameter(torch.randn(1, 1, in_dims))
@@ -188,8 +193,7 @@ class TransformerNeck(BaseModule):
 
     def _grid_of(self, map_size: tuple[int, int]) -> tuple[int, int]:
         """Token grid (h, w) that the pool makes of a feature map."""
-        geometry = (POOLS[self.pooling_size][key] for key in ('kernel', 'stride', 'padding'))
-        axes = zip(map_size, *geometry, strict=True)
+        axes = zip(map_size, *self.geometry, strict=True)
         height, width = ((size + 2 * pad - kernel) // stride + 1 for size, kernel, stride, pad in axes)
         if height < 1 or width < 1:
             raise ValueError(

@@ -16,7 +16,7 @@ from mammo.records.meta import write_meta
 
 TASKS = ['N', 'LVI', 'multifocality', 'NumPos', 'tumor_size']
 
-init_default_scope('mmpretrain')
+init_default_scope('mammo')
 
 
 def _folder(variable: str) -> Path:

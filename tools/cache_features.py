@@ -165,7 +165,7 @@ def main() -> None:
     with one_message_for_bad_input():
         cfg = load_config(args)
         cfg.merge_from_dict(args.cfg_options or {})
-        init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+        init_default_scope(cfg.get('default_scope', 'mammo'))
         parts = parts_of(cfg, args)
         if args.check_data:
             check_images(all_paths(parts).values())

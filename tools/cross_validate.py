@@ -134,7 +134,7 @@ def from_maps(spec: dict) -> dict:
     from dataset.cached_features import cached_config
 
     cfg, path = Config.fromfile(spec['config']), Path(spec['folder']) / 'config_maps.py'
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    init_default_scope(cfg.get('default_scope', 'mammo'))
     for part in PARTS:
         cfg[f'{part}_dataloader'].dataset.ann_file = f'{spec["metas"]}/{part}.json'
     write_text(path, cached_config(cfg, spec['maps']).pretty_text)

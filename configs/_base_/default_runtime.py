@@ -1,4 +1,4 @@
-default_scope = 'mmpretrain'
+default_scope = 'mammo'  # mmpretrain's names, and ours in the place of stock classes of the same name
 # registers all names used in configs
 custom_imports = dict(imports=['models', 'dataset', 'mammo.engine'])
 runner_type = 'MammoRunner'

@@ -37,7 +37,7 @@ def load_from_file(filename: str, map_location: Any = 'cpu', *, trust: bool = Fa
 
 def load_from_address(url: str, map_location: Any = 'cpu') -> dict[str, Any]:
     """Fetch a checkpoint into torch's cache, once, and load it as a file."""
-    return CheckpointLoader.load_checkpoint(str(fetch(url, url)), map_location)
+    return CheckpointLoader.load_checkpoint(str(fetch(url)), map_location)
 
 
 def load_from_trusted_file(filename: str, map_location: Any = 'cpu') -> dict[str, Any]:

@@ -17,8 +17,12 @@ from mammo.records.files import sha256_of
 from mammo.records.pickles import CheckpointError
 
 
-def fetch(url: str, place: str) -> Path:
+def fetch(url: str, place: str = '') -> Path:
     """Download a checkpoint into torch's cache, once per machine; all processes must ask.
+
+    Args:
+        url: http(s) address.
+        place: where a config names it, as ``model.backbone.init_cfg.checkpoint``; empty: nowhere.
 
     Raises:
         CheckpointError: one of the machines has no network, no room, or got something else.
@@ -26,19 +30,29 @@ def fetch(url: str, place: str) -> Path:
     target, digest = cached(url)
     problem = ''
     if os.environ.get('LOCAL_RANK', '0') == '0':
+        damage = _damage(target, digest)
         try:
-            if not target.is_file() or not sha256_of(target).startswith(digest):
+            if damage or not target.is_file():
                 target.parent.mkdir(parents=True, exist_ok=True)
-                print_log(f'{place}: fetching {url}', 'current')
+                print_log(f'{place}: {damage}fetching {url}', 'current')
                 torch.hub.download_url_to_file(url, str(target), digest or None, progress=False)
         except (OSError, RuntimeError) as error:
+            init_cfg = place.removesuffix('.checkpoint')
+            without = f', or start without it with --cfg-options {init_cfg}=None, unfrozen' if place else ''
             problem = (
-                f'{place}: could not fetch {url} ({error}). Fetch it by hand and save it as {target}, or '
-                f'start without it with --cfg-options {place.removesuffix(".checkpoint")}=None, unfrozen'
+                f'{place or "checkpoint"}: {damage}could not fetch {url} ({error}). '
+                f'Fetch it by hand and save it as {target}{without}'
             )
     if problems := [found for found in all_gather_object(problem) if found]:
         raise CheckpointError(problems[0])
     return target
+
+
+def _damage(target: Path, digest: str) -> str:
+    """What is wrong with a file that is there already, as the start of a sentence; '' if nothing is."""
+    if not target.is_file() or sha256_of(target).startswith(digest):
+        return ''
+    return f'{target} is damaged: its SHA-256 does not start with {digest}, as that of the original does; '
 
 
 def cached(url: str) -> tuple[Path, str]:

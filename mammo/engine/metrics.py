@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import mmpretrain.evaluation  # noqa: F401  (registers the stock names before ours replace one)
 import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
-from mmpretrain.registry import METRICS
+from mmpretrain.registry import METRICS as STOCK_METRICS
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, mean_squared_error, r2_score, roc_auc_score
+
+from models.registry import METRICS
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class TaskMetric(BaseMetric):
         raise NotImplementedError
 
 
-@METRICS.register_module()
+@STOCK_METRICS.register_module()
 class BinaryCrossEntropy(TaskMetric):
     """Mean cross-entropy in nats, from logits: key ``loss``; None without labels."""
 
@@ -84,7 +85,7 @@ class BinaryCrossEntropy(TaskMetric):
         return dict(loss=float(loss.mean()) if len(labels) else None)
 
 
-@METRICS.register_module()
+@STOCK_METRICS.register_module()
 class AUC(TaskMetric):
     """Areas under the ROC curve and the precision-recall curve (average precision).
 
@@ -101,7 +102,7 @@ class AUC(TaskMetric):
         )
 
 
-@METRICS.register_module(name='MSELoss')
+@STOCK_METRICS.register_module(name='MSELoss')
 class MSELoss(TaskMetric):
     """Mean squared error: key ``loss``; None without labels."""
 
@@ -109,7 +110,7 @@ class MSELoss(TaskMetric):
         return dict(loss=float(mean_squared_error(labels, probs)) if len(labels) else None)
 
 
-@METRICS.register_module()
+@STOCK_METRICS.register_module()
 class R2(TaskMetric):
     """Coefficient of determination: key ``r2_score``; None with fewer than two different labels."""
 
@@ -122,9 +123,9 @@ METRICS_BY_KIND: dict[str, tuple[type[TaskMetric], ...]] = dict(
 )
 
 
-# force: published configs name the stock metric, which on several processes counts the sampler's
-# padding twice, and where one process has no label of a task reports 0 or waits forever.
-@METRICS.register_module(force=True)
+# Under the stock name: published configs name the stock metric, which on several processes counts the
+# sampler's padding twice, and where one process has no label of a task reports 0 or waits forever.
+@METRICS.register_module()
 class MultiTasksMetric(BaseMetric):
     """Metrics of all tasks, under ``{task}_{metric}``.
 

@@ -43,7 +43,7 @@ class Network:
         odd = [step['type'] for step in steps if step['type'] not in SIZE_STEPS]
         if odd:
             raise BundleError(f'preprocessing.json: steps {odd} are none of {SIZE_STEPS}')
-        init_default_scope('mmpretrain')
+        init_default_scope('mammo')
         self.device, self.ensemble = device, Ensemble()
         self.blank = MODELS.build(model).to(device).eval()
         self.steps = [TRANSFORMS.build({k: _tuple(v) for k, v in step.items()}) for step in steps]

@@ -5,15 +5,15 @@ embeddings (n, C) of two views -> scalar
 
 import torch
 from mmpretrain.models.heads import LatentCrossCorrelationHead as StockHead
-from mmpretrain.registry import MODELS
 from torch import Tensor
 
+from models.registry import MODELS
 from models.selfsup.processes import gather_rows, loss_of_all_rows
 
 
-# force: published configs name the stock head, which on several processes standardises each share of the
-# batch by itself and yields a gradient that is smaller by their number.
-@MODELS.register_module(force=True)
+# Under the stock name: published configs name the stock head, which on several processes standardises each
+# share of the batch by itself and yields a gradient that is smaller by their number.
+@MODELS.register_module()
 class LatentCrossCorrelationHead(StockHead):
     """Head whose loss and gradient are those of one process with the whole batch.
 

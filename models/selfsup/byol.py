@@ -7,14 +7,15 @@ from typing import Any
 
 import torch
 from mmpretrain.models.losses import CosineSimilarityLoss as StockLoss
-from mmpretrain.registry import MODELS
 from torch import Tensor
 
+from models.registry import MODELS
 from models.selfsup.processes import mean_of_processes
 
 
-# force: published configs name the stock loss, which under autocast rounds to two or three digits.
-@MODELS.register_module(force=True)
+# Under the stock name: published configs name the stock loss, which under autocast rounds to two or three
+# digits.
+@MODELS.register_module()
 class CosineSimilarityLoss(StockLoss):
     """Negative cosine similarity in float32; the value is the mean over all processes.
 

@@ -3,13 +3,15 @@
 embeddings of all views (views * n, C) -> scalar
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from mmengine.dist import get_rank
 from mmpretrain.models.losses import SwAVLoss as StockLoss
-from mmpretrain.registry import MODELS
 from torch import Tensor
 
+from models.registry import MODELS
 from models.selfsup.processes import gather_rows, mean_of_processes
 
 
@@ -20,18 +22,19 @@ def sinkhorn(scores: Tensor, *, epsilon: float, iterations: int) -> Tensor:
     Caron et al. 2020 (arXiv 2006.09882), equation 3, on the logarithmic scale, where it cannot overflow.
 
     Shape:
-        scores (N, K) -> (N, K), rows sum to 1
+        scores (N, K) -> (N, K); rows sum to 1, without iterations all together to N
     """
     log_q = scores / epsilon
+    log_q = log_q - log_q.logsumexp(dim=(0, 1)) + math.log(len(scores))
     for _ in range(iterations):
         log_q = log_q - log_q.logsumexp(dim=0, keepdim=True)  # every prototype the same total
         log_q = log_q - log_q.logsumexp(dim=1, keepdim=True)  # every row the same total
     return log_q.exp()
 
 
-# force: published configs name the stock loss. On several processes its assignments leave out the others'
-# rows, and where processes differ on an empty prototype or a full queue one of them waits for ever.
-@MODELS.register_module(force=True)
+# Under the stock name: published configs name the stock loss. On several processes its assignments leave out
+# the others' rows, and where processes differ on an empty prototype or a full queue one waits for ever.
+@MODELS.register_module()
 class SwAVLoss(StockLoss):
     """Stock SwAV loss whose assignments and queue are those of one process with the whole batch.
 

@@ -95,7 +95,7 @@ def test_leaf_has_data_transforms_and_metrics_that_resolve(leaf: Path) -> None:
         evaluators = cfg[f'{split}_evaluator']
         for metric in evaluators if isinstance(evaluators, list) else [evaluators]:
             registries.METRICS.build(metric)
-    assert cfg.default_scope == 'mmpretrain'
+    assert cfg.default_scope == 'mammo'
     assert cfg.custom_imports['imports'] == ['models', 'dataset', 'mammo.engine']
 
 
@@ -131,12 +131,12 @@ def test_alias_equals_its_twin() -> None:
 )
 def test_published_names_resolve(registry: str, names: str) -> None:
     for name in names.split():
-        assert getattr(registries, registry).get(name) is not None, name
+        assert models.registry.REGISTRIES[registry].get(name) is not None, name
 
 
 def test_corrected_classes_replace_the_stock_ones() -> None:
-    assert MODELS.get('MultiTaskHead') is models.MultiTaskHead
-    assert registries.METRICS.get('MultiTasksMetric') is mammo.engine.metrics.MultiTasksMetric
+    assert models.registry.MODELS.get('MultiTaskHead') is models.MultiTaskHead
+    assert models.registry.METRICS.get('MultiTasksMetric') is mammo.engine.metrics.MultiTasksMetric
 
 
 def test_supervised_schedule_is_the_published_one() -> None:

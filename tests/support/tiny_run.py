@@ -97,7 +97,7 @@ def tiny_config(work_dir: Path | str) -> Config:
 
     return Config(
         dict(
-            default_scope='mmpretrain',
+            default_scope='mammo',
             model=dict(type='TinyModel'),
             work_dir=str(work_dir),
             train_dataloader=loader(20, True),

@@ -19,7 +19,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Config, and a checkpoint of random weights."""
     folder = tmp_path_factory.mktemp('trained')
     config = write_config(folder / 'config.py', folder)
-    init_default_scope('mmpretrain')
+    init_default_scope('mammo')
     torch.manual_seed(0)
     model = MODELS.build(Config.fromfile(str(config)).model)
     torch.save(dict(state_dict=model.state_dict()), folder / 'best.pth')

@@ -54,7 +54,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = write_config(folder / 'config.py', folder)
     settings = dict(spacing_mm=0.5, voi=None, for_processing='refuse', flip_to=None, key=None)
     (folder / 'preprocess.json').write_text(json.dumps(dict(format_version=1, settings=settings)))
-    init_default_scope('mmpretrain')
+    init_default_scope('mammo')
     torch.manual_seed(0)
     model = MODELS.build(Config.fromfile(str(config)).model)
     torch.save(dict(state_dict=model.state_dict()), folder / 'best.pth')

@@ -10,15 +10,16 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmpretrain.engine.hooks import SwAVHook as StockHook
-from mmpretrain.registry import HOOKS
 from mmpretrain.utils import get_ori_model
 from torch import Tensor
 
 from mammo.errors import DataError
+from models.registry import HOOKS
 
 
-# force: published configs name the stock hook, which reads whatever queue file lies in the work dir.
-@HOOKS.register_module(force=True)
+# Under the stock name: published configs name the stock hook, which reads whatever queue file lies in the
+# work dir.
+@HOOKS.register_module()
 class SwAVHook(StockHook):
     """Stock hook whose queue holds the embeddings of all processes and travels in the checkpoint.
 

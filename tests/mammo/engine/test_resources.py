@@ -72,7 +72,7 @@ def runner(work_dir: Path, batch_size: int = 4, resume: bool = False, fatal: int
         Config(
             dict(
                 runner_type='MammoRunner',
-                default_scope='mmpretrain',
+                default_scope='mammo',
                 model=dict(type='HungryNet', **model),
                 train_dataloader=loader,
                 train_cfg=dict(by_epoch=True, max_epochs=2),

@@ -63,7 +63,7 @@ class Toy(NamedTuple):
 
 
 def build_model() -> Any:
-    init_default_scope('mmpretrain')
+    init_default_scope('mammo')
     return MODELS.build({**MODEL, 'backbone': {**MODEL['backbone'], 'init_cfg': None}})
 
 

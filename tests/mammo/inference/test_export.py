@@ -21,7 +21,7 @@ TASKS = [dict(name='N', kind='binary'), dict(name='tumor_size', kind='regression
 def model():
     import models  # noqa: F401  registers
 
-    init_default_scope('mmpretrain')
+    init_default_scope('mammo')
     torch.manual_seed(0)
     built = MODELS.build(
         dict(
