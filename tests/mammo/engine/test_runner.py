@@ -41,7 +41,7 @@ def cfg(toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Conf
 
 def build(cfg: Config) -> Any:
     runner = RUNNERS.build(Config(cfg.to_dict()))
-    assert DefaultScope.get_current_instance().scope_name == 'mmpretrain'
+    assert DefaultScope.get_current_instance().scope_name == 'mammo'
     return runner
 
 
