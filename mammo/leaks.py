@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from mammo.errors import DataError, listed
 from mammo.records.files import sha256_of
-from mammo.records.ids import normal_id
+from mammo.records.ids import check_look_alikes, normal_id, normal_path
 
 STUDY_FIELDS = ('study_uid', 'study_instance_uid', 'StudyInstanceUID')
 UNIQUE_ID = re.compile(r'\d+(\.\d+){4,}|[0-9a-f]{16}')  # a DICOM UID (PS3.5 9.1), or a pseudonym of one
@@ -49,14 +49,23 @@ def add_item(traces: Traces, item: Mapping[str, Any], folder: str | os.PathLike 
     if patient:
         traces.patients.add(patient)
     if item.get('img_path'):
-        traces.images.add(os.path.normpath(os.path.join(folder, item['img_path'])))
+        traces.images.add(normal_path(os.path.join(folder, item['img_path'])))
     for study in _studies(item):
         other = traces.studies.setdefault(study, patient)
-        if other != patient:
+        if other != patient and other and patient:
             raise DataError(
                 f'leak check: study {study} belongs to patients {other} and {patient}; if they are one '
                 'woman, give her one patient_id, else find out which images are of whom'
             )
+
+
+def check_spelling(sides: Mapping[str, Traces], place: str, *, strict: bool = False) -> None:
+    """Warn of patients whose ids hardly differ: one woman under two of them could be on two sides.
+
+    Raises:
+        UserError: ``strict``, and there are some.
+    """
+    check_look_alikes(set().union(*(side.patients for side in sides.values())), place, strict=strict)
 
 
 def merged(sides: Iterable[Traces]) -> Traces:

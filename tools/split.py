@@ -17,17 +17,36 @@ def main() -> None:
     parser = tool_parser(
         __doc__, 'python tools/split.py data/study/meta.json --out-dir data/folds --stratify N'
     )
-    parser.add_argument('meta', type=Path)
+    parser.add_argument('meta', type=Path, help='meta file of all images')
     parser.add_argument('--out-dir', type=Path, required=True, help='folder of the folds, new or empty')
-    parser.add_argument('--outer', type=int, default=5, help='test parts, which make a partition')
+    parser.add_argument(
+        '--data-root', type=Path, help='folder of the images, searched for identical files; default: of META'
+    )
+    tests = parser.add_mutually_exclusive_group()
+    tests.add_argument('--outer', type=int, default=5, help='test parts, which make a partition')
+    tests.add_argument(
+        '--leave-one-cohort-out', action='store_true', help='each cohort is the test part of one outer fold'
+    )
     parser.add_argument('--inner', type=int, default=5, help='models per test part')
+    parser.add_argument(
+        '--repeats', type=int, default=1, help='partitions, whose outer folds are r0f0, r0f1, ...'
+    )
     parser.add_argument('--group', default='patient_id', help='field that must stay on one side')
-    parser.add_argument('--stratify', help='task whose label rate the folds share, e.g. N')
+    parser.add_argument(
+        '--stratify', action='append', default=[], metavar='NAME',
+        help='task, or field such as cohort, whose rate the folds share; may be given several times',
+    )  # fmt: skip
+    parser.add_argument(
+        '--unit', choices=['patient', 'breast'], default='patient', help='whose labels --stratify counts'
+    )
     parser.add_argument('--holdout-cohort', help='cohort kept out of all folds, written to holdout.json')
     parser.add_argument(
         '--labelled-only',
         action='store_true',
         help='leave images without any label (healthy breasts, say) out of train and val',
+    )
+    parser.add_argument(
+        '--strict', action='store_true', help='refuse ids that differ only by case, blanks or punctuation'
     )
     parser.add_argument('--seed', type=int, default=0, help='same seed, same folds')
     args = parser.parse_args()

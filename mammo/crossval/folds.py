@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mammo.errors import DataError, listed
-from mammo.leaks import Traces, merged, named_by_content, refuse_shared, traces_of
+from mammo.leaks import Traces, check_spelling, merged, named_by_content, refuse_shared, traces_of
+from mammo.records.folds import PARTS, repeat_of
 from mammo.records.meta import read_meta
-
-PARTS = ('train', 'val', 'test')
 
 
 class Part(NamedTuple):
@@ -123,6 +122,7 @@ def check_leaks(
     """
     sides = {f'{fold.name}/{name}': part.traces for fold in folds for name, part in fold.parts.items()}
     sides = named_by_content(sides | {f'external set {name}': part.traces for name, part in external.items()})
+    check_spelling(sides, 'leak check')
     for fold in folds:
         refuse_shared({part: sides[f'{fold.name}/{part}'] for part in PARTS}, f'fold {fold.name}: ')
     everyone = frozenset().union(*(part.patients for fold in folds for part in fold.parts.values()))
@@ -140,7 +140,7 @@ def check_leaks(
 
 
 def _check_outer_tests(folds: Sequence[Fold], everyone: frozenset[str]) -> None:
-    """Every patient is tested in exactly one outer fold, by all models of that fold."""
+    """In each partition every patient is tested in exactly one outer fold, by all models of that fold."""
     tests: dict[str, frozenset[str]] = {}
     for fold in folds:
         test = fold.parts['test'].patients
@@ -149,10 +149,13 @@ def _check_outer_tests(folds: Sequence[Fold], everyone: frozenset[str]) -> None:
             f'the test parts of {fold.name} and of the other folds {fold.outer}/*, one only',
             'split again with tools/split.py',
         )
-    for a, b in combinations(tests, 2):
-        _refuse(tests[a] & tests[b], f'the tests of outer folds {a} and {b}', 'split again')
-    never = everyone.difference(*tests.values())
-    _refuse(never, 'no test part of any outer fold', 'add their outer fold, or split again')
+    for repeat in sorted({repeat_of(outer) for outer in tests}):
+        outers = [outer for outer in tests if repeat_of(outer) == repeat]
+        for a, b in combinations(outers, 2):
+            _refuse(tests[a] & tests[b], f'the tests of outer folds {a} and {b}', 'split again')
+        never = everyone.difference(*(tests[outer] for outer in outers))
+        place = f'no test part of any outer fold{repeat and f" of {repeat}"}'
+        _refuse(never, place, 'add their outer fold, or split again')
 
 
 def _check_external(sides: dict[str, Traces], external: Iterable[str]) -> None:

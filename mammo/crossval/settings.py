@@ -11,9 +11,10 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mammo.crossval.folds import PARTS, Fold
+from mammo.crossval.folds import Fold
 from mammo.errors import DataError, listed
 from mammo.records.files import sha256_of, write_json, write_text
+from mammo.records.folds import PARTS
 
 FORMAT_VERSION = 1
 RECORD = 'cross_validate.json'

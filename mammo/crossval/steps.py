@@ -20,11 +20,11 @@ from typing import Any
 
 import torch
 
-from mammo.crossval.folds import PARTS
 from mammo.crossval.state import CACHE, FINISHED, LOCK, finished, read_json, write_state
 from mammo.engine.checkpoint import load_from_file
 from mammo.errors import DataError
 from mammo.records.files import sha256_of, write_json
+from mammo.records.folds import PARTS
 from mammo.records.meta import read_meta, write_meta
 
 ROOT = Path(__file__).resolve().parents[2]

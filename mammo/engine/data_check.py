@@ -17,7 +17,7 @@ from mmpretrain.registry import DATASETS
 
 from mammo.engine.image_check import check_images
 from mammo.errors import DataError, listed
-from mammo.leaks import Traces, add_item, named_by_content, shared
+from mammo.leaks import Traces, add_item, check_spelling, named_by_content, shared
 
 
 @HOOKS.register_module()
@@ -93,6 +93,9 @@ class DataCheckHook(Hook):
     def _check_splits(self, scans: dict[str, '_Scan']) -> None:
         if len(scans) < 2:
             return
+        check_spelling(
+            {split: scan.traces for split, scan in scans.items()}, 'the splits', strict=self.strict_split
+        )
         lines = shared(named_by_content({split: scan.traces for split, scan in scans.items()}))
         if lines and self.strict_split:
             raise DataError('the splits share data, so the metrics would be too good; ' + '; '.join(lines))

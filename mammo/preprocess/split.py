@@ -1,13 +1,11 @@
 """Nested cross-validation folds in which no patient is on two sides.
 
-meta items -> one Fold per outer and inner index, and a report that counts shared patients
+META -> FOLDS/<outer>/<inner>/{train,val,test}.json, and a report that counts shared patients
 """
 
 import logging
 import warnings
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import combinations
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,177 +13,184 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
-from mammo.errors import UserError
+from mammo.errors import UserError, listed
+from mammo.preprocess.split_report import describe_folds
+from mammo.preprocess.strata import Images, check_groups, group_strata
 from mammo.records.files import write_json
+from mammo.records.folds import PARTS, outer_name
 from mammo.records.meta import read_meta, write_meta
 
 logger = logging.getLogger(__name__)
-PARTS = ('train', 'val', 'test')
-MAX_STRATA = 5  # a label with more values than this is cut at its quartiles
+FORMAT_VERSION = 2
 
 
 class Fold(NamedTuple):
-    """Patients of one model: it learns from train, is chosen by val, and scored on test."""
+    """Groups of one model: it learns from train, is chosen by val, and scored on test."""
 
-    outer: int
+    outer: str
     inner: int
     parts: dict[str, frozenset[str]]
 
 
-def write_folds(
-    *,
-    meta: Path,
-    out_dir: Path,
-    outer: int,
-    inner: int,
-    group: str,
-    stratify: str | None,
-    holdout_cohort: str | None,
-    labelled_only: bool,
-    seed: int,
-) -> str:
+def write_folds(*, meta: Path, out_dir: Path, data_root: Path | None, strict: bool, **settings: Any) -> str:
     """Read a meta file, split its patients, write the folds and their report -> one sentence about them.
+
+    Args:
+        data_root: folder of the images, in which identical copies are looked for; default: that of ``meta``.
+        strict: refuse patients whose ids hardly differ, instead of a warning.
+        **settings: those of :func:`make_folds`, and ``labelled_only`` of :class:`Images`.
 
     Raises:
         UserError: the folder holds something, or the meta file cannot be split so.
     """
-    settings = dict(outer=outer, inner=inner, group=group, stratify=stratify, holdout_cohort=holdout_cohort)
-    settings |= dict(labelled_only=labelled_only, seed=seed)
     if out_dir.is_dir() and any(out_dir.iterdir()):
         raise UserError(f'--out-dir {out_dir} is not empty; folds of two splits must not mix')
     content = read_meta(meta)
     items, tasks = content['data_list'], content['metainfo']['tasks']
-    holdout = held_out(items, group, holdout_cohort) if holdout_cohort else set()
-    strata = patient_strata(items, group, stratify)
-    strata = strata[~strata.index.isin(holdout)]
-    folds = list(nested_folds(strata, outer, inner, seed))
+    group, labelled_only = settings['group'], settings.pop('labelled_only')
+    check_groups(items, group, data_root or meta.parent, strict=strict)
+    folds, holdout = make_folds(items, **settings)
     images = Images(items, group, labelled_only=labelled_only)
-    for fold in folds:
-        for part, patients in fold.parts.items():
-            path = out_dir / str(fold.outer) / str(fold.inner) / f'{part}.json'
-            write_meta(path, images.of(part, patients), tasks)
+    written = {
+        (fold.outer, fold.inner): {part: images.of(part, groups) for part, groups in fold.parts.items()}
+        for fold in folds
+    }
+    for (outer, inner), parts in written.items():
+        for part, chosen in parts.items():
+            write_meta(out_dir / outer / str(inner) / f'{part}.json', chosen, tasks)
+    kept_out = images.of('holdout', holdout)
     if holdout:
-        write_meta(out_dir / 'holdout.json', images.of('holdout', holdout), tasks)
-    summary = report(images, folds, holdout)
-    write_json(out_dir / 'split_report.json', dict(format_version=1, settings=settings, **summary))
+        write_meta(out_dir / 'holdout.json', kept_out, tasks)
+    report = describe_folds(written, kept_out, group)
+    head = dict(format_version=FORMAT_VERSION, settings=settings | dict(labelled_only=labelled_only))
+    write_json(out_dir / 'split_report.json', head | report)
     return (
-        f'{len(folds)} folds of {len(strata)} patients, {len(holdout)} held out; '
-        f'shared between any two parts: {summary["shared_patients_max"]}'
+        f'{len(folds)} folds of {report["patients"] - report["patients_held_out"]} patients, '
+        f'{report["patients_held_out"]} held out; '
+        f'shared between any two parts: {report["shared_patients_max"]}'
     )
 
 
-def patient_strata(items: Sequence[dict], group: str, stratify: str | None) -> pd.Series:
-    """One row per patient, sorted by id: the highest known label as stratum, 'unknown' without one.
+def make_folds(
+    items: Sequence[dict],
+    *,
+    group: str = 'patient_id',
+    stratify: Sequence[str] = (),
+    unit: str = 'patient',
+    outer: int = 5,
+    inner: int = 5,
+    repeats: int = 1,
+    leave_one_cohort_out: bool = False,
+    holdout_cohort: str | None = None,
+    seed: int = 0,
+) -> tuple[list[Fold], set[str]]:
+    """Split groups of images into folds.
+
+    Args:
+        group: field that must stay on one side.
+        stratify, unit: see :func:`mammo.preprocess.strata.group_strata`.
+        outer: test parts, which make a partition.
+        inner: models per test part.
+        repeats: partitions; the outer folds of the second are named ``r1f0``, ``r1f1`` and so on.
+        leave_one_cohort_out: the test parts are the cohorts, instead of ``outer`` ones by chance.
+        holdout_cohort: cohort that is in no fold.
+
+    Returns:
+        Folds, and groups that are held out.
 
     Raises:
-        UserError: an item has no ``group``, or no item has the label.
+        UserError: the items cannot be split so.
     """
-    for i, item in enumerate(items):
-        if not item.get(group):
-            raise UserError(
-                f'item {i} ({item.get("img_path")}): {group!r} is {item.get(group)!r}; every image '
-                'needs one, or a patient may end on two sides'
-            )
-    rows = [(str(item[group]), (item.get('gt_label') or {}).get(stratify)) for item in items]
-    table = pd.DataFrame(rows, columns=['group', 'label']).astype({'label': float})
-    labels = table.groupby('group')['label'].max()
-    if stratify is not None and labels.isna().all():
-        raise UserError(f'no item has a label {stratify!r}; known are {sorted(_tasks(items))}')
-    if labels.nunique() > MAX_STRATA:
-        labels = pd.qcut(labels, 4, labels=False, duplicates='drop')
-    return labels.map(str, na_action='ignore').fillna('unknown')
+    strata = group_strata(items, group, stratify, unit)
+    holdout = held_out(items, group, holdout_cohort) if holdout_cohort else set()
+    strata = strata[~strata.index.isin(holdout)]
+    if leave_one_cohort_out:
+        if repeats > 1:
+            raise UserError('--leave-one-cohort-out has one partition; leave out --repeats, or take --outer')
+        tests = cohort_tests([item for item in items if str(item[group]) not in holdout], group)
+        _check_size(strata, len(tests), inner)
+    else:
+        _check_size(strata, outer, inner)
+        tests = random_tests(strata, outer, repeats, seed)
+    return list(nested_folds(strata, tests, inner, seed)), holdout
 
 
-def nested_folds(strata: pd.Series, n_outer: int, n_inner: int, seed: int) -> Iterator[Fold]:
-    """Split patients ``n_outer`` times into development and test, the former ``n_inner`` times again.
+def random_tests(strata: pd.Series, n_outer: int, repeats: int, seed: int) -> dict[str, pd.Index]:
+    """Groups of each test part, by the name of its outer fold."""
+    rng = np.random.RandomState(seed)  # scikit-learn takes no Generator
+    parts = [strata.index[test] for _ in range(repeats) for _, test in _split(strata, n_outer, rng)]
+    names = [outer_name(f, r if repeats > 1 else None) for r in range(repeats) for f in range(n_outer)]
+    return dict(zip(names, parts, strict=True))
+
+
+def cohort_tests(items: Sequence[dict], group: str) -> dict[str, pd.Index]:
+    """Groups of each cohort, by the number of its outer fold, in the order of their names.
+
+    Raises:
+        UserError: there are fewer than two cohorts, or a group is in none or in several.
+    """
+    table = pd.DataFrame(
+        [(str(item[group]), item.get('cohort')) for item in items], columns=['group', 'cohort']
+    )
+    n_cohorts = table.groupby('group').cohort.agg(lambda cohorts: cohorts.nunique(dropna=False))
+    unclear = sorted({*table.group[table.cohort.isna()], *n_cohorts.index[n_cohorts > 1]})
+    if unclear or table.cohort.nunique() < 2:
+        what = (
+            f'{len(unclear)} patients have none or several: {listed(unclear)}'
+            if unclear
+            else 'is one cohort only'
+        )
+        raise UserError(f'--leave-one-cohort-out: every image needs a cohort, one per patient; here {what}')
+    cohorts = table.astype({'cohort': str}).groupby('cohort').group.unique()
+    return {str(i): pd.Index(sorted(groups)) for i, groups in enumerate(cohorts.sort_index())}
+
+
+def nested_folds(strata: pd.Series, tests: Mapping[str, pd.Index], n_inner: int, seed: int) -> Iterator[Fold]:
+    """Split what is not in a test part ``n_inner`` times into what to learn and what to choose from.
 
     Raises:
         UserError: there are too few patients.
     """
+    rare = {stratum: n for stratum, n in strata.value_counts().items() if n < len(tests) * n_inner}
+    if rare:
+        logger.warning('some parts will lack a stratum: patients per stratum %s', rare)
+    for place, (outer, test) in enumerate(tests.items()):
+        rest = strata[~strata.index.isin(test)]
+        if len(rest) < n_inner:
+            raise UserError(
+                f'{len(rest)} patients outside test part {outer}, for {n_inner} inner folds; take fewer'
+            )
+        for inner, (train, val) in enumerate(_split(rest, n_inner, seed + 1 + place)):
+            ids = rest.index[train], rest.index[val], test
+            yield Fold(outer, inner, {part: frozenset(i) for part, i in zip(PARTS, ids, strict=True)})
+
+
+def held_out(items: Sequence[dict], group: str, cohort: str) -> set[str]:
+    """Groups with any image of the cohort; the whole group is held out.
+
+    Raises:
+        UserError: no image is of this cohort.
+    """
+    groups = {str(item.get(group)) for item in items if item.get('cohort') == cohort}
+    if not groups:
+        cohorts = sorted({str(item.get('cohort')) for item in items})
+        raise UserError(f'no image has cohort {cohort!r}; there are {cohorts}')
+    return groups
+
+
+def _check_size(strata: pd.Series, n_outer: int, n_inner: int) -> None:
     if min(n_outer, n_inner) < 2 or len(strata) < 2 * max(n_outer, n_inner):
         raise UserError(
             f'{len(strata)} patients for {n_outer} x {n_inner} folds; take at least 2 folds each and '
             f'{2 * max(n_outer, n_inner)} patients'
         )
-    rare = {stratum: n for stratum, n in strata.value_counts().items() if n < n_outer * n_inner}
-    if rare:
-        logger.warning('some parts will lack a stratum: patients per stratum %s', rare)
-    for outer, (rest, test) in enumerate(_split(strata, n_outer, seed)):
-        inner_strata = strata.iloc[rest]
-        for inner, (train, val) in enumerate(_split(inner_strata, n_inner, seed + 1 + outer)):
-            ids = inner_strata.index[train], inner_strata.index[val], strata.index[test]
-            yield Fold(outer, inner, {part: frozenset(i) for part, i in zip(PARTS, ids, strict=True)})
 
 
-def held_out(items: Sequence[dict], group: str, cohort: str) -> set[str]:
-    """Patients with any image of the cohort; the whole patient is held out.
-
-    Raises:
-        UserError: no image is of this cohort.
-    """
-    patients = {str(item.get(group)) for item in items if item.get('cohort') == cohort}
-    if not patients:
-        found = sorted({str(item.get('cohort')) for item in items})
-        raise UserError(f'no image has cohort {cohort!r}; found {found}')
-    return patients
-
-
-class Images:
-    """Images by patient.
-
-    Args:
-        labelled_only: leave images without a label out of train and val; a test part keeps them.
-    """
-
-    def __init__(self, items: Sequence[dict], group: str, *, labelled_only: bool = False) -> None:
-        self.labelled_only = labelled_only
-        self.by_patient: dict[str, list[tuple[int, dict]]] = {}
-        for place, item in enumerate(items):
-            self.by_patient.setdefault(str(item[group]), []).append((place, item))
-
-    def of(self, part: str, patients: frozenset[str] | set[str]) -> list[dict]:
-        """Items of these patients, in the order of the meta file."""
-        found = [pair for patient in patients for pair in self.by_patient[patient]]
-        items = [item for _, item in sorted(found, key=lambda pair: pair[0])]
-        leave_out = self.labelled_only and part in ('train', 'val')
-        return [item for item in items if item.get('gt_label')] if leave_out else items
-
-
-def report(images: Images, folds: Sequence[Fold], holdout: set[str]) -> dict[str, Any]:
-    """Count shared patients, labels and cohorts of every part."""
-    described: list[dict[str, Any]] = []
-    for fold in folds:
-        named = fold.parts | ({'holdout': frozenset(holdout)} if holdout else {})
-        shared = {f'{a}-{b}': len(named[a] & named[b]) for a, b in combinations(named, 2)}
-        parts = {name: _describe(ids, images.of(name, ids)) for name, ids in named.items()}
-        described.append(dict(outer=fold.outer, inner=fold.inner, shared_patients=shared, parts=parts))
-    tests = Counter(patient for fold in folds if fold.inner == 0 for patient in fold.parts['test'])
-    return dict(
-        shared_patients_max=max(max(fold['shared_patients'].values()) for fold in described),
-        patients=len(images.by_patient),
-        patients_tested_more_than_once=sum(n > 1 for n in tests.values()),
-        patients_never_tested=len(set(images.by_patient) - set(tests) - holdout),
-        folds=described,
-    )
-
-
-def _split(strata: pd.Series, n_splits: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    counts = strata.value_counts()
-    if counts.max() < n_splits:  # scikit-learn refuses if no stratum reaches all folds
+def _split(
+    strata: pd.Series, n_splits: int, seed: int | np.random.RandomState
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    if strata.value_counts().max() < n_splits:  # scikit-learn refuses if no stratum reaches all folds
         strata = pd.Series('all', index=strata.index)
     splitter = StratifiedKFold(n_splits, shuffle=True, random_state=seed)
     with warnings.catch_warnings(action='ignore'):  # rare strata are logged once, by nested_folds
-        yield from list(splitter.split(np.zeros(len(strata)), strata))
-
-
-def _describe(patients: frozenset[str], items: Sequence[dict]) -> dict[str, Any]:
-    labels = {}
-    for task in sorted(_tasks(items)):
-        known = [item['gt_label'][task] for item in items if task in (item.get('gt_label') or {})]
-        labels[task] = dict(images_known=len(known), mean=round(float(np.mean(known)), 6))
-    cohorts = dict(sorted(Counter(str(item.get('cohort', 'unknown')) for item in items).items()))
-    return dict(patients=len(patients), images=len(items), labels=labels, cohorts=cohorts)
-
-
-def _tasks(items: Sequence[dict]) -> set[str]:
-    return {task for item in items for task in item.get('gt_label') or {}}
+        return list(splitter.split(np.zeros(len(strata)), strata))

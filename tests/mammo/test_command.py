@@ -51,9 +51,11 @@ def test_main_that_is_done_returns() -> None:
 def test_help_shows_defaults_that_say_something(capsys: pytest.CaptureFixture) -> None:
     parser = tool_parser('Tool.', 'tool.py --size 5')
     parser.add_argument('--size', type=int, default=3, help='pixels')
+    parser.add_argument('--seed', type=int, default=0, help='of chance')
     parser.add_argument('--strict', action='store_true', help='refuse')
     parser.print_help()
     text = capsys.readouterr().out
     assert 'pixels (default: 3)' in text
+    assert 'of chance (default: 0)' in text
     assert 'refuse (' not in text
     assert 'example: tool.py --size 5' in text

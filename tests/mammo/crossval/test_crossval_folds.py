@@ -1,6 +1,7 @@
 """The leak check refuses every way in which a test patient could have been seen."""
 
 import itertools
+import shutil
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,16 @@ def test_a_patient_tested_in_two_outer_folds_is_refused(tmp_path: Path) -> None:
             write_meta(tmp_path / f'{outer}/0/{part}.json', items(names), ['N'])
     with pytest.raises(DataError, match='1 patients are in the tests of outer folds 0 and 1: x'):
         check_leaks(read_folds(tmp_path), {})
+
+
+def test_each_partition_of_repeated_folds_tests_every_patient_once(root: Path) -> None:
+    for outer in '01':
+        shutil.copytree(root / outer, root / f'r1f{outer}')
+        (root / outer).rename(root / f'r0f{outer}')
+    assert check_leaks(read_folds(root), {})['folds'] == 8
+    shutil.rmtree(root / 'r1f0')
+    with pytest.raises(DataError, match='8 patients are in no test part of any outer fold of r1: a'):
+        check_leaks(read_folds(root), {})
 
 
 def test_a_patient_who_is_never_tested_is_refused(root: Path) -> None:

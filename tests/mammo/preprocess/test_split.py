@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mammo.preprocess import split
+from mammo.errors import UserError
+from mammo.preprocess import split, strata
+from mammo.preprocess.split_report import describe_folds
+from mammo.records.folds import PARTS
 from mammo.records.meta import write_meta
 from tools.split import main
 
@@ -29,25 +32,29 @@ def patients_of(items):
     return {item['patient_id'] for item in items}
 
 
+def folds_of(items, **options):
+    return split.make_folds(items, **options)[0]
+
+
 @pytest.mark.parametrize('n_tables', [50, pytest.param(1000, marks=pytest.mark.slow)])
 def test_random_tables_share_no_patient_and_lose_no_image(n_tables):
     rng = np.random.default_rng(n_tables)
     for _ in range(n_tables):
-        n_outer, n_inner = (int(n) for n in rng.integers(2, 6, 2))
+        n_outer, n_inner, n_repeats = (int(n) for n in rng.integers((2, 2, 1), (6, 6, 3)))
         items = make_items(rng, int(rng.integers(10, 40)), rng.random())
-        strata = split.patient_strata(items, 'patient_id', 'N')
-        folds = list(split.nested_folds(strata, n_outer, n_inner, int(rng.integers(99))))
-        assert len(folds) == n_outer * n_inner
+        numbers = dict(outer=n_outer, inner=n_inner, repeats=n_repeats, seed=int(rng.integers(99)))
+        folds = folds_of(items, stratify=['N', 'cohort'], **numbers)
+        assert len(folds) == n_outer * n_inner * n_repeats
         tested = []
+        images = strata.Images(items, 'patient_id')
         for fold in folds:
-            images = split.Images(items, 'patient_id')
             parts = [images.of(part, ids) for part, ids in fold.parts.items()]
             train, val, test = map(patients_of, parts)
             assert train.isdisjoint(val | test)
             assert val.isdisjoint(test)
             assert sum(map(len, parts)) == len(items)
             tested += sorted(test) if fold.inner == 0 else []
-        assert sorted(tested) == sorted(patients_of(items))
+        assert sorted(tested) == sorted([*patients_of(items)] * n_repeats)
 
 
 @settings(max_examples=30, deadline=None)
@@ -55,70 +62,143 @@ def test_random_tables_share_no_patient_and_lose_no_image(n_tables):
 def test_folds_do_not_depend_on_the_order_of_the_items(random):
     items = make_items(np.random.default_rng(3), 30)
     shuffled = random.sample(items, len(items))
-    a, b = (
-        list(split.nested_folds(split.patient_strata(order, 'patient_id', 'N'), 5, 5, 0))
-        for order in (items, shuffled)
-    )
+    a, b = (folds_of(order, stratify=['N', 'cohort']) for order in (items, shuffled))
     assert a == b
 
 
 def test_seed_decides_the_folds():
-    strata = split.patient_strata(make_items(np.random.default_rng(3), 30), 'patient_id', 'N')
-    first, again, other = (list(split.nested_folds(strata, 3, 3, seed)) for seed in (0, 0, 1))
+    items = make_items(np.random.default_rng(3), 30)
+    first, again, other = (folds_of(items, outer=3, inner=3, seed=seed) for seed in (0, 0, 1))
     assert first == again != other
+
+
+def test_the_first_of_several_partitions_is_the_one_without_repeats_and_the_others_differ():
+    items = make_items(np.random.default_rng(3), 30)
+    once, twice = (folds_of(items, outer=3, inner=2, stratify=['N'], repeats=n) for n in (1, 2))
+    assert [fold.outer for fold in twice[::2]] == ['r0f0', 'r0f1', 'r0f2', 'r1f0', 'r1f1', 'r1f2']
+    assert [fold.parts for fold in once] == [fold.parts for fold in twice[:6]]
+    assert {fold.parts['test'] for fold in twice[:6]}.isdisjoint(fold.parts['test'] for fold in twice[6:])
 
 
 def test_label_rates_are_alike_in_all_test_parts():
     items = [dict(img_path='x', patient_id=f'{p:03}', gt_label={'N': int(p < 40)}) for p in range(200)]
-    folds = list(split.nested_folds(split.patient_strata(items, 'patient_id', 'N'), 5, 5, 0))
-    for fold in folds:
+    for fold in folds_of(items, stratify=['N'], repeats=2):
         for part, n in dict(test=8, val=6.4, train=25.6).items():
             assert abs(sum(int(p) < 40 for p in fold.parts[part]) - n) < 1
 
 
-def test_a_patient_takes_the_highest_of_its_labels():
-    items = [dict(img_path='x', patient_id='A', gt_label={'N': n}) for n in (0, 1)]
-    items += [
-        dict(img_path='x', patient_id='B', gt_label={}),
-        dict(img_path='x', patient_id='C', gt_label={'N': 0}),
+def test_two_labels_and_the_cohort_are_all_stratified():
+    items = [
+        dict(patient_id=f'{p:03}', gt_label=dict(N=p % 2, M=int(p < 24)), cohort='ab'[p % 3 > 0])
+        for p in range(120)
     ]
-    assert split.patient_strata(items, 'patient_id', 'N').to_dict() == {
-        'A': '1.0',
-        'B': 'unknown',
-        'C': '0.0',
-    }
+    for fold in folds_of(items, stratify=['N', 'M', 'cohort'], outer=4):
+        chosen = [int(p) for p in fold.parts['test']]
+        assert abs(sum(p % 2 for p in chosen) - 15) <= 2
+        assert abs(sum(p < 24 for p in chosen) - 6) <= 1
+        assert abs(sum(p % 3 == 0 for p in chosen) - 10) <= 2
 
 
-def test_a_continuous_label_is_stratified_by_quartile():
-    items = [dict(img_path='x', patient_id=f'{p:03}', gt_label={'size': p / 7}) for p in range(100)]
-    strata = split.patient_strata(items, 'patient_id', 'size')
-    assert sorted(strata.value_counts()) == [25] * 4
+def test_a_patient_takes_the_highest_of_its_labels_and_all_of_its_fields():
+    items = [dict(patient_id='A', gt_label={'N': n}, cohort=c) for n, c in ((0, 'y'), (1, 'x'))]
+    items += [dict(patient_id='B', gt_label={}), dict(patient_id='C', gt_label={'N': 0}, cohort='x')]
+    assert strata.group_strata(items, 'patient_id', ['N']).to_dict() == dict(A='1.0', B='unknown', C='0.0')
+    both = dict(A='1.0 | x+y', B='unknown | unknown', C='0.0 | x')
+    assert strata.group_strata(items, 'patient_id', ['N', 'cohort']).to_dict() == both
+
+
+def test_with_the_breast_as_unit_the_labels_of_both_breasts_count():
+    items = [
+        dict(patient_id=p, laterality=side, gt_label=dict(N=n))
+        for p, sides in dict(A=(0, 1), B=(1, 0), C=(1, 1)).items()
+        for side, n in zip('LR', sides, strict=True)
+    ]
+    items.append(dict(patient_id='D', laterality='L', gt_label=dict(N=1)))
+    by_breast = strata.group_strata(items, 'patient_id', ['N'], 'breast').to_dict()
+    assert by_breast == dict(A='0.0+1.0', B='0.0+1.0', C='1.0+1.0', D='1.0')
+    assert set(strata.group_strata(items, 'patient_id', ['N'])) == {'1.0'}
+
+
+def test_with_the_breast_as_unit_an_image_without_a_side_is_refused():
+    items = [dict(img_path='a.png', patient_id='A', gt_label={})]
+    with pytest.raises(UserError, match=r'--unit breast: 1 images have no laterality L or R: a\.png'):
+        strata.group_strata(items, 'patient_id', [], 'breast')
+
+
+def test_a_continuous_label_or_field_is_stratified_by_quartile():
+    items = [dict(patient_id=f'{p:03}', age=p, gt_label={'size': p / 7}) for p in range(100)]
+    for name in ('size', 'age'):
+        assert sorted(strata.group_strata(items, 'patient_id', [name]).value_counts()) == [25] * 4
 
 
 @pytest.mark.parametrize('value', [None, ''])
 def test_an_image_without_patient_is_refused(value):
-    with pytest.raises(ValueError, match=r"item 0 \(a\): 'patient_id' is"):
-        split.patient_strata([dict(img_path='a', patient_id=value, gt_label={})], 'patient_id', None)
+    with pytest.raises(UserError, match=r"item 0 \(a\): 'patient_id' is"):
+        strata.group_strata([dict(img_path='a', patient_id=value, gt_label={})], 'patient_id')
+
+
+def test_a_group_that_tears_patients_apart_is_refused_and_a_coarser_one_is_not():
+    items = [
+        dict(img_path=f'{p}{e}.png', patient_id=p, exam_id=f'{p}{e}', family=p.lower(), gt_label={})
+        for p in 'aAbBcCdD'
+        for e in '12'
+    ]
+    with pytest.raises(UserError, match='--group exam_id: 8 patients have images in more than one exam_id'):
+        strata.check_groups(items, 'exam_id', '')
+    strata.check_groups(items, 'family', '')
+    for fold in folds_of(items, group='family', outer=2, inner=2):
+        assert fold.parts['test'] <= set('abcd')
+
+
+def test_each_cohort_is_tested_by_models_that_saw_none_of_it():
+    items = [dict(patient_id=f'{p:02}', gt_label=dict(N=p % 2), cohort='cab'[p % 3]) for p in range(30)]
+    folds = folds_of(items, leave_one_cohort_out=True, inner=2, stratify=['N'])
+    cohort = {item['patient_id']: item['cohort'] for item in items}
+    assert [fold.outer for fold in folds] == ['0', '0', '1', '1', '2', '2']
+    for fold in folds:
+        (left_out,) = {cohort[p] for p in fold.parts['test']}
+        assert left_out == 'abc'[int(fold.outer)]
+        assert left_out not in {cohort[p] for part in ('train', 'val') for p in fold.parts[part]}
+        assert sum(map(len, fold.parts.values())) == 30
+
+
+@pytest.mark.parametrize(
+    ('cohorts', 'options', 'message'),
+    [
+        ('aaaaaaaa', {}, 'here is one cohort only'),
+        ('aaaabbb-', {}, 'here 1 patients have none or several: 3'),
+        ('abbbbbbb', {}, 'here 1 patients have none or several: 0'),
+        ('aabbbbbb', dict(repeats=2), 'leave out --repeats'),
+    ],
+)
+def test_cohorts_that_cannot_be_left_out_one_by_one_are_refused(cohorts, options, message):
+    items = [dict(patient_id=str(i // 2), gt_label={}, cohort=c) for i, c in enumerate(cohorts)]
+    items[-1]['cohort'] = None if cohorts[-1] == '-' else cohorts[-1]
+    with pytest.raises(UserError, match=message):
+        split.make_folds(items, leave_one_cohort_out=True, inner=2, **options)
 
 
 def test_an_unknown_label_and_too_few_patients_are_refused():
     items = make_items(np.random.default_rng(0), 12)
-    with pytest.raises(ValueError, match=r"no item has a label 'X'; known are \['N'\]"):
-        split.patient_strata(items, 'patient_id', 'X')
-    with pytest.raises(ValueError, match='12 patients for 7 x 2 folds'):
-        list(split.nested_folds(split.patient_strata(items, 'patient_id', 'N'), 7, 2, 0))
-    with pytest.raises(ValueError, match=r"no image has cohort 'X'; found \['site0'"):
-        split.held_out(items, 'patient_id', 'X')
+    with pytest.raises(UserError, match=r"--stratify X: no item has such .*; there are \['N'\] and"):
+        folds_of(items, stratify=['X'])
+    with pytest.raises(UserError, match='12 patients for 7 x 2 folds'):
+        folds_of(items, outer=7, inner=2)
+    with pytest.raises(UserError, match=r"no image has cohort 'X'; there are \['site0'"):
+        folds_of(items, holdout_cohort='X')
 
 
-def test_report_counts_a_leak():
-    items = [dict(img_path=p, patient_id=p, gt_label={'N': 1}, cohort='c') for p in 'ABC']
-    parts = dict(train=frozenset('AB'), val=frozenset('B'), test=frozenset('C'))
-    found = split.report(split.Images(items, 'patient_id'), [split.Fold(0, 0, parts)], set())
-    assert found['shared_patients_max'] == 1
-    assert found['folds'][0]['shared_patients'] == {'train-val': 1, 'train-test': 0, 'val-test': 0}
-    assert found['folds'][0]['parts']['train']['labels'] == {'N': {'images_known': 2, 'mean': 1.0}}
-    assert found['folds'][0]['parts']['train']['cohorts'] == {'c': 2}
+def test_report_counts_patients_that_are_on_two_sides():
+    items = [dict(patient_id=p, gt_label={'N': 1}, cohort='c', laterality='L') for p in 'AABC']
+    parts = dict(train=items[:2], val=items[1:3], test=items[3:])
+    report = describe_folds({('0', 0): parts}, [], 'patient_id')
+    assert report['shared_patients_max'] == 1
+    assert report['folds'][0]['shared_patients'] == {'train-val': 1, 'train-test': 0, 'val-test': 0}
+    assert report['patients_never_tested'] == 2
+    train = dict(
+        patients=1, breasts=1, images=2, labels=dict(N=dict(images_known=2, mean=1.0)), cohorts=dict(c=2)
+    )
+    assert report['folds'][0]['parts']['train'] == train
 
 
 def call(monkeypatch, *args):
@@ -138,7 +218,7 @@ def test_tool_writes_folds_holdout_and_report(tmp_path, monkeypatch, capsys):
     for outer in range(3):
         for inner in range(2):
             folder = tmp_path / f'folds/{outer}/{inner}'
-            parts = [read(folder / f'{part}.json') for part in split.PARTS] + [holdout]
+            parts = [read(folder / f'{part}.json') for part in PARTS] + [holdout]
             assert sum(map(len, parts)) == len(set().union(*parts)) == 60
     report = json.loads((tmp_path / 'folds/split_report.json').read_text())
     assert report['shared_patients_max'] == report['patients_never_tested'] == 0
@@ -146,6 +226,21 @@ def test_tool_writes_folds_holdout_and_report(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         call(monkeypatch, tmp_path / 'meta.json', '--out-dir', tmp_path / 'folds')
     assert re.search('is not empty', capsys.readouterr().err)
+
+
+def test_identical_images_under_two_patients_are_refused_before_anything_is_written(
+    tmp_path, monkeypatch, capsys
+):
+    items = make_items(np.random.default_rng(1), 20)
+    write_meta(tmp_path / 'meta.json', items, ['N'])
+    (tmp_path / '0_0.png').write_text('same')
+    (tmp_path / '1_0.png').write_text('same')
+    with pytest.raises(SystemExit):
+        call(monkeypatch, tmp_path / 'meta.json', '--out-dir', tmp_path / 'folds')
+    assert re.search(
+        r'leak check: 1 images are in P. and P.: .*0_0\.png = .*1_0\.png', capsys.readouterr().err
+    )
+    assert not (tmp_path / 'folds').exists()
 
 
 def test_images_without_a_label_are_left_out_of_train_and_val_only_and_only_on_request():
@@ -157,7 +252,7 @@ def test_images_without_a_label_are_left_out_of_train_and_val_only_and_only_on_r
         only: {
             part: [
                 item['img_path']
-                for item in split.Images(items, 'patient_id', labelled_only=only).of(part, {'a', 'b'})
+                for item in strata.Images(items, 'patient_id', labelled_only=only).of(part, {'a', 'b'})
             ]
             for part in ('train', 'val', 'test')
         }
