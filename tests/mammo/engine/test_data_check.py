@@ -152,7 +152,7 @@ def test_cache_that_cannot_be_written_is_no_error(
 
 
 def test_long_list_is_cut(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r'25 of 25 images.* and 5 more$'):
+    with pytest.raises(DataError, match=r'25 of 25 images.* and 15 more$'):
         check_images([str(tmp_path / f'{i}.png') for i in range(25)])
 
 
