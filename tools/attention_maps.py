@@ -20,9 +20,11 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from numpy.typing import NDArray
 
-from mammo.engine.cli import add_common_arguments, load_config, one_message_for_bad_input
+from mammo.engine.cli import load_config, one_message_for_bad_input
+from mammo.engine.config import set_options
 from mammo.errors import DataError
 from mammo.evaluation.attention import Axis, lesion_mask, on_image, overlay, ratio_to_chance, share_inside
+from mammo.options import add_config_arguments
 from mammo.preprocess.breast import NoBreastError, breast_mask
 from mammo.records.files import replacing, write_json
 from mammo.records.png import read_grey, to_uint8
@@ -41,7 +43,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_common_arguments(parser)
+    add_config_arguments(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--out-dir', type=Path, required=True)
     parser.add_argument(
@@ -127,7 +129,7 @@ def main() -> None:
     with one_message_for_bad_input():
         cfg = load_config(args)
         cfg.load_from = args.checkpoint
-        cfg.merge_from_dict(args.cfg_options or {})
+        set_options(cfg, args.cfg_options)
         cfg.test_dataloader.dataset.ann_file = args.ann_file or cfg.test_dataloader.dataset.ann_file
         for i, (known, image, maps, lesions) in enumerate(
             attended_images(build_runner(cfg), args.heads == 'single')

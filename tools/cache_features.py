@@ -27,9 +27,11 @@ from tqdm import tqdm
 
 from dataset.cached_features import LOADERS, backbone_of, settings_of, sha256_of
 from dataset.feature_cache import FeatureCache, fingerprints, open_for_writing
-from mammo.engine.cli import add_common_arguments, load_config, one_message_for_bad_input
+from mammo.engine.cli import load_config, one_message_for_bad_input
+from mammo.engine.config import set_options
 from mammo.engine.image_check import check_images
 from mammo.engine.seed import seed_all
+from mammo.options import add_config_arguments
 from mammo.records.files import replacing
 
 
@@ -46,7 +48,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_common_arguments(parser)
+    add_config_arguments(parser)
     parser.add_argument('--views', type=int, required=True, metavar='K', help='0: no augmentation')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR')
     parser.add_argument(
@@ -164,7 +166,7 @@ def main() -> None:
     args = parse_args()
     with one_message_for_bad_input():
         cfg = load_config(args)
-        cfg.merge_from_dict(args.cfg_options or {})
+        set_options(cfg, args.cfg_options)
         init_default_scope(cfg.get('default_scope', 'mammo'))
         parts = parts_of(cfg, args)
         if args.check_data:

@@ -14,9 +14,11 @@ import onnxruntime
 import torch
 from mmengine.registry import RUNNERS
 
-from mammo.engine.cli import add_common_arguments, load_config, one_message_for_bad_input
+from mammo.engine.cli import load_config, one_message_for_bad_input
+from mammo.engine.config import set_options
 from mammo.errors import DataError
 from mammo.inference.export import TaskOutputs, export
+from mammo.options import add_config_arguments
 from mammo.records.files import read_record
 
 TOLERANCE = 1e-4  # between onnxruntime and PyTorch
@@ -26,7 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_common_arguments(parser)
+    add_config_arguments(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--out', type=Path, required=True, help='FILE.onnx')
     parser.add_argument(
@@ -50,7 +52,7 @@ def main() -> None:
     with one_message_for_bad_input():
         cfg = load_config(args)
         cfg.load_from, cfg.resume = args.checkpoint, False
-        cfg.merge_from_dict(args.cfg_options or {})
+        set_options(cfg, args.cfg_options)
         runner = RUNNERS.build(cfg)
         runner.load_or_resume()
         try:

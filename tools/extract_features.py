@@ -8,18 +8,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mammo.command import tool_parser
-from mammo.engine.cli import add_common_arguments, load_config, one_message_for_bad_input
+from mammo.command import command, tool_parser
+from mammo.options import add_config_arguments
 
 EXAMPLE = (
     'python tools/extract_features.py CONFIG CHECKPOINT --out features.npz --ann-file train.json test.json'
 )
 
 
+@command()
 def main() -> None:
     """Parse, extract, write."""
     parser = tool_parser(__doc__, EXAMPLE)
-    add_common_arguments(parser)
+    add_config_arguments(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--out', type=Path, required=True, help='features file, .npz')
     parser.add_argument(
@@ -36,15 +37,19 @@ def main() -> None:
         '--all-sides', action='store_true', help='also use images of the breast without tumor'
     )
     args = parser.parse_args()
-    with one_message_for_bad_input():
-        from mammo.engine.features import extract
-        from mammo.errors import DataError
 
-        if args.launcher != 'none':
-            raise DataError(f'--launcher {args.launcher}: features are extracted by one process')
-        cfg = load_config(args)
-        cfg.load_from = args.checkpoint
-        cfg.merge_from_dict(args.cfg_options or {})
+    from mammo.engine.cli import load_config
+    from mammo.engine.config import set_options
+    from mammo.engine.faults import resources_explained
+    from mammo.engine.features import extract
+    from mammo.errors import DataError
+
+    if args.launcher != 'none':
+        raise DataError(f'--launcher {args.launcher}: features are extracted by one process')
+    cfg = load_config(args)
+    cfg.load_from = args.checkpoint
+    set_options(cfg, args.cfg_options)
+    with resources_explained():
         extract(
             cfg, args.out, stage=args.stage, aggregate=args.aggregate, all_sides=args.all_sides,
             ann_files=args.ann_file, check_data=args.check_data, amp=args.amp,

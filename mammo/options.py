@@ -1,0 +1,49 @@
+"""Options that all tools with a config share; what they mean is in mammo.engine.config.
+
+parser -> parser with them
+"""
+
+import argparse
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Config, work dir, precision, checks and launcher."""
+    parser.add_argument(
+        'config', help='config file; a config is code and is executed, run only those you trust'
+    )
+    parser.add_argument(
+        '--work-dir', help='folder for logs and checkpoints; default: work_dirs/<config name>'
+    )
+    parser.add_argument('--amp', action='store_true', help='mixed precision, bfloat16')
+    parser.add_argument(
+        '--check-data',
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help='decode every image once before starting, and list all that are missing or damaged',
+    )
+    add_cfg_options(parser)
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load checkpoints as pickles, which may run any code in them: only files you trust',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what has started this process beside others',
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by launchers')
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """``--cfg-options key=value ...``, texts that :func:`mammo.engine.config.set_options` reads."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        action='extend',
+        help='settings that replace those of the config, such as model.neck.depth=2; a value is a number, '
+        'text, true, None, or a list as in 1,2 or [1,2]; a key that the config does not have begins with +',
+    )
