@@ -3,6 +3,7 @@
 config file, ``key=value`` texts -> Config
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ def _parse(text: str) -> Any:
     text = text.strip()
     if '/' in text and Path(text).exists():  # whatever commas and brackets are in it
         return text
+    if text.startswith(('[', '(')):
+        text = re.sub(r'\s*([][(),])\s*', r'\1', text)
     try:
         return _with_blanks(DictAction._parse_iterable(text.replace(' ', BLANK)))
     except AssertionError as error:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
-from mmengine.registry import root
+from mmengine.registry import Registry, root
 from mmengine.runner import (
     EpochBasedTrainLoop,
     IterBasedTrainLoop,
@@ -90,14 +90,25 @@ def _classes(kind: Any) -> list[Any]:
     """What a type of a config may name."""
     if not isinstance(kind, str):
         return [kind]
-    registries = [getattr(root, name) for name in REGISTRIES]
-    scoped = [registry for each in registries for registry in (each, *each.children.values())]
-    return [found for registry in scoped if (found := registry.module_dict.get(kind.rpartition('.')[2]))]
+    registries = [registry for name in REGISTRIES for registry in _family(getattr(root, name))]
+    classes = [registry.module_dict.get(kind.rpartition('.')[2]) for registry in registries]
+    return [each for each in classes if each]
+
+
+def _family(registry: Registry) -> Iterator[Registry]:
+    """A registry and all below it."""
+    yield registry
+    for child in registry.children.values():
+        yield from _family(child)
 
 
 def _signature(each: Any) -> Iterator[str]:
     """Names of the arguments of a function, or of a class and those that it extends."""
-    makers = [base.__init__ for base in inspect.getmro(each)] if inspect.isclass(each) else [each]
+    makers = (
+        [vars(base).get('__init__', object) for base in inspect.getmro(each)]
+        if inspect.isclass(each)
+        else [each]
+    )
     for make in makers:
         try:
             yield from (name for name in inspect.signature(make).parameters if name != 'self')

@@ -47,7 +47,9 @@ class MammoRunner(Runner):
         if cfg.get('train_dataloader'):
             # NOTE[DIFF]: workers that outlive an epoch have random numbers that a resumed run cannot have
             cfg.train_dataloader.persistent_workers = False
-            cfg.train_dataloader.setdefault('worker_init_fn', dict(type='seed_worker'))
+        for key in ('train_dataloader', 'val_dataloader'):  # signals are for the main process
+            if cfg.get(key):
+                cfg[key].setdefault('worker_init_fn', dict(type='seed_worker'))
         return super().from_cfg(cfg)
 
     def setup_env(self, env_cfg: dict) -> None:

@@ -32,7 +32,7 @@ def seed_worker(*_: int, **__: int) -> None:
     with each epoch repeat its augmentation.
     """
     if get_worker_info():  # a job's signals reach all of its processes, but the main one is to stop the run
-        for number in (signal.SIGTERM, signal.SIGUSR1):
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
     seed_all(torch.initial_seed() % 2**32)  # torch: a number drawn by the main process, plus worker_id
 

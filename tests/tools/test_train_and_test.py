@@ -178,7 +178,7 @@ def test_strict_split_refuses_a_patient_in_two_splits(toy_data: Path, tmp_path: 
     config = write_config(tmp_path / 'config.py', toy_data)
     options = ['--strict-split', '--cfg-options', 'val_dataloader.dataset.ann_file=train.json']
     assert call('tools/train.py', config, '--work-dir', tmp_path, *options) == 2
-    assert 'patients in both train and val: p0, p1' in capsys.readouterr().err
+    assert 'patients are in train and val: p0, p1' in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_another_architecture_is_refused_with_its_keys(

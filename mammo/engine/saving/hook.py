@@ -27,7 +27,7 @@ from mammo.records.files import write_text
 class CheckpointHook(StockCheckpointHook):
     """CheckpointHook of a run that may be killed at any moment, or told to stop.
 
-    Told by SIGTERM or SIGUSR1, all processes finish their batch, the main one saves
+    Told by SIGTERM, SIGUSR1 or Ctrl-C, all processes finish their batch, the main one saves
     ``epoch_3_interrupted.pth`` (three epochs and a part of the fourth), and they end with exit code 75.
     A run goes on exactly where a checkpoint was saved, within an epoch too.
 

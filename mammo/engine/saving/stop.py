@@ -1,8 +1,9 @@
 """A run that is told to stop saves where it is, and a later one goes on from there to the same result.
 
-SIGTERM or SIGUSR1 -> all processes stop after one batch; position in an epoch -> the rest of the epoch
+SIGTERM, SIGUSR1, Ctrl-C -> all processes stop after one batch; position in an epoch -> the rest of it
 """
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -19,7 +20,8 @@ from mmengine.runner import EpochBasedTrainLoop
 from mammo.engine.checkpoint import CheckpointError
 from mammo.engine.seed import random_state, restore_random_state
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # of those who manage jobs
+AT_WORK = (*SIGNALS, signal.SIGINT)
 
 
 @contextmanager
@@ -28,7 +30,7 @@ def handling_signals(handler: Callable | None = None) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # Python allows it nowhere else
         yield
         return
-    previous = {number: signal.getsignal(number) for number in SIGNALS}
+    previous = {number: signal.getsignal(number) for number in AT_WORK}
     try:
         for number in SIGNALS if handler else ():
             signal.signal(number, handler)
@@ -47,7 +49,7 @@ class StopSignal:
 
     def watch(self) -> None:
         if threading.current_thread() is threading.main_thread():  # Python allows it nowhere else
-            self._previous = {number: signal.signal(number, self._receive) for number in SIGNALS}
+            self._previous = {number: signal.signal(number, self._receive) for number in AT_WORK}
 
     def release(self) -> None:
         for number, handler in self._previous.items():
@@ -60,6 +62,10 @@ class StopSignal:
         return bool(told)
 
     def _receive(self, number: int, _: FrameType | None) -> None:
+        if number == signal.SIGINT and not self.received:
+            os.write(2, b'Ctrl-C: the batch is finished and the state saved; once more ends at once\n')
+            if get_world_size() == 1:  # torchrun passes on to its processes what they have received already
+                signal.signal(number, signal.default_int_handler)
         self.received = signal.Signals(number).name
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from mammo.engine.checkpoint import CheckpointError
-from mammo.engine.cli import add_common_arguments, load_config, one_message_for_bad_input
-from mammo.errors import DataError
+from mammo.engine.cli import load_config, one_message_for_bad_input
+from mammo.errors import DataError, UserError
+from mammo.options import add_config_arguments
 from mammo.records.meta import MetaError
 from mammo.records.png import ImageFileError
 
@@ -17,7 +18,7 @@ CONFIG = 'default_hooks = dict(data_check=dict(type="DataCheckHook", check_data=
 
 def parse(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    add_common_arguments(parser)
+    add_config_arguments(parser)
     return parser.parse_args(arguments)
 
 
@@ -53,7 +54,7 @@ def test_other_errors_keep_their_traceback() -> None:
 
 
 def test_missing_config_is_bad_input() -> None:
-    with pytest.raises(DataError, match=r'none\.py: no such config'):
+    with pytest.raises(UserError, match=r'none\.py: no such config'):
         load_config(parse('none.py'))
 
 
@@ -67,13 +68,15 @@ def test_data_check_is_on_and_can_be_switched_off(config: str) -> None:
     assert load_config(parse(config, '--no-check-data')).default_hooks.data_check.check_data is False
 
 
-def test_cfg_options_are_parsed() -> None:
-    assert parse('c.py', '--cfg-options', 'a.b=1', 'c=x').cfg_options == {'a.b': 1, 'c': 'x'}
+def test_cfg_options_of_several_places_add_up() -> None:
+    args = parse('c.py', '--cfg-options', 'a.b=1', 'c=x y', '--cfg-options', 'd=2')
+    assert args.cfg_options == ['a.b=1', 'c=x y', 'd=2']
+    assert parse('c.py').cfg_options == []
 
 
 def test_help_can_be_shown() -> None:
     parser = argparse.ArgumentParser()
-    add_common_arguments(parser)
+    add_config_arguments(parser)
     text = io.StringIO()
     parser.print_help(text)
     assert '--check-data' in text.getvalue()

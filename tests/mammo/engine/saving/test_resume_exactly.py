@@ -1,9 +1,7 @@
 """A run that was stopped or killed and goes on ends as the one that was not."""
 
 import os
-import runpy
 import signal
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from mammo.engine import run
 from tests.support.tiny_run import PowerCut, train
 
 VOLATILE = ('time', 'cfg', 'experiment_name', 'last_ckpt', 'best_ckpt', 'iter', 'mmengine_version')
@@ -34,6 +33,7 @@ def differences(a: Any, b: Any, place: str = '') -> list[str]:
 STOPS = [
     dict(moment='before_train_iter', count=0),
     dict(moment='before_train_iter', count=7, signal_name='SIGUSR1'),  # within the second epoch
+    dict(moment='before_train_iter', count=8, signal_name='SIGINT'),  # Ctrl-C
     dict(moment='before_train_iter', count=9),  # its last batch
     dict(moment='before_val_iter', count=2),  # within the second validation
     dict(moment='before_train_iter', count=14),  # the last batch of all
@@ -115,11 +115,9 @@ def test_signals_are_handled_as_before_once_a_run_ends(tmp_path: Path, stop: dic
 def test_run_told_to_stop_while_it_starts_ends_with_75(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    main = runpy.run_path('tools/train.py')['main']
-    monkeypatch.setattr(sys, 'argv', ['train.py', str(tmp_path / 'none.py')])
-    monkeypatch.setitem(main.__globals__, 'load_config', lambda _: os.kill(os.getpid(), number))
+    monkeypatch.setattr('mammo.engine.run.read_config', lambda _: os.kill(os.getpid(), number))
     before = [signal.getsignal(each) for each in HANDLERS]
     with pytest.raises(SystemExit) as end:
-        main()
+        run.train(tmp_path / 'none.py')
     assert end.value.code == 75
     assert [signal.getsignal(each) for each in HANDLERS] == before
