@@ -68,8 +68,9 @@ class TaskHead(BaseModule):
 
     def labelled(self, feats: tuple[Tensor, ...], data_samples: list[DataSample]) -> tuple[Tensor, Tensor]:
         """Logits and targets of the n labelled samples -> two (n, 1), float32 also under autocast."""
-        is_labelled = torch.tensor(['gt_label' in sample for sample in data_samples])
-        logits = self(feats)[is_labelled].float()
+        logits = self(feats)
+        rows = [i for i, sample in enumerate(data_samples) if 'gt_label' in sample]
+        logits = logits[torch.tensor(rows, dtype=torch.long, device=logits.device)].float()  # a mask would wait
         labels = [sample.gt_label for sample in data_samples if 'gt_label' in sample]
         targets = torch.cat(labels) if labels else logits.new_zeros(0)
         # mmpretrain's losses take the sample axis first

@@ -12,6 +12,11 @@ from mmpretrain.registry import OPTIM_WRAPPERS
 from torch import Tensor
 
 
+def fetched(flags: Tensor) -> list[list[float]]:
+    """Numbers (n, m) out of the device's memory: the one place where a step waits for a GPU."""
+    return flags.tolist()
+
+
 @OPTIM_WRAPPERS.register_module(name='OptimWrapper')
 class FiniteOptimWrapper(OptimWrapper):
     """Stock wrapper that leaves out a step whose loss or gradients are NaN or infinite somewhere.
@@ -49,7 +54,7 @@ class FiniteOptimWrapper(OptimWrapper):
         own = (~torch.stack([loss_is_finite.to(norm.device).bool(), norm.isfinite()])).float()
         everywhere = own.clone()
         all_reduce(everywhere, 'max')
-        (own_loss, _), (any_loss, any_grads) = own.tolist(), everywhere.tolist()
+        (own_loss, _), (any_loss, any_grads) = fetched(torch.stack([own, everywhere]))
         self._loss_is_finite = None
         self.at_fault = bool(own_loss or not any_loss)
         if any_loss:
