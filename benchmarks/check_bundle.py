@@ -18,11 +18,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tqdm import tqdm
 
-from mammo.fusion.clinical import read_table
 from mammo.inference.prediction import Prediction
 from mammo.inference.predictor import Predictor
 from mammo.records.meta import read_meta
 from mammo.records.predictions import read_predictions
+from mammo.records.tables import read_table
 
 LIMIT = 1e-6
 

@@ -19,7 +19,8 @@ from sklearn.preprocessing import StandardScaler
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from mammo.fusion.clinical import ClinicalEncoder, check_table, read_schema, read_table
+from mammo.fusion.clinical import ClinicalEncoder, check_table, read_schema
+from mammo.records.tables import read_table
 from mlp import fit, predict
 
 SCHEMA = read_schema(ROOT / 'configs/clinical/metabric.yaml')

@@ -18,8 +18,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import mlp
-from mammo.fusion.clinical import ClinicalEncoder, check_table, read_schema, read_table
+from mammo.fusion.clinical import ClinicalEncoder, check_table, read_schema
 from mammo.records.predictions import read_predictions
+from mammo.records.tables import read_table
 from mlp import MLP, FusionError, fit, load_checkpoint, predict
 
 PER_SPLIT = [

@@ -14,7 +14,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mammo.fusion.clinical import ClinicalEncoder, ClinicalError, Schema, check_table, read_schema, read_table
+from mammo.fusion.clinical import ClinicalEncoder, ClinicalError, Schema, read_clinical, read_schema
 from mammo.records.features import FeaturesError, read_features
 from mammo.records.files import replacing, write_json
 from mammo.records.fusion_set import FORMAT_VERSION, FusionError, read_fusion_schema
@@ -84,7 +84,7 @@ def build(args: argparse.Namespace) -> None:
     """Read, match, fit on train (or take --fitted), encode; nothing is written before all is well."""
     fitted = read_fusion_schema(args.fitted) if args.fitted else {}
     schema = Schema.from_dict(fitted['x_preope']['encoder']['schema']) if fitted else read_schema(args.schema)
-    values = check_table(read_table(args.clinical), schema, str(args.clinical))
+    values = read_clinical(args.clinical, schema)
     features, _, about = read_features(args.features)
     if fitted and fitted['feat_5'] != about | dict(fill=fitted['feat_5']['fill']):
         raise FusionError(f'{args.features}: {about} differs from {args.fitted}; extract the features alike')

@@ -12,13 +12,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import pandas as pd
 from tqdm import tqdm
 
-from mammo.fusion.clinical import read_table
 from mammo.preprocess import rois
 from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.preprocess.images import write_png
 from mammo.records.files import write_text
 from mammo.records.meta import read_meta, write_meta
 from mammo.records.png import ImageFileError, read_grey, to_uint8
+from mammo.records.tables import read_table
 
 
 def extract(meta: dict, boxes: Path, data_root: Path, out_dir: Path, size_px: int) -> tuple[list[dict], int]:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mammo.fusion.clinical import ClinicalError
 from mammo.inference.answers import answer_table, write_answer
 from mammo.inference.bundle import BundleError
 from mammo.inference.exam import ExamError, job_of
 from mammo.inference.prediction import Prediction
 from mammo.inference.predictor import Predictor
+from mammo.records.tables import SUFFIXES
 
 
 def parse_args() -> argparse.Namespace:
@@ -47,8 +47,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if bool(args.batch) == bool(args.files or args.view):
         parser.error('give the files of one patient, or --batch TABLE')
-    if args.batch and args.batch.suffix not in ('.csv', '.tsv'):
-        parser.error(f'--batch {args.batch}: expected a CSV or TSV')
+    if args.batch and args.batch.suffix.lower() not in SUFFIXES:
+        parser.error(f'--batch {args.batch}: expected a table ({", ".join(SUFFIXES)})')
     if args.batch and (not args.out_dir or args.clinical or args.tumor_side):
         parser.error('--batch needs --out-dir, and takes clinical values and tumor_side from its tables')
     return args
@@ -82,7 +82,7 @@ def main() -> None:
         prediction = one(args, predictor)
         if args.out_dir:
             write_answer(args.out_dir, prediction)
-    except (BundleError, ExamError, ClinicalError, ValueError, OSError) as error:
+    except (BundleError, ExamError, ValueError, OSError) as error:
         sys.stderr.write(f'error: {error}\n')
         sys.exit(2)
     print(prediction.summary())

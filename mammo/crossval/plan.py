@@ -17,7 +17,7 @@ from mammo.crossval.settings import CONFIG, RECORD, describe, keep, read_config,
 from mammo.crossval.slurm import refuse_queued
 from mammo.crossval.state import CACHE, in_use
 from mammo.errors import DataError
-from mammo.fusion.clinical import check_table, read_schema, read_table
+from mammo.fusion.clinical import read_clinical, read_schema
 from mammo.preprocess.patches import patients_of_list
 from mammo.records.meta import read_meta
 
@@ -132,7 +132,7 @@ def _fusable_patients(
                     f'{sorted(part.labelled)}); choose another --label'
                 )
     schema = read_schema(args.with_fusion)
-    return frozenset(check_table(read_table(args.clinical), schema, str(args.clinical)).index)
+    return frozenset(read_clinical(args.clinical, schema).index)
 
 
 def _image_folder(cfg: Config) -> str:

@@ -1,12 +1,11 @@
 """Clinical variables: a schema declared by the user, the check of a table against it, the encoders.
 
-schema YAML + CSV or TSV -> (n, d) float32 without NaN, and (n, v) bool: which variables were missing
+schema YAML, table -> (n, d) float32 without NaN, and (n, v) bool: which variables were missing
 """
 
-import csv
-import io
 import os
 import re
+import unicodedata
 from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -21,6 +20,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from mammo.errors import UserError
+from mammo.records.ids import check_look_alikes, clean, normal_id
+from mammo.records.numerals import decimal_points, number_or_nan
+from mammo.records.tables import read_table
 
 IMPUTATIONS: dict[str, tuple[str, ...]] = {'continuous': ('median', 'mean')}  # the first is the default
 IMPUTATIONS |= dict.fromkeys(('ordinal', 'nominal', 'binary'), ('most_frequent',))
@@ -72,28 +74,30 @@ def read_schema(path: str | os.PathLike) -> Schema:
         raise ClinicalError(f'{path}: not a readable YAML schema: {error}') from None
 
 
-def read_table(path: str | os.PathLike) -> pd.DataFrame:
-    """Read a CSV or TSV (tab, semicolon or comma, told from the header) as text, nothing interpreted."""
-    try:
-        text = Path(path).read_text(encoding='utf-8-sig')
-    except (OSError, UnicodeDecodeError) as error:
-        raise ClinicalError(f'{path}: cannot be read as UTF-8 text: {error}') from None
-    separator = max('\t;,', key=text.split('\n', 1)[0].count)
-    rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if row]
-    _need(len(rows) > 1, f'{path}: no data; expected a header line and one line per patient')
-    ragged = [i for i, row in enumerate(rows, 1) if len(row) != len(rows[0])]
-    _need(not ragged, f'{path}: records {ragged[:5]} differ from the header in number of fields; quote them')
-    return pd.DataFrame(rows[1:], columns=[name.strip() for name in rows[0]], dtype=str)
+def read_clinical(path: str | os.PathLike, schema: Schema, *, strict: bool = False) -> pd.DataFrame:
+    """Read and validate a clinical table; see :func:`check_table`."""
+    columns = [schema.patient_id, *(v.column for v in schema.variables)]
+    return check_table(read_table(path, kept=columns), schema, str(path), strict=strict)
 
 
-def check_table(table: pd.DataFrame, schema: Schema, place: str = 'table') -> pd.DataFrame:
-    """Validate text cells -> float frame: patient id x variable, levels as their index, NaN if missing."""
+def check_table(
+    table: pd.DataFrame, schema: Schema, place: str = 'table', *, strict: bool = False
+) -> pd.DataFrame:
+    """Validate text cells -> float frame: patient id x variable, levels as their index, NaN if missing.
+
+    Args:
+        strict: refuse patient ids that look alike, of which there is a warning else.
+
+    Raises:
+        ClinicalError: columns, ids or values are not those of the schema.
+    """
     header, wanted = list(table.columns), [schema.patient_id, *(v.column for v in schema.variables)]
     wrong = [column for column in wanted if header.count(column) != 1]
     _need(not wrong, f'{place}: columns {wrong} are absent or repeated; the header has {header}')
-    ids = table[schema.patient_id].str.strip()
+    ids = [normal_id(cell, f'{place}: {schema.patient_id}') or '' for cell in table[schema.patient_id]]
     wrong = _repeated(ids) or [patient for patient in ids if not patient]
     _need(not wrong, f'{place}: {schema.patient_id!r} has empty or repeated ids {wrong}; one row per patient')
+    check_look_alikes(ids, place, strict=strict)
     parsed = [_parse(v, table[v.column].set_axis(ids)) for v in schema.variables]
     problems = [problem for _, problem in parsed if problem]
     _need(not problems, f'{place}: ' + '\n'.join(problems))
@@ -170,7 +174,8 @@ def _parse(v: Variable, cells: pd.Series) -> tuple[pd.Series, str]:
     text = cells.map(_canonical)
     known = ~text.isin(v.missing)
     if v.kind == 'continuous':
-        values = pd.to_numeric(text.where(known), errors='coerce').astype(float)
+        points = decimal_points(list(text.where(known, '')))
+        values = pd.Series([number_or_nan(cell) for cell in points], index=text.index, dtype=float)
         bad = known & ~values.between(v.range[0], v.range[1])
     else:
         values = text.where(known).map({level: i for i, level in enumerate(v.levels)}).astype(float)
@@ -181,11 +186,13 @@ def _parse(v: Variable, cells: pd.Series) -> tuple[pd.Series, str]:
     expected = f'numbers in {list(v.range)} {v.unit}' if v.range else f'levels {list(v.levels)}'
     found = f'{v.name} (column {v.column!r}): {bad.sum()} of {len(cells)} values ({examples})'
     found += f' are neither {expected} nor missing codes {list(v.missing)}'
-    return values, f'{found}; {_hint(v, values[bad])}'
+    return values, f'{found}; {_hint(v, values[bad], cells[bad])}'
 
 
-def _hint(v: Variable, bad: pd.Series) -> str:
+def _hint(v: Variable, bad: pd.Series, cells: pd.Series) -> str:
     """Name the power of ten that would bring the bad numbers into range: a wrong unit is the usual cause."""
+    if v.range and cells.str.contains(',').any():
+        return 'write decimal points in the whole column'
     for factor in (1000, 0.001, 10, 0.1, 100, 0.01):
         if v.range and (bad * factor).between(v.range[0], v.range[1]).all():
             return f'times {factor:g} they fit, so the unit may not be {v.unit}: convert the column'
@@ -194,7 +201,7 @@ def _hint(v: Variable, bad: pd.Series) -> str:
 
 def _canonical(value: Any) -> str:
     """Text without surrounding blanks; 3, 3.0 and '3.0' are all '3' (a column with gaps turns to floats)."""
-    return re.sub(r'^([+-]?\d+)\.0*$', r'\1', str(value).strip())
+    return re.sub(r'^([+-]?[0-9]+)\.0*$', r'\1', clean(unicodedata.normalize('NFC', str(value))))
 
 
 def _repeated(values: Any) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mammo.fusion.clinical import ClinicalError, check_table, read_table
+from mammo.fusion.clinical import ClinicalError, check_table
 from mammo.inference.exam import ExamError
 from mammo.inference.prediction import Prediction
 from mammo.inference.predictor import Predictor
@@ -22,6 +22,8 @@ from mammo.preprocess.inputs import Job, find_jobs
 from mammo.preprocess.labels import side
 from mammo.preprocess.privacy import digest
 from mammo.records.files import replacing, write_text
+from mammo.records.ids import normal_id
+from mammo.records.tables import read_table
 
 OVERLAY = '{}_attention.png'
 SIDE = 'tumor_side'  # a column of the tables
@@ -84,14 +86,15 @@ def as_row(answer: dict[str, Any]) -> dict[str, Any]:
 
 def clinical_of(path: Path, predictor: Predictor) -> dict[str, dict[Any, str]]:
     """Patient -> cells of the clinical table: variables of the bundle, and tumor_side; all checked."""
-    cells = read_table(path)
     if predictor.fusion is None:
         raise ClinicalError(f'{path}: the bundle has no fused model; leave --clinical-table out')
     schema = predictor.fusion.schema
+    cells = read_table(path, kept=[schema.patient_id, *(v.column for v in schema.variables)])
     check_table(cells, schema, str(path))
     wanted = [c for c in cells.columns if c == SIDE or c in {v.column for v in schema.variables}]
     rows = cells[wanted].to_dict('records')
-    return dict(zip(cells[schema.patient_id].str.strip(), rows, strict=True))
+    ids = [normal_id(cell) or '' for cell in cells[schema.patient_id]]
+    return dict(zip(ids, rows, strict=True))
 
 
 def patients_of(args: Namespace) -> Iterator[tuple[str, list[Job]]]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from mammo.fusion.clinical import ClinicalError, read_table
 from mammo.preprocess.privacy import pseudonym
+from mammo.records.tables import read_table
 
 MISSING = frozenset({'', 'na', 'nan', 'null', 'none', '?'})
 _SIDES = {'l': 'L', 'left': 'L', 'r': 'R', 'right': 'R'}
@@ -51,15 +51,7 @@ def read_labels(path: Path, key: bytes | None) -> Labels:
 
 def table(path: Path, columns: list[str]) -> pd.DataFrame:
     """Read a CSV as stripped text; ValueError names the columns that are not there."""
-    try:
-        cells = read_table(path)
-    except ClinicalError as error:
-        raise ValueError(str(error)) from None
-    cells = cells.rename(columns=str.strip).astype(str).apply(lambda column: column.str.strip())
-    missing = [name for name in columns if name not in cells.columns]
-    if missing:
-        raise ValueError(f'{path}: column {missing} is missing, found {list(cells.columns)}')
-    return cells
+    return read_table(path, columns)
 
 
 def side(value: str, place: str) -> str:

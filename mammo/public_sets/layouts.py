@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from mammo.fusion.clinical import read_table
 from mammo.records.files import write_json, write_text
+from mammo.records.tables import read_table
 
 KEYS = ['patient_id', 'laterality', 'exam_id']
 

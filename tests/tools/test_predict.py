@@ -18,12 +18,12 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
-from mammo.fusion.clinical import read_table
 from mammo.inference.predictor import Predictor
 from mammo.phantoms.drawing import render_exam
 from mammo.phantoms.truth import sample_patients
 from mammo.preprocess.inputs import Job, find_jobs
 from mammo.records.predictions import read_predictions
+from mammo.records.tables import read_table
 from tests.support.toy_config import write_config
 
 FUSED_TEST = 'fusion/clinical-mammo_mlp/predictions_test.csv'

@@ -11,7 +11,16 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mammo.fusion.clinical import ClinicalEncoder, ClinicalError, Schema, check_table, read_schema, read_table
+from mammo.errors import UserError
+from mammo.fusion.clinical import (
+    ClinicalEncoder,
+    ClinicalError,
+    Schema,
+    check_table,
+    read_clinical,
+    read_schema,
+)
+from mammo.records.tables import read_table
 
 ROOT = Path(__file__).resolve().parents[3]
 SIZE = dict(name='size', column='Size', kind='continuous', unit='mm', range=[1, 200])
@@ -115,31 +124,6 @@ def test_unreadable_schema_files_are_named(tmp_path: Path) -> None:
 # table
 
 
-@pytest.mark.parametrize('separator', [',', ';', '\t'])
-def test_the_separator_is_told_from_the_header_and_headers_are_stripped(
-    separator: str, tmp_path: Path
-) -> None:
-    path = tmp_path / 't.csv'
-    path.write_text(
-        '\ufeff' + separator.join(['id', ' Size ']) + '\n' + separator.join(['001', '"a\nb"']) + '\n\n'
-    )
-    read = read_table(path)
-    assert (list(read), read.to_numpy().tolist()) == (['id', 'Size'], [['001', 'a\nb']])
-
-
-def test_broken_table_files_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / 't.csv'
-    for content, message in (
-        (b'a,b\n1,2\n1,2,3\n', r'records \[3\] differ from the header'),
-        (b'a,b\n', 'no data'),
-        (b'', 'no data'),
-        (b'a\n\xff\n', 'cannot be read as UTF-8'),
-    ):
-        path.write_bytes(content)
-        with pytest.raises(ClinicalError, match=message):
-            read_table(path)
-
-
 def test_levels_become_their_index_and_missing_codes_become_nan() -> None:
     table = frame(Size=['18', 'NA', ' 22.5 '], Grade=['3.0', '', '2'], ER=['pos', 'NA', 'neg'])
     values = check_table(table, schema())
@@ -161,7 +145,9 @@ def test_missing_codes_may_be_numbers_text_or_per_variable() -> None:
         (dict(Size=['20', '0.018']), r"size \(column 'Size'\): 1 of 2 .*'0.018'.* times 1000 they fit.*mm"),
         (dict(Size=['18000', '20000']), r"2 of 2 .*p0: '18000', p1: '20000'.* times 0.001 they fit"),
         (dict(Size=['20', '-7']), r"numbers in \[1, 200\] mm nor missing codes .*correct the table"),
-        (dict(Size=['20', '1,5']), "p1: '1,5'"),
+        (dict(Size=['20.5', '1,5']), "p1: '1,5'.*write decimal points in the whole column"),
+        (dict(Size=['2,500', '1,500']), "p0: '2,500'.*write decimal points in the whole column"),
+        (dict(Size=['20', '1_5']), "p1: '1_5'"),
         (dict(Size=['20', 'inf']), "p1: 'inf'"),
         (dict(Size=['20', 'nan']), "p1: 'nan'"),
         (dict(Type=['ductal', 'tubular']), r"type \(column 'Type'\): 1 of 2 .*'tubular'.* neither levels"),
@@ -173,6 +159,29 @@ def test_missing_codes_may_be_numbers_text_or_per_variable() -> None:
 def test_cells_that_are_not_allowed_are_counted_and_shown(columns: dict, message: str) -> None:
     with pytest.raises(ClinicalError, match=message):
         check_table(frame(**columns), schema())
+
+
+def test_decimal_commas_are_read_where_the_whole_column_has_them() -> None:
+    table = frame(Size=['20', '1,5', 'NA'])
+    np.testing.assert_array_equal(check_table(table, schema())['size'], [20, 1.5, np.nan])
+
+
+def test_ids_have_their_normal_form_and_look_alikes_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    table = frame(id=[' 042', '7.0', '42\u200b'])
+    assert list(check_table(table, schema(), 'c.csv').index) == ['042', '7', '42']
+    assert 'c.csv: ids that differ only by case, blanks, leading zeros' in caplog.text
+    with pytest.raises(UserError, match="'042' and '42'"):
+        check_table(table, schema(), strict=True)
+
+
+def test_one_id_in_two_spellings_is_there_twice() -> None:
+    with pytest.raises(ClinicalError, match=r"repeated ids \['7'\]"):
+        check_table(frame(id=['7', '7.0 ']), schema())
+
+
+def test_a_declared_column_without_any_value_is_all_missing(tmp_path: Path) -> None:
+    (tmp_path / 't.csv').write_text('id,Size,Grade,Type,ER\np1,20,1,ductal,\n')
+    assert read_clinical(tmp_path / 't.csv', schema())['ER'].isna().all()
 
 
 def test_absent_and_repeated_columns_are_named() -> None:
