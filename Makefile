@@ -37,7 +37,7 @@ bench: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run_all.py
 
 torture: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/torture.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/torture/run_all.py
 
 $(READY): $(LOCK)
 	$(PYTHON) -m venv $(VENV)

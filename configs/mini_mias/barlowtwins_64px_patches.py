@@ -1,5 +1,5 @@
 # Barlow Twins on patches of mini-MIAS, training women only; the rest of the women judge it.
-# Run: benchmarks/study_mini_mias_pretraining.py says how
+# Run: benchmarks/studies/mini_mias_pretraining.py says how
 _base_ = '../demo/barlowtwins_64px_patches.py'
 
 data_root = 'data/mini_mias/'

@@ -1,5 +1,5 @@
 # Transformer neck on a frozen backbone that learned from phantom patches, with no film of mini-MIAS.
-# Run: benchmarks/study_mini_mias_necks.py says how
+# Run: benchmarks/studies/mini_mias_necks.py says how
 _base_ = './mini_mias_448x256_transformer.py'
 
 model = dict(

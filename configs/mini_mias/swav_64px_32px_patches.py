@@ -1,5 +1,5 @@
 # SwAV on patches of mini-MIAS, training women only; the rest of the women judge it.
-# Run: benchmarks/study_mini_mias_pretraining.py says how
+# Run: benchmarks/studies/mini_mias_pretraining.py says how
 _base_ = '../demo/swav_64px_32px_patches.py'
 
 data_root = 'data/mini_mias/'

@@ -12,12 +12,12 @@ import torch
 import yaml
 from mmengine.runner import CheckpointLoader
 
-from benchmarks import fork
-from benchmarks.payloads import CHECKPOINT_KINDS, OTHER_KINDS, Call, commands
 from mammo.engine.checkpoint import CheckpointError
 from mammo.records.pickles import unsafe_names
 from mlp import load_checkpoint
 from tests.support.toy_config import write_config
+from tests.torture import fork
+from tests.torture.payloads import CHECKPOINT_KINDS, OTHER_KINDS, Call, commands
 
 KINDS = [*CHECKPOINT_KINDS, *OTHER_KINDS]
 N_COMMANDS = 7  # that load checkpoints

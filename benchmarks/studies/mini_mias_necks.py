@@ -3,7 +3,7 @@
 folds, a work dir of tools/cross_validate.py per neck -> ROC AUC by woman, paired differences, 95 % intervals
 
     python tools/dataset_converters/mias.py --src MINI_MIAS --out-dir data/mini_mias --seed 0
-    python benchmarks/study_mini_mias_necks.py --merge data/mini_mias
+    python benchmarks/studies/mini_mias_necks.py --merge data/mini_mias
     python tools/split.py data/mini_mias/all.json --out-dir data/mini_mias/folds --outer 5 --inner 4 \
         --stratify malignant
     python tools/train.py configs/demo/barlowtwins_64px_patches.py --work-dir work_dirs/phantom_patches
@@ -11,7 +11,7 @@ folds, a work dir of tools/cross_validate.py per neck -> ROC AUC by woman, paire
         python tools/cross_validate.py configs/mini_mias/frozen_448x256_$neck.py --cache 8 --label malignant \
             --patient-label max --folds data/mini_mias/folds --only 0/0,1/0,2/0,3/0,4/0 \
             --work-dir work_dirs/necks/$neck; done
-    python benchmarks/study_mini_mias_necks.py --folds data/mini_mias/folds --work-dirs work_dirs/necks/*
+    python benchmarks/studies/mini_mias_necks.py --folds data/mini_mias/folds --work-dirs work_dirs/necks/*
 
 Labels are per film; a woman is what her worse breast is.
 """
@@ -21,12 +21,12 @@ import itertools
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.study_mini_mias import TISSUES, auc_row, by_woman
+from benchmarks.studies.mini_mias import TISSUES, auc_row, by_woman
 from mammo.evaluation.cohort import read_patients
 from mammo.evaluation.resampling import bootstrap, percentile_interval
 from mammo.evaluation.statistics import delong, delong_test

@@ -3,19 +3,19 @@
 held-out women's films, a work dir per method -> table: balanced accuracy with interval, and difference
 
     python tools/dataset_converters/mias.py --src MINI_MIAS --out-dir data/mini_mias --seed 0
-    python benchmarks/study_mini_mias_pretraining.py --split data/mini_mias
+    python benchmarks/studies/mini_mias_pretraining.py --split data/mini_mias
     python tools/extract_patches.py data/mini_mias/train.json --out-dir data/mini_mias/patches \
         --size 256 --stride 128 --max-per-image 8 --exclude data/mini_mias/held_out.json
     for method in barlowtwins_64px byol_64px swav_64px_32px; do
         python tools/train.py configs/mini_mias/${method}_patches.py; done
-    python benchmarks/study_mini_mias_pretraining.py --work-dirs work_dirs/*_patches
+    python benchmarks/studies/mini_mias_pretraining.py --work-dirs work_dirs/*_patches
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 import torch

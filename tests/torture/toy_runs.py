@@ -8,10 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.fork import ROOT
 from mammo.phantoms.drawing import render_view
 from mammo.records.files import write_text
 from mammo.records.meta import write_meta
+from tests.torture.fork import ROOT
 
 N_IMAGES = 16
 COMMON = """

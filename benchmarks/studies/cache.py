@@ -3,7 +3,7 @@
 folder of make demo -> validation metrics: mean and SD over seeds of each way, paired difference with interval
 
     make demo
-    OMP_NUM_THREADS=1 python benchmarks/study_cache.py --demo demo --work-dir work_dirs/study_cache
+    OMP_NUM_THREADS=1 python benchmarks/studies/cache.py --demo demo --work-dir work_dirs/study_cache
 
 The frozen backbone is that of the demo's model 1/0, which never saw the patients of outer fold 0; necks learn
 from train.json of fold 0/0 and are judged on its val.json, 30 epochs, with the published augmentation. Each
@@ -17,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 import numpy as np

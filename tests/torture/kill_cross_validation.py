@@ -1,7 +1,7 @@
 """A cross-validation killed at random moments and rerun ends in the report of one that was left alone.
 
 DIR -> phantom patients, 2 x 2 folds at toy size; a line per kill; exit 1 if a report.json differs
-Command: python benchmarks/kill_cross_validation.py --out-dir DIR [--kills 20] [--seed 0] [--devices 1]
+Command: python tests/torture/kill_cross_validation.py --out-dir DIR [--kills 20] [--seed 0] [--devices 1]
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CONFIG = f"""
 _base_ = '{ROOT}/configs/demo/full_breast_224x128_transformer.py'
 pipeline = [

@@ -8,9 +8,9 @@ import logging
 import os
 import socket
 
-from benchmarks import fork, payloads
-from benchmarks.trial import WHOLE, Trial, readable
 from mammo.records.pickles import load_tensors
+from tests.torture import fork, payloads
+from tests.torture.trial import WHOLE, Trial, readable
 
 TOLERANCE = 1e-6  # of metrics: two processes sum in another order
 

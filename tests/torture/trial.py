@@ -1,4 +1,4 @@
-"""What the trials of torture.py share: a folder with data, configs and a log, and a way to run a command.
+"""What the trials of run_all.py share: a folder with data, configs and a log, and a way to run a command.
 
 folder, seed -> Trial
 """
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.toy_runs import write_runs
 from mammo.records.pickles import CheckpointError, load_tensors
+from tests.torture.toy_runs import write_runs
 
 WHOLE = 'supervised_whole/epoch_4.pth'  # final checkpoint of the run that nothing disturbed
 

@@ -1,13 +1,13 @@
 """Kills, damages and attacks the commands of this project, and counts what was lost.
 
 nothing -> one table, torture.json
-Run: make torture (some ten minutes on 2 cores), or python benchmarks/torture.py --scale 0.1 for a quick look
+Run: make torture (some ten minutes on 2 cores), or python tests/torture/run_all.py --scale 0.1
 """
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import argparse
 import math
@@ -20,10 +20,10 @@ import torch
 import dataset  # noqa: F401  (imported once, for all forks)
 import mammo.engine  # noqa: F401
 import models  # noqa: F401
-from benchmarks.damage import Damage
-from benchmarks.kills import Kills
-from benchmarks.toy_runs import BASES
 from mammo.records.files import write_json
+from tests.torture.damage import Damage
+from tests.torture.kills import Kills
+from tests.torture.toy_runs import BASES
 
 LOSSES = ('unreadable', 'best_lost', 'nothing_to_go_on_from', 'other_weights', 'undetected', 'executed',
           'not_refused', 'different')  # fmt: skip

@@ -13,10 +13,10 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from benchmarks import fork
-from benchmarks.toy_runs import FINAL, train_command
-from benchmarks.trial import Trial, readable
 from mammo.records.pickles import load_tensors
+from tests.torture import fork
+from tests.torture.toy_runs import FINAL, train_command
+from tests.torture.trial import Trial, readable
 
 BALLAST_FLOATS = 1 << 22  # 16 MiB, so that saving takes a while
 LOCKED = 'is training into this folder'
