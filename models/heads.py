@@ -70,7 +70,8 @@ class TaskHead(BaseModule):
         """Logits and targets of the n labelled samples -> two (n, 1), float32 also under autocast."""
         logits = self(feats)
         rows = [i for i, sample in enumerate(data_samples) if 'gt_label' in sample]
-        logits = logits[torch.tensor(rows, dtype=torch.long, device=logits.device)].float()  # no mask: it waits
+        # by index: a mask would let a GPU wait
+        logits = logits[torch.tensor(rows, dtype=torch.long, device=logits.device)].float()
         labels = [sample.gt_label for sample in data_samples if 'gt_label' in sample]
         targets = torch.cat(labels) if labels else logits.new_zeros(0)
         # mmpretrain's losses take the sample axis first
