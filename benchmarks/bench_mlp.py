@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import table
-from mlp import fit
+from mammo.fusion.model import fit
 
 N_PATIENTS, N_COLUMNS, N_MEMBERS, EPOCHS = 1000, 20, 25, 100
 
@@ -38,7 +38,7 @@ def measure() -> list[table.Row]:
                 sklearn.fit(x, y)
 
         def ours(members: int = members) -> None:
-            fit(*data, members=members, **options)
+            fit(*data, model='mlp', members=members, **options)
 
         peak = table.peak_mib(ours)  # in a process of its own, before autograd has threads in this one
         fit(*data, max_epoch=1)  # what torch does once per process

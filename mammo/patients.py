@@ -104,5 +104,8 @@ def patient_features(
         values, ids = of_patients(x[kept], patients[kept], aggregate)
         return pd.DataFrame(values, ids, columns)
 
+    sides = pd.Series([image.get('tumor_side') in SIDES for image in images], patients)
     about = dict(columns=columns, stage=stage, aggregate=aggregate)
-    return Features(pooled(**options), pooled(**options | dict(all_sides=True)), about)
+    return Features(
+        pooled(**options), pooled(**options | dict(all_sides=True)), sides.groupby(level=0).any(), about
+    )

@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from mammo.fusion.clinical import ClinicalEncoder, check_table, read_schema
+from mammo.fusion.model import fit, predict
 from mammo.records.tables import read_table
-from mlp import fit, predict
 
 SCHEMA = read_schema(ROOT / 'configs/clinical/metabric.yaml')
 METRICS = {'ROC AUC': roc_auc_score, 'PR AUC': average_precision_score}

@@ -30,8 +30,8 @@ from benchmarks.studies.mini_mias import TISSUES, auc_row, by_woman
 from mammo.evaluation.cohort import read_patients
 from mammo.evaluation.resampling import bootstrap, percentile_interval
 from mammo.evaluation.statistics import delong, delong_test
+from mammo.fusion.model import fit, predict
 from mammo.records.meta import read_meta, write_meta
-from mlp import fit, predict
 
 
 def merge(folder: Path) -> None:

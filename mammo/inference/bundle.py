@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -60,6 +61,9 @@ class Bundle:
 
     def json(self, name: str) -> Any:
         return parsed(self.read(name), self.folder / name)
+
+    def arrays(self, name: str) -> dict[str, NDArray]:
+        return {key: tensor.numpy() for key, tensor in self.tensors(name).items()}
 
     def tensors(self, name: str) -> dict[str, Tensor]:
         try:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from torch import Tensor
 
-import mlp
 from mammo.fusion.clinical import ClinicalEncoder, ClinicalError, Schema, Variable, check_table
+from mammo.fusion.masking import FLAG
+from mammo.fusion.model import predict
 from mammo.inference.exam import ExamError
-from mammo.records.fusion_set import BLOCKS
+from mammo.records.fusion_set import BLOCKS, TUMOR_SIDE
 
 UNKNOWN = ('', 'unknown')  # besides None and the codes of the schema
 Values = Mapping[str, str | float | None]
@@ -23,14 +23,14 @@ Values = Mapping[str, str | float | None]
 class Fusion:
     """Fused models with the encoders that each learned with its patients."""
 
-    def __init__(self, content: dict[str, Any], weights: list[dict[str, Tensor]]) -> None:
+    def __init__(self, content: dict[str, Any], weights: list[dict[str, NDArray]]) -> None:
         self.model, self.members = content['model'], content['members']
         self.label = self.members[0]['label']
         self.encoders = [
             ClinicalEncoder.from_dict(m['encoding']['x_preope']['encoder']) for m in self.members
         ]
         self.schema: Schema = self.encoders[0].schema
-        self.checkpoints = [_checkpoint(self.model, tensors) for tensors in weights]
+        self.fitted = [_fitted(self.model, arrays) for arrays in weights]
 
     def describe(self) -> list[dict[str, Any]]:
         """The variables as a form needs them."""
@@ -58,29 +58,34 @@ class Fusion:
             raise ExamError('CLINICAL_VALUE', '; '.join(problems))
         return pd.DataFrame([parsed], columns=[v.name for v in self.schema.variables], dtype=float)
 
-    def logits(self, clinical: pd.DataFrame, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    def logits(
+        self, clinical: pd.DataFrame, features: NDArray[np.float32], *, side_known: bool
+    ) -> NDArray[np.float64]:
         """Row of ``check``, raw outputs (members, tasks) of the image models -> logits (members,)."""
-        rows = zip(self.members, self.encoders, self.checkpoints, features, strict=True)
-        return np.array([_logit(inputs, encoder.transform(clinical), checkpoint, own, clinical)
-                         for inputs, encoder, checkpoint, own in rows])  # fmt: skip
+        unknown = {name for name in clinical if clinical[name].isna().all()}
+        unknown |= set() if side_known else {TUMOR_SIDE}
+        rows = zip(self.members, self.encoders, self.fitted, features, strict=True)
+        return np.array([
+            float(predict(fitted, table(inputs, encoder.transform(clinical), raw, unknown))[0])
+            for inputs, encoder, fitted, raw in rows
+        ])  # fmt: skip
 
 
-def _logit(
-    inputs: dict[str, Any], encoded: NDArray, checkpoint: dict[str, Any], own: NDArray, clinical: pd.DataFrame
-) -> float:
-    """One member; columns in the order of mammo.records.fusion_set.read_split."""
-    blocks = dict(x_preope=encoded, feat_5=own[None])
+def table(
+    inputs: dict[str, Any], encoded: NDArray[np.float32], raw: NDArray[np.float32], unknown: set[str]
+) -> NDArray[np.float32]:
+    """One patient (1, d), columns in the order of mammo.records.fusion_set.read_split."""
+    blocks = dict(x_preope=encoded, feat_5=raw[None])
     parts = [blocks[name] for name in BLOCKS[inputs['mode']]]
-    masks = inputs['columns'][sum(part.shape[1] for part in parts) :]  # the images are there
-    absent = [bool(clinical.isna().iloc[0].get(name.removesuffix(' missing'), False)) for name in masks]
-    parts.append(np.array([absent], dtype=np.float32))
-    return float(mlp.predict(checkpoint, np.hstack(parts).astype(np.float32))[0])
+    flags = inputs['columns'][sum(part.shape[1] for part in parts) :]  # the images are there
+    parts.append(np.array([[name.removesuffix(FLAG) in unknown for name in flags]], np.float32))
+    return np.hstack(parts).astype(np.float32)
 
 
-def _checkpoint(model: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
-    """Tensors of the file -> what mlp.predict takes."""
-    state = {k.removeprefix('state_dict.'): v for k, v in tensors.items() if k.startswith('state_dict.')}
-    return dict(model=model, mean=tensors['mean'], scale=tensors['scale'], state_dict=state)
+def _fitted(model: str, arrays: dict[str, NDArray]) -> dict[str, Any]:
+    """Arrays of the file -> what mammo.fusion.model.predict takes."""
+    state = {k.removeprefix('state_dict.'): v for k, v in arrays.items() if k.startswith('state_dict.')}
+    return dict(model=model, mean=arrays['mean'], scale=arrays['scale'], state_dict=state)
 
 
 def _text(value: str | float | None) -> str:

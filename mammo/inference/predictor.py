@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from scipy.special import expit
 
 from mammo.evaluation.calibration import recalibrate
 from mammo.inference.architecture import member_file
@@ -61,7 +62,7 @@ class Predictor:
         self.tasks, self.label = self.network.tasks, model['label']
         self.fusion: Fusion | None = None
         if 'clinical.json' in bundle.files:
-            weights = [bundle.tensors(f'fusion/{member_file(i)}') for i in range(len(self.members))]
+            weights = [bundle.arrays(f'fusion/{member_file(i)}') for i in range(len(self.members))]
             self.fusion = Fusion(bundle.json('clinical.json'), weights)
         self._lock = threading.Lock()
 
@@ -124,7 +125,7 @@ class Predictor:
             raise ExamError('NO_TUMOR_SIDE', f'no image shows the {SIDES[str(tumor_side)]} breast')
         with self._lock:
             passes = self.network([image.pixels for image in exam.images], progress)
-        return self._answer(exam, passes, used, values)
+        return self._answer(exam, passes, used, values, side_known=tumor_side is not None)
 
     def _clinical(self, values: Values) -> Any:
         """Frame of one row; None without any known value."""
@@ -137,7 +138,9 @@ class Predictor:
         frame = self.fusion.check(values)
         return None if frame.isna().all(axis=None) else frame
 
-    def _answer(self, exam: Exam, passes: list[Pass], used: list[bool], clinical: Any) -> Prediction:
+    def _answer(
+        self, exam: Exam, passes: list[Pass], used: list[bool], clinical: Any, *, side_known: bool
+    ) -> Prediction:
         logits = np.stack([p.logits for p in passes])  # (images, members, tasks)
         scores = probs_of(logits, self.tasks.values()).astype(np.float64)
         tasks = self._by_task(scores[used])
@@ -145,7 +148,7 @@ class Predictor:
         fused, missing, warnings = None, [], list(exam.warnings)
         if self.fusion and clinical is not None:
             features = logits[used].mean(axis=0)  # FEATURE_POOLING of mammo.patients
-            fused_probs = 1 / (1 + np.exp(-self.fusion.logits(clinical, features)))
+            fused_probs = expit(self.fusion.logits(clinical, features, side_known=side_known))
             fused = self._decided(score_of('binary', fused_probs), FUSED)
         if self.fusion:
             names = [v.name for v in self.fusion.schema.variables]

@@ -15,7 +15,9 @@ from mammo.records.files import replacing
 from mammo.records.pickles import DAMAGED_ARRAYS
 
 FORMAT_VERSION = 2
-READ = (1, 2)  # 1 lacks x_both_sides
+READ = (1, 2)  # 1 lacks x_both_sides and side_known
+
+LATER = ('x_both_sides', 'side_known')
 
 
 class FeaturesError(UserError):
@@ -27,6 +29,7 @@ class Features(NamedTuple):
 
     sided: pd.DataFrame  # patient id x column: images of the tumor's side, if that is known
     both_sides: pd.DataFrame | None  # the same columns of the images of both breasts; None: not recorded
+    side_known: pd.Series | None  # by patient id: whether the tumor's side is
     about: dict[str, Any]  # columns, stage, aggregate
 
 
@@ -35,6 +38,7 @@ def write_features(
 ) -> None:
     """Write features of patients, and of the images that speak for them, whole or not at all."""
     assert features.both_sides is not None
+    assert features.side_known is not None
     kept = features.sided.index
     with replacing(path) as tmp:
         np.savez(
@@ -46,6 +50,7 @@ def write_features(
             patient_id=kept.to_numpy(str),
             x=features.sided.to_numpy(np.float32),
             x_both_sides=features.both_sides.reindex(kept).to_numpy(np.float32),
+            side_known=features.side_known.reindex(kept).to_numpy(bool),
             column=np.array(features.about['columns']),
             stage=features.about['stage'],
             aggregate=features.about['aggregate'],
@@ -61,10 +66,11 @@ def read_features(path: Path) -> Features:
     keys = ('format_version', 'patient_id', 'x', 'column', 'stage', 'aggregate')
     try:
         with np.load(path, allow_pickle=False) as file:
-            data = {key: file[key] for key in (*keys, 'x_both_sides') if key in keys or key in file}
+            data = {key: file[key] for key in (*keys, *LATER) if key in keys or key in file}
         index, columns = data['patient_id'].astype(str), data['column'].astype(str)
         names = ('x', 'x_both_sides')
         frames = [pd.DataFrame(data[name], index, columns) if name in data else None for name in names]
+        side_known = pd.Series(data['side_known'], index) if 'side_known' in data else None
     except DAMAGED_ARRAYS as error:
         raise FeaturesError(f'{path}: not of tools/extract_features.py: {error}; extract again') from None
     sided, both_sides = frames
@@ -77,7 +83,7 @@ def read_features(path: Path) -> Features:
         if frame is not None:
             _check_finite(path, frame)
     about = dict(columns=list(sided), stage=str(data['stage']), aggregate=str(data['aggregate']))
-    return Features(sided, both_sides, about)
+    return Features(sided, both_sides, side_known, about)
 
 
 def _check_finite(path: Path, frame: pd.DataFrame) -> None:

@@ -5,7 +5,7 @@ folder, split, mode -> Split(ids, x (n, d), y (n,), missing, inputs)
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ from scipy.special import expit
 from mammo.errors import UserError
 from mammo.records.pickles import DAMAGED_ARRAYS
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READ = (1, 2)  # 1 has no features of both breasts, and no flag for the tumor's side
 BLOCKS = {'clinical-only': ['x_preope'], 'mammo-only': ['feat_5'], 'clinical-mammo': ['x_preope', 'feat_5']}
-MASK_PARTS = {'clinical-only': slice(-1), 'mammo-only': slice(-1, None), 'clinical-mammo': slice(None)}
+MAMMOGRAMS, TUMOR_SIDE = 'mammograms', 'tumor side'  # inputs that may be missing beside the variables
+UNSIDED = 'feat_5_both_sides'  # what feat_5 is where the tumor's side is unknown
 
 
 class FusionError(UserError):
@@ -33,12 +35,14 @@ class Split:
     y: np.ndarray  # (n,) float32: 0, 1, NaN if unknown
     missing: list[str]  # (n,) names of the missing inputs, joined by '; '
     inputs: dict[str, Any]  # mode, label, columns, encoding: equal only if the columns mean the same
+    x_unsided: np.ndarray | None = None  # (n, d) as x, were the tumor's side unknown; None: not recorded
 
     def labelled(self) -> 'Split':
         """Only the patients whose label is known."""
         rows = np.flatnonzero(~np.isnan(self.y))
         ids, missing = ([values[i] for i in rows] for values in (self.ids, self.missing))
-        return Split(ids, self.x[rows], self.y[rows], missing, self.inputs)
+        unsided = None if self.x_unsided is None else self.x_unsided[rows]
+        return Split(ids, self.x[rows], self.y[rows], missing, self.inputs, unsided)
 
     def records(self, logit: np.ndarray) -> list[dict[str, Any]]:
         """Logits (n,) -> prediction records of mammo/records/predictions.py, one per patient."""
@@ -53,20 +57,23 @@ class Split:
 def read_split(folder: str | Path, split: str, mode: str, *, label_needed: bool = True) -> Split:
     """Read and check one split; with ``label_needed=False`` a site without {split}_y.npy can be scored.
 
-    {split}_missing.npy, if there, has a column per clinical variable and, last, one for the mammograms.
+    {split}_missing.npy, if there, has a column per clinical variable, and last one for the mammograms and,
+    from version 2 on, one for the side of the tumor.
     """
     folder = Path(folder)
     schema_path = folder / 'schema.json'
     schema = read_fusion_schema(schema_path) if schema_path.exists() else {}  # none: the bare published files
-    paths = {name: folder / f'{split}_{name}.npy' for name in ('fortnr', 'y', *BLOCKS[mode], 'missing')}
-    optional = {'missing'} if label_needed else {'missing', 'y'}
+    names_read = ('fortnr', 'y', *BLOCKS[mode], *([UNSIDED] if 'feat_5' in BLOCKS[mode] else []), 'missing')
+    paths = {name: folder / f'{split}_{name}.npy' for name in names_read}
+    optional = {'missing', UNSIDED} if label_needed else {'missing', 'y', UNSIDED}
     arrays = {name: _load(path) for name, path in paths.items() if name not in optional or path.exists()}
     ids = [str(i) for i in arrays.pop('fortnr').tolist()]
     arrays.setdefault('y', np.full(len(ids), np.nan))
     _check_patients(paths['fortnr'], ids, arrays)
     y = arrays.pop('y').astype(np.float32)
     if 'missing' in arrays:
-        arrays['missing'] = arrays['missing'][:, MASK_PARTS[mode]]
+        arrays['missing'] = arrays['missing'][:, _flags_of(schema, mode, arrays['missing'].shape[1])]
+    unsided = arrays.pop(UNSIDED, None)
     names = {}
     for name, array in arrays.items():
         check_finite(paths[name], array, ids)
@@ -77,7 +84,33 @@ def read_split(folder: str | Path, split: str, mode: str, *, label_needed: bool 
     encoding = {name: schema.get(name) for name in names}
     inputs = dict(mode=mode, label=schema.get('label', 'N'), columns=columns, encoding=encoding)
     x = np.hstack(list(arrays.values())).astype(np.float32)
-    return Split(ids, x, y, ['; '.join(absent[row]) for row in mask], inputs)
+    split_of = Split(ids, x, y, ['; '.join(absent[row]) for row in mask], inputs)
+    return split_of if unsided is None else _with_unsided(split_of, unsided, paths[UNSIDED])
+
+
+def _with_unsided(split: Split, unsided: np.ndarray, path: Path) -> Split:
+    """The same patients, and what their columns would be were the tumor's side unknown."""
+    check_finite(path, unsided, split.ids)
+    encoding = split.inputs['encoding']
+    start = len((encoding.get('x_preope') or {}).get('columns', []))
+    width = len(encoding['feat_5']['columns'])
+    if unsided.shape != (len(split.ids), width):
+        raise FusionError(f'{path}: has shape {unsided.shape}; build the set again')
+    x = split.x.copy()
+    x[:, start : start + width] = unsided
+    x[:, split.inputs['columns'].index(f'{TUMOR_SIDE} missing', start + width)] = 1
+    return replace(split, x_unsided=x)
+
+
+def _flags_of(schema: dict[str, Any], mode: str, width: int) -> list[int]:
+    """Columns of {split}_missing.npy that belong to a mode; the bare files have the mammograms last."""
+    names = schema.get('missing', [*map(str, range(width - 1)), MAMMOGRAMS])
+    of_images = [i for i, name in enumerate(names) if name in (MAMMOGRAMS, TUMOR_SIDE)]
+    of_clinic = [i for i in range(len(names)) if i not in of_images]
+    return [
+        *(of_clinic if 'x_preope' in BLOCKS[mode] else []),
+        *(of_images if 'feat_5' in BLOCKS[mode] else []),
+    ]
 
 
 def check_inputs(expected: dict[str, Any], found: dict[str, Any], place: str) -> None:
@@ -128,8 +161,8 @@ def read_fusion_schema(path: Path) -> dict[str, Any]:
         version = schema['format_version']
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FusionError(f'{path}: not written by tools/build_fusion.py: {error!r}') from None
-    if version != FORMAT_VERSION:
-        raise FusionError(f'{path}: format_version is {version!r}, this release reads {FORMAT_VERSION}')
+    if version not in READ:
+        raise FusionError(f'{path}: format_version is {version!r}, this release reads 1 and 2')
     return schema
 
 
@@ -174,7 +207,9 @@ def _columns(schema: dict[str, Any], name: str, mode: str, width: int, path: Pat
     """Names of the columns: those of schema.json, else file name and number."""
     if not schema:
         return [f'{name}_{i}' for i in range(width)]
-    names = schema['missing'][MASK_PARTS[mode]] if name == 'missing' else schema[name]['columns']
+    names = schema[name]['columns'] if name != 'missing' else schema['missing']
+    if name == 'missing':
+        names = [names[i] for i in _flags_of(schema, mode, width)]
     if len(names) != width:
         raise FusionError(f'{path}: has {width} columns, schema.json names {len(names)}; build the set again')
     return names

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-import torch
+import numpy as np
+import safetensors.numpy
 from mmengine.config import Config
 
-import mlp
 from mammo.crossval.settings import tasks_of
 from mammo.engine.checkpoint import load_from_file
+from mammo.fusion.model import read_model
 from mammo.inference.architecture import member_file, plain_model, split_weights
 from mammo.inference.bundle import BundleError, canonical
 from mammo.inference.export import size_steps
@@ -46,15 +46,13 @@ def bundle_files(trained: Trained, preprocess: dict[str, Any] | None) -> Iterato
 def _fusion_files(trained: Trained) -> Iterator[tuple[str, bytes]]:
     inputs: list[dict[str, Any]] = []
     for i, path in enumerate(trained.fusions):
-        checkpoint = mlp.load_checkpoint(path)
+        checkpoint = read_model(path)
         _check_fusion(path, checkpoint['inputs'], trained)
         inputs.append(checkpoint['inputs'])
-        state = {f'state_dict.{name}': tensor for name, tensor in checkpoint['state_dict'].items()}
-        tensors = dict(mean=checkpoint['mean'], scale=checkpoint['scale'], **state)
-        yield (
-            f'fusion/{member_file(i)}',
-            safetensors.torch.save({name: torch.clone(tensor) for name, tensor in tensors.items()}),
-        )
+        state = {f'state_dict.{name}': array for name, array in checkpoint['state_dict'].items()}
+        arrays = dict(mean=checkpoint['mean'], scale=checkpoint['scale'], **state)
+        contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        yield f'fusion/{member_file(i)}', safetensors.numpy.save(contiguous)
     yield 'clinical.json', canonical(dict(model=checkpoint['model'], members=inputs))
 
 

@@ -13,8 +13,8 @@ import yaml
 from mmengine.runner import CheckpointLoader
 
 from mammo.engine.checkpoint import CheckpointError
+from mammo.fusion.model import read_model
 from mammo.records.pickles import unsafe_names
-from mlp import load_checkpoint
 from tests.support.toy_config import write_config
 from tests.torture import fork
 from tests.torture.payloads import CHECKPOINT_KINDS, OTHER_KINDS, Call, commands
@@ -82,7 +82,7 @@ def test_the_trap_works(kind: str, write: Callable[[str], Path], tmp_path: Path)
     assert (tmp_path / 'ran').exists()
 
 
-@pytest.mark.parametrize('load', [CheckpointLoader.load_checkpoint, load_checkpoint], ids=['engine', 'mlp'])
+@pytest.mark.parametrize('load', [CheckpointLoader.load_checkpoint, read_model], ids=['engine', 'mlp'])
 @pytest.mark.parametrize('kind', CHECKPOINT_KINDS)
 def test_checkpoints_are_refused_and_not_run(
     kind: str, load: Callable, write: Callable[[str], Path], tmp_path: Path

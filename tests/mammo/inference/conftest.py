@@ -14,8 +14,8 @@ import torch
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
-import mlp
 from mammo.fusion.clinical import ClinicalEncoder, Schema
+from mammo.fusion.model import fit, write_model
 from mammo.inference.bundle import write_bundle
 from mammo.inference.making import Trained, bundle_files
 from mammo.inference.predictor import FUSED, IMAGES, Predictor
@@ -101,8 +101,8 @@ def make_fusion(folder: Path, i: int) -> tuple[ClinicalEncoder, dict[str, Any]]:
     mask = np.column_stack([values.isna(), np.zeros(40)])
     x = np.hstack([encoder.transform(values), rng.normal(0, 1, (40, 3)), mask]).astype(np.float32)
     y = (x[:, 0] + 10 * x[:, -7] + rng.normal(0, 5, 40) > 55).astype(float)
-    checkpoint = mlp.fit(x[:30], y[:30], x[30:], y[30:], seed=i, max_epoch=5) | dict(inputs=inputs)
-    torch.save(checkpoint, folder / f'fusion{i}.pth')
+    checkpoint = fit(x[:30], y[:30], x[30:], y[30:], seed=i, max_epoch=5) | dict(inputs=inputs)
+    write_model(folder / f'fusion{i}.pth', checkpoint)
     return encoder, checkpoint
 
 

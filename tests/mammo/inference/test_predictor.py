@@ -17,12 +17,12 @@ import torch
 from mmengine.dataset import Compose
 
 from mammo.fusion.clinical import check_table
+from mammo.fusion.model import predict as fusion_predict
 from mammo.inference.bundle import write_bundle
 from mammo.inference.exam import ExamError
 from mammo.inference.making import bundle_files
 from mammo.inference.prediction import NOTICE, explained
 from mammo.inference.predictor import Predictor
-from mlp import predict as mlp_predict
 from tests.mammo.inference.conftest import PIPELINE
 
 CLINICAL = dict(age=54, er='positive', histology='lobular')
@@ -105,7 +105,7 @@ def test_fusion_is_mlp_of_the_encoded_values_the_raw_outputs_and_what_is_missing
         features = expected['logit'][2:, i].mean(axis=0)
         mask = [*values.isna().to_numpy()[0], 0]
         x = np.hstack([encoder.transform(values)[0], features, mask]).astype(np.float32)
-        probs.append(1 / (1 + np.exp(-mlp_predict(checkpoint, x[None])[0])))
+        probs.append(1 / (1 + np.exp(-fusion_predict(checkpoint, x[None])[0])))
     assert found.fused is not None
     assert found.fused.members == pytest.approx(probs, abs=1e-6)
     assert found.fused.value == pytest.approx(np.mean(probs), abs=1e-6)
