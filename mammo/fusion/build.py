@@ -64,6 +64,7 @@ def build_from_files(
         assert schema, 'a schema or a fitted one'
         declared = read_schema(schema)
     values = check_table(read_table(clinical), declared, str(clinical))
+    read = read_features(features)
     names = [name for name in SPLITS if not old or (splits / f'{name}.json').exists()]
     labels = {name: read_labels(splits / f'{name}.json', label) for name in names}
     places = (clinical.name, str(features))

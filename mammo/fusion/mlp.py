@@ -67,7 +67,7 @@ def fit_mlp(
         redraw: the table of one epoch (n, d), drawn anew for each member; None: always ``x``.
     """
     tables = _tables(x, redraw, [np.random.default_rng([seed + m, 1]) for m in range(members)])
-    y_train, x_val, y_val = (
+    labels, x_held, y_held = (
         torch.as_tensor(v, dtype=torch.float32, device=device) for v in (y, x_val, y_val)
     )
     net = MLP(in_dims=x.shape[1], hidden_dims=hidden_dims, dropout=dropout, members=members, seed=seed)
@@ -76,8 +76,8 @@ def fit_mlp(
     best = {name: value.clone() for name, value in net.state_dict().items()}
     best_loss, waited, history = torch.full((members,), torch.inf), torch.zeros(members), []
     for epoch in range(max_epoch):
-        train_loss = _train_epoch(net, optimizer, next(tables).to(device), y_train, batch_size)
-        val_loss = _bce(net.eval()(x_val), y_val).detach().cpu()  # (M,)
+        train_loss = _train_epoch(net, optimizer, next(tables).to(device), labels, batch_size)
+        val_loss = _bce(net.eval()(x_held), y_held).detach().cpu()  # (M,)
         if not val_loss.isfinite().all():
             raise FusionError(f'the validation loss is not finite in epoch {epoch + 1}; lower lr (now {lr})')
         history.append(dict(train_loss=train_loss.tolist(), val_loss=val_loss.tolist()))

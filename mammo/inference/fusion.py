@@ -62,7 +62,7 @@ class Fusion:
         self, clinical: pd.DataFrame, features: NDArray[np.float32], *, side_known: bool
     ) -> NDArray[np.float64]:
         """Row of ``check``, raw outputs (members, tasks) of the image models -> logits (members,)."""
-        unknown = {name for name in clinical if clinical[name].isna().all()}
+        unknown = {str(name) for name in clinical if clinical[name].isna().all()}
         unknown |= set() if side_known else {TUMOR_SIDE}
         rows = zip(self.members, self.encoders, self.fitted, features, strict=True)
         return np.array([
