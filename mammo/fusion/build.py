@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mammo.errors import listed
-from mammo.fusion.clinical import ClinicalEncoder, Schema, check_table, read_schema, read_table
+from mammo.fusion.clinical import ClinicalEncoder, Schema, read_clinical, read_schema
 from mammo.records.features import Features, read_features
 from mammo.records.files import replacing, write_json
 from mammo.records.fusion_set import (
@@ -63,14 +63,12 @@ def build_from_files(
     else:
         assert schema, 'a schema or a fitted one'
         declared = read_schema(schema)
-    values = check_table(read_table(clinical), declared, str(clinical))
-    read = read_features(features)
+    values = read_clinical(clinical, declared)
+    of_images = read_features(features)
     names = [name for name in SPLITS if not old or (splits / f'{name}.json').exists()]
     labels = {name: read_labels(splits / f'{name}.json', label) for name in names}
     places = (clinical.name, str(features))
-    built = build_fusion_set(
-        values, declared, read_features(features), labels, label, fitted=old, places=places
-    )
+    built = build_fusion_set(values, declared, of_images, labels, label, fitted=old, places=places)
     built.write(out_dir)
     logger.info('%s: patients %s', out_dir, built.schema['patients'])
 
