@@ -10,7 +10,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import numpy as np
 
 from mammo.evaluation.cohort import read_patients
 from mammo.evaluation.statistics import r2, roc_auc
@@ -21,10 +20,7 @@ def score(paths: list[Path], task: str, metric: str) -> str:
     aggregate = 'max' if metric == 'roc_auc' else 'mean'
     patients = read_patients(paths, task, aggregate).table.dropna(subset='label')
     scores, labels = patients.score.to_numpy(), patients.label.to_numpy()
-    if metric == 'roc_auc':
-        found = roc_auc(scores, labels)
-    else:
-        found = r2(scores, labels, 1000, np.random.default_rng(0))
+    found = roc_auc(scores, labels) if metric == 'roc_auc' else r2(scores, labels, 1000)
     return f'{found["value"]:6.3f} ({found["ci_low"]:6.3f} to {found["ci_high"]:6.3f})'
 
 

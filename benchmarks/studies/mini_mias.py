@@ -55,7 +55,7 @@ def network_rows(path: Path) -> list[str]:
         if task in ('malignant', 'abnormal'):
             rows.append(auc_row(f'network, {task}', by_woman(scores[known], labels[known], women[known])))
         else:
-            found = r2(scores[known], labels[known], 10_000, np.random.default_rng(0))
+            found = r2(scores[known], labels[known], 10_000)
             interval = f'({found["ci_low"]:.3f} to {found["ci_high"]:.3f})'
             rows.append(f'network, {task}: {known.sum()} images, R2 {found["value"]:.3f} {interval}')
     return rows

@@ -10,44 +10,29 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
-from mammo.evaluation.statistics import (
+from mammo.evaluation.estimates import (
     Estimate,
     UndefinedError,
     Z,
     defined,
     estimate,
-    mean,
     require_classes,
     require_probs,
+    undefined,
 )
+from mammo.evaluation.logistic import fit_logistic
+from mammo.evaluation.statistics import mean_fraction
 
-EPSILON = 1e-6  # probabilities 0 and 1 have no logit: they are moved inside by this much
-MAX_STEPS = 50
+EPSILON = (
+    1e-6  # for recalibration only: probabilities 0 and 1 have no logit and are moved inside by this much
+)
+CURVE = 'logistic regression on a restricted cubic spline of the logit, 3 knots'
+DISTANCE = 'no interval: a distance is above 0 by chance alone, even where the calibration is perfect'
 
 
 def clipped_logit(probs: NDArray) -> NDArray:
     """Log odds of probs, which are first moved off 0 and 1."""
     return logit(np.clip(probs, EPSILON, 1 - EPSILON))
-
-
-def fit_logistic(design: NDArray, labels: NDArray, offset: NDArray | float = 0.0) -> tuple[NDArray, NDArray]:
-    """Maximum likelihood by Newton's method: design (n, k) -> coefficients (k,), covariance (k, k).
-
-    McCullagh & Nelder 1989, chapter 4. (scikit-learn has neither the offset nor the covariance.)
-    """
-    coef = np.zeros(design.shape[1])
-    for _ in range(MAX_STEPS):
-        probs = expit(design @ coef + offset)
-        information = design.T @ (design * (probs * (1 - probs))[:, None])
-        if np.linalg.cond(information) > 1e12:
-            raise UndefinedError('no finite logistic fit: scores are constant or separate the classes')
-        step = np.linalg.solve(information, design.T @ (labels - probs))
-        coef = coef + np.clip(step, -5, 5)
-        if np.max(np.abs(step)) < 1e-9:
-            return coef, np.linalg.inv(information)
-    raise UndefinedError(
-        f'the logistic fit did not converge in {MAX_STEPS} steps: the scores separate the classes'
-    )
 
 
 @defined
@@ -56,24 +41,62 @@ def intercept(probs: NDArray, labels: NDArray) -> Estimate:
 
     Van Calster et al. 2019, BMC Med. 17:230.
     """
-    _require(probs, labels)
-    coef, covariance = fit_logistic(np.ones((len(probs), 1)), labels, clipped_logit(probs))
+    x = _logit(probs, labels)
+    coef, covariance, _ = fit_logistic(np.ones((len(x), 1)), labels, x)
     return _wald(coef[0], covariance[0, 0])
 
 
 @defined
 def slope(probs: NDArray, labels: NDArray) -> Estimate:
     """Calibration slope: logit(risk) = a + slope * logit(prob); 1 is ideal, below 1 is too extreme."""
-    _require(probs, labels)
-    coef, covariance = fit_logistic(_line(probs), labels)
+    coef, covariance, _ = fit_logistic(_line(_logit(probs, labels)), labels)
     return _wald(coef[1], covariance[1, 1])
+
+
+@defined
+def observed_expected(probs: NDArray, labels: NDArray) -> Estimate:
+    """Observed events over the sum of probs; 1 is ideal, above 1 is too low a risk.
+
+    Interval of the logarithm by the delta method; with equal probs it is that of Debray et al. 2017, BMJ
+    356:i6460, (1 - O/n) / O.
+    """
+    _require(probs, labels)
+    influence = labels / labels.mean() - probs / probs.mean()
+    half = Z * float(np.std(influence)) / np.sqrt(len(labels))
+    value = labels.mean() / probs.mean()
+    return estimate(value, value * np.exp(-half), value * np.exp(half), 'delta method on the logarithm')
 
 
 @defined
 def brier(probs: NDArray, labels: NDArray) -> Estimate:
     """Mean squared distance of prob and label; Brier 1950, Mon. Weather Rev. 78:1."""
     require_probs(probs)
-    return mean((probs - labels) ** 2, 'normal, per-patient squared errors')
+    return mean_fraction((probs - labels) ** 2)
+
+
+def distances(probs: NDArray, labels: NDArray) -> dict[str, Estimate]:
+    """ICI, E50 and E90: mean, median and 90 % quantile of |prob - smoothed risk| over patients.
+
+    Austin & Steyerberg 2019, Stat. Med. 38:4051, with the curve of ``smooth_curve`` in place of loess.
+    """
+    try:
+        x = _logit(probs, labels)
+        knots, coef, _ = _curve(x, labels)
+    except UndefinedError as reason:
+        return {key: undefined(str(reason)) for key in ('ici', 'e50', 'e90')}
+    gap = np.abs(probs - expit(_spline(x, knots) @ coef))
+    values = dict(ici=gap.mean(), e50=np.median(gap), e90=np.quantile(gap, 0.9))
+    return {key: estimate(value, None, None, CURVE, reason=DISTANCE) for key, value in values.items()}
+
+
+def summary(probs: NDArray, labels: NDArray) -> dict[str, Estimate]:
+    """All numbers of calibration."""
+    return dict(
+        intercept=intercept(probs, labels),
+        slope=slope(probs, labels),
+        observed_expected=observed_expected(probs, labels),
+        **distances(probs, labels),
+    )
 
 
 def smooth_curve(probs: NDArray, labels: NDArray, n_points: int = 101) -> dict[str, list[float]]:
@@ -81,12 +104,9 @@ def smooth_curve(probs: NDArray, labels: NDArray, n_points: int = 101) -> dict[s
 
     Harrell 2015, Regression Modeling Strategies, section 2.4.5: knots at the 10, 50 and 90 % quantiles.
     """
-    _require(probs, labels)
-    x = clipped_logit(probs)
-    knots = np.quantile(x, [0.1, 0.5, 0.9])
-    coef, covariance = fit_logistic(_spline(x, knots), labels)
+    knots, coef, covariance = _curve(_logit(probs, labels), labels)
     at = np.linspace(np.quantile(probs, 0.01), np.quantile(probs, 0.99), n_points)
-    design = _spline(clipped_logit(at), knots)
+    design = _spline(logit(at), knots)
     half = Z * np.sqrt(np.einsum('ij,jk,ik->i', design, covariance, design))
     curves = dict(
         prob=at, **{k: expit(design @ coef + s * half) for k, s in (('low', -1), ('risk', 0), ('high', 1))}
@@ -103,7 +123,7 @@ def grouped_risk(probs: NDArray, labels: NDArray, n_groups: int = 10) -> list[tu
 def fit_platt(probs: NDArray, labels: NDArray) -> dict[str, Any]:
     """Logistic recalibration of the logit, as numbers; Platt 1999, without his target smoothing."""
     _require(probs, labels)
-    a, b = fit_logistic(_line(probs), labels)[0]
+    a, b = fit_logistic(_line(clipped_logit(probs)), labels).coef
     return dict(kind='platt', intercept=float(a), slope=float(b))
 
 
@@ -127,8 +147,23 @@ def _require(probs: NDArray, labels: NDArray) -> None:
     require_classes(labels)
 
 
-def _line(probs: NDArray) -> NDArray:
-    return np.stack([np.ones(len(probs)), clipped_logit(probs)], axis=1)  # (n, 2)
+def _logit(probs: NDArray, labels: NDArray) -> NDArray:
+    """Log odds, where all probs have them; moving 0 and 1 inside would decide about the result."""
+    _require(probs, labels)
+    n_certain = int(np.sum((probs == 0) | (probs == 1)))
+    if n_certain:
+        raise UndefinedError(f'{n_certain} of {len(probs)} probabilities are 0 or 1, which have no logit')
+    return logit(probs)
+
+
+def _line(x: NDArray) -> NDArray:
+    return np.stack([np.ones(len(x)), x], axis=1)  # (n, 2)
+
+
+def _curve(x: NDArray, labels: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    knots = np.quantile(x, [0.1, 0.5, 0.9])
+    coef, covariance, _ = fit_logistic(_spline(x, knots), labels)
+    return knots, coef, covariance
 
 
 def _spline(x: NDArray, knots: NDArray) -> NDArray:

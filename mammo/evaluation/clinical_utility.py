@@ -9,17 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo.evaluation.statistics import (
-    Estimate,
-    UndefinedError,
-    mean,
-    proportion,
-    require_classes,
-    require_probs,
-)
+from mammo.evaluation.estimates import Estimate, UndefinedError, require_classes, require_probs
+from mammo.evaluation.statistics import mean, proportion
 
-DECISION_THRESHOLDS = tuple(round(0.01 * i, 2) for i in range(1, 61))  # of prob, decision curve
+THRESHOLD_STEP = 0.01  # of prob, decision curve
 TABLE_THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)  # of prob, threshold table
+
+
+def threshold_grid(low: float, high: float) -> NDArray:
+    """Thresholds from ``low`` to ``high``, at most ``THRESHOLD_STEP`` apart."""
+    return np.round(np.linspace(low, high, max(2, round((high - low) / THRESHOLD_STEP) + 1)), 6)
 
 
 def benefit(scores: NDArray, labels: NDArray, threshold: float) -> NDArray:
@@ -30,29 +29,55 @@ def benefit(scores: NDArray, labels: NDArray, threshold: float) -> NDArray:
     return (scores >= threshold) * (labels - (1 - labels) * threshold / (1 - threshold))
 
 
-def net_benefit(probs: NDArray, labels: NDArray) -> list[dict[str, Any]]:
-    """Decision curve of the model, of treating all and of treating none; empty if scores are no probs."""
+def mean_benefit(scores: NDArray, labels: NDArray, thresholds: NDArray) -> NDArray:
+    """Each patient's part (n,) of the mean net benefit over thresholds."""
+    return np.mean([benefit(scores, labels, t) for t in thresholds], axis=0)
+
+
+def net_benefit(probs: NDArray, labels: NDArray, thresholds: NDArray) -> list[dict[str, Any]]:
+    """Decision curve of the model, of treating all and of treating none; empty if scores are no probs.
+
+    ``avoided_per_100``: net interventions avoided per 100 patients against treating all (Vickers et al. 2008,
+    BMC Med. Inform. Decis. Mak. 8:53).
+    """
     try:
         require_probs(probs)
     except UndefinedError:
         return []
     rows = []
-    for t in DECISION_THRESHOLDS:
-        of_model = mean(benefit(probs, labels, t), 'normal, per-patient benefits')
-        treat_all = benefit(np.ones(len(labels)), labels, t).mean()
-        ends = {key: of_model[key] for key in ('ci_low', 'ci_high')}
-        value = float(benefit(probs, labels, t).mean())
-        rows.append(dict(threshold=t, model=value, **ends, treat_all=float(treat_all), treat_none=0.0))
+    for t in thresholds.tolist():
+        low, high = _benefit_interval(probs >= t, labels == 1, t / (1 - t))
+        value, treat_all = benefit(probs, labels, t).mean(), benefit(np.ones(len(labels)), labels, t).mean()
+        row = dict(threshold=t, model=float(value), ci_low=low, ci_high=high, treat_all=float(treat_all))
+        avoided = (value - treat_all) / (t / (1 - t)) * 100
+        rows.append(row | dict(treat_none=0.0, avoided_per_100=float(avoided)))
     return rows
 
 
-def delta_net_benefit(a: NDArray, b: NDArray, labels: NDArray) -> list[dict[str, Any]]:
+def _benefit_interval(called: NDArray, event: NDArray, odds: float) -> tuple[float, float]:
+    """Interval of TP/n - odds * FP/n from Wilson's intervals of the two shares of one multinomial.
+
+    Method of variance estimates recovery: Zou & Donner 2008, Stat. Med. 27:1693.
+    """
+    shares = [proportion(np.sum(called & event), len(event)), proportion(np.sum(called & ~event), len(event))]
+    tp, fp = (share['value'] for share in shares)
+    (tp_down, tp_up), (fp_down, fp_up) = (
+        (s['value'] - s['ci_low'], s['ci_high'] - s['value']) for s in shares
+    )
+    correlation = -math.sqrt(tp * fp / ((1 - tp) * (1 - fp))) if tp < 1 and fp < 1 else 0.0
+    down = tp_down**2 + (odds * fp_up) ** 2 - 2 * correlation * tp_down * odds * fp_up
+    up = tp_up**2 + (odds * fp_down) ** 2 - 2 * correlation * tp_up * odds * fp_down
+    value = tp - odds * fp
+    return value - math.sqrt(down), value + math.sqrt(up)
+
+
+def delta_net_benefit(a: NDArray, b: NDArray, labels: NDArray, thresholds: NDArray) -> list[dict[str, Any]]:
     """Net benefit of a minus that of b on the same patients, with paired intervals."""
     try:
         require_probs(np.concatenate([a, b]))
     except UndefinedError:
         return []
-    differences = {t: benefit(a, labels, t) - benefit(b, labels, t) for t in DECISION_THRESHOLDS}
+    differences = {t: benefit(a, labels, t) - benefit(b, labels, t) for t in thresholds.tolist()}
     return [
         dict(threshold=t, **mean(d, 'normal, paired per-patient benefits')) for t, d in differences.items()
     ]

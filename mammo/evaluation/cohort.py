@@ -63,8 +63,9 @@ def read_patients(
         images_used=len(latest),
         patients_without_usable_image=flow['patients_with_images'] - table.index.nunique(),
     )
+    labelled = table.label.notna()
     flow |= dict(
-        patients_without_label=int(table.label.isna().sum()), patients=int(table.label.notna().sum())
+        patients_without_label=table[~labelled].index.nunique(), patients=table[labelled].index.nunique()
     )
     return Patients(table, flow, [dict(path=str(file), sha256=sha256_of(file)) for file, _ in files])
 
@@ -125,14 +126,16 @@ def _read(path: Path, fold: str, task: str) -> pd.DataFrame:
 
 
 def _outside_merged(rows: pd.DataFrame) -> pd.DataFrame:
-    """A test patient of several outer folds belongs to an outside test set, and to no fold."""
+    """A test patient of every outer fold belongs to an outside test set, and to no fold.
+
+    One of several, like all others, was tested once in each repeat of a cross-validation.
+    """
     n_folds = rows.groupby('patient_id').fold.nunique()
-    if (n_folds > 1).any():  # every outer fold scored every patient
-        odd = n_folds[n_folds < rows.fold.nunique()]
-        what = 'patients are in the test part of some outer folds only'
-        _refuse('test parts', odd > 0, odd.index.to_series(), what)
-        return rows.assign(fold='')
-    return rows
+    odd = n_folds[n_folds != n_folds.mode()[0]]
+    what = 'patients are in the test part of more, or of fewer, outer folds than the others'
+    _refuse('test parts', odd > 0, odd.index.to_series(), what)
+    outside = n_folds.iloc[0] == rows.fold.nunique()
+    return rows.assign(fold='') if outside else rows
 
 
 def _one_score_per_image(rows: pd.DataFrame) -> pd.DataFrame:

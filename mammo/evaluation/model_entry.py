@@ -1,53 +1,38 @@
 """One model's entry of the report: discrimination, calibration, clinical use, subgroups.
 
-test patients, their bootstrap replicates, development patients or None -> dict of estimates
+patients with their thresholds, their bootstrap replicates, options -> dict of estimates
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from mammo.evaluation import calibration, clinical_utility, resampling, statistics
-from mammo.evaluation.statistics import Estimate, UndefinedError, undefined
-from mammo.evaluation.subgroups import subgroup_rows
-from mammo.records.predictions import PredictionError
+from mammo.evaluation.estimates import Estimate, UndefinedError, Z, estimate, undefined
+from mammo.evaluation.options import Options
+from mammo.evaluation.pooling import Model, arrays
+from mammo.evaluation.recalibration import recalibration
+from mammo.evaluation.subgroups import heterogeneity, subgroup_rows
+from mammo.evaluation.within_folds import within_fold_auc
+
+OPTIMISTIC = 'no interval: the threshold was chosen on these patients'
 
 
-class Options(NamedTuple):
-    """Settings of an evaluation."""
-
-    n_bootstrap: int = 10_000
-    sensitivity: float = 0.9
-    subgroups: Sequence[str] = ()
-    min_group: int = 20  # smaller subgroups get no estimate
-    interval: str = 'percentile'  # of bootstraps; or bca
-    kind: str = 'auto'  # binary, regression
-    seed: int = 0
-    strict: bool = False  # refuse to compare models on different patients
-
-    def rng(self) -> np.random.Generator:
-        """A fresh generator: every use starts from the same seed, whatever was computed before."""
-        return np.random.default_rng(self.seed)
-
-
-def arrays(table: pd.DataFrame) -> tuple[NDArray, NDArray]:
-    """Patients -> scores (n,), labels (n,)."""
-    return table.score.to_numpy(float), table.label.to_numpy(float)
-
-
-def binary_entry(
-    table: pd.DataFrame, drawn: resampling.Replicates | None, tuning: pd.DataFrame | None, options: Options
-) -> dict[str, Any]:
-    """Entry of a model of a probability; see README, report.json."""
+def binary_entry(model: Model, drawn: resampling.Replicates | None, options: Options) -> dict[str, Any]:
+    """Entry of a model of a probability; see docs/evaluation.md."""
+    table = model.table
     scores, labels = arrays(table)
     auc, pr, reduction = _resampled(scores, labels, drawn, options)
-    on_test = _slnb(scores, labels, scores, labels, 'test', options) | dict(reduction_rate=reduction)
-    tuned = None if tuning is None else _slnb_from_development(table, tuning, options)
-    threshold = _threshold(tuned or on_test, table.fold)
-    groups = [subgroup_rows(table, column, threshold, options.min_group) for column in options.subgroups]
+    on_test, on_development = _on_test(scores, labels, reduction, options), _from_development(model)
+    threshold = (
+        table.threshold if on_development else pd.Series(on_test['threshold'], table.index, dtype=float)
+    )
+    groups = {
+        column: subgroup_rows(table, column, threshold, options.min_group) for column in options.subgroups
+    }
     return dict(
         n_patients=len(table),
         n_events=int(labels.sum()),
@@ -55,114 +40,105 @@ def binary_entry(
         roc_auc_bootstrap=auc,
         pr_auc=pr,
         brier=calibration.brier(scores, labels),
-        calibration=dict(
-            intercept=calibration.intercept(scores, labels), slope=calibration.slope(scores, labels)
+        calibration=calibration.summary(scores, labels),
+        cross_validation=_cross_validation(model),
+        recalibration=recalibration(model, clinical_utility.threshold_grid(*options.threshold_range)),
+        net_benefit=clinical_utility.net_benefit(
+            scores, labels, clinical_utility.threshold_grid(*options.threshold_range)
         ),
-        recalibration=None if tuning is None else _recalibration(table, tuning),
-        net_benefit=clinical_utility.net_benefit(scores, labels),
         thresholds=clinical_utility.threshold_table(scores, labels),
-        slnb=dict(development=tuned, test=on_test),
-        subgroups=[row for rows in groups for row in rows],
+        slnb=dict(development=on_development, test=on_test),
+        subgroups=[row for rows in groups.values() for row in rows],
+        heterogeneity=[heterogeneity(table, column, rows) for column, rows in groups.items()],
     )
 
 
-def regression_entry(
-    table: pd.DataFrame, _drawn: object, _tuning: pd.DataFrame | None, options: Options
-) -> dict[str, Any]:
+def regression_entry(model: Model, _drawn: object, options: Options) -> dict[str, Any]:
     """Entry of a model of a value: R2, Pearson."""
-    scores, labels = arrays(table)
-    r2 = statistics.r2(scores, labels, options.n_bootstrap, options.rng())
+    scores, labels = arrays(model.table)
     return dict(
-        n_patients=len(table), n_events=None, r2=r2, pearson=statistics.pearson(scores, labels), subgroups=[]
+        n_patients=len(labels),
+        n_events=None,
+        r2=statistics.r2(scores, labels, options.n_bootstrap, options.seed),
+        pearson=statistics.pearson(scores, labels, options.n_bootstrap, options.seed),
+        cross_validation=None,
+        subgroups=[],
     )
+
+
+def _cross_validation(model: Model) -> dict[str, Any] | None:
+    """What tells a reader that the scores are those of several models; None if they are of one."""
+    if not model.is_cross_validated:
+        return None
+    within = within_fold_auc(model.rows)
+    return dict(n_folds=model.rows.fold.nunique(), n_repeats=model.n_repeats, roc_auc_within_folds=within)
 
 
 def _resampled(
     scores: NDArray, labels: NDArray, drawn: resampling.Replicates | None, options: Options
 ) -> list[Estimate]:
+    """ROC AUC, PR AUC and biopsies spared with intervals of the bootstrap."""
     if drawn is None:
         return [undefined('patients of one class only')] * 3
     w_pos, w_neg = (np.ones((1, int(np.sum(labels == k))), np.int32) for k in (1, 0))
     values = resampling.weighted(resampling.ordered(scores, labels), w_pos, w_neg, options.sensitivity)
+    auc, pr, reduction = (float(value[0]) for value in values)
     if min(w_pos.size, w_neg.size) < 2:
         reason = 'no interval: one patient in a class'
-        return [statistics.estimate(value[0], None, None, 'none', reason=reason) for value in values]
-    left_out = (
-        resampling.leave_one_out(scores, labels, options.sensitivity) if options.interval == 'bca' else []
-    )
-    method = f'stratified bootstrap, {options.interval}'
-    estimates = []
-    for i, (value, replicates) in enumerate(zip(values, drawn, strict=True)):
-        low, high = resampling.percentile_interval(replicates)
-        if left_out:
-            low, high = resampling.bca_interval(replicates, value[0], [stratum[i] for stratum in left_out])
-        estimates.append(statistics.estimate(value[0], low, high, method))
-    estimates[2]['method'] += ', threshold chosen in each draw'
-    return estimates
+        return [estimate(value, None, None, 'none', reason=reason) for value in (auc, pr, reduction)]
+    method = 'bootstrap over patients, percentile'
+    return [
+        _interval(auc, *resampling.percentile_interval(drawn.roc_auc), method),
+        _interval(pr, *_logit_interval(pr, drawn.pr_auc), 'bootstrap over patients, normal on the logit'),
+        _interval(
+            reduction,
+            *resampling.percentile_interval(drawn.reduction),
+            f'{method}, threshold chosen in each draw',
+        ),
+    ]
 
 
-def _slnb(
-    scores: NDArray,
-    labels: NDArray,
-    chosen_scores: NDArray,
-    chosen_labels: NDArray,
-    where: str,
-    options: Options,
-) -> dict[str, Any]:
+def _interval(value: float, low: float, high: float, method: str) -> Estimate:
+    if high - low < 1e-12:
+        return estimate(value, None, None, method, reason='no interval: all replicates are equal')
+    return estimate(value, low, high, method)
+
+
+def _logit_interval(value: float, replicates: NDArray) -> tuple[float, float]:
+    """Normal interval on the logit with the spread of replicates (n_bootstrap,); no width at 0 or 1."""
+    inside = replicates[(replicates > 0) & (replicates < 1)]  # without NaN
+    if not 0 < value < 1 or len(inside) < len(replicates) / 2:
+        return value, value
+    half = Z * float(np.std(logit(inside)))
+    return float(expit(logit(value) - half)), float(expit(logit(value) + half))
+
+
+def _on_test(scores: NDArray, labels: NDArray, reduction: Estimate, options: Options) -> dict[str, Any]:
+    """At the threshold chosen on the test patients themselves."""
     try:
-        threshold = clinical_utility.slnb_threshold(chosen_scores, chosen_labels, options.sensitivity)
+        threshold = clinical_utility.slnb_threshold(scores, labels, options.sensitivity)
     except UndefinedError as reason:
-        keys = ('sensitivity', 'reduction_rate', 'fnr', 'npv')
-        nothing = {key: undefined(f'no threshold: {reason}') for key in keys}
-        return dict(threshold=None, threshold_chosen_on=where, **nothing, reason=str(reason))
-    return clinical_utility.slnb(scores, labels, threshold, where)
+        return _no_threshold('test', str(reason))
+    result = clinical_utility.slnb(scores, labels, threshold, 'test')
+    for key in ('sensitivity', 'specificity', 'ppv', 'npv', 'fnr'):
+        if result[key]['value'] is not None:
+            result[key] |= dict(ci_low=None, ci_high=None, reason=OPTIMISTIC)
+    return result | dict(reduction_rate=reduction)
 
 
-def _slnb_from_development(table: pd.DataFrame, tuning: pd.DataFrame, options: Options) -> dict[str, Any]:
-    scores, labels = arrays(table)
-    if (table.fold == '').all() or (tuning.fold == '').all():
-        pooled = tuning.groupby('patient_id')[['score', 'label']].mean()
-        return _slnb(scores, labels, *arrays(pooled), 'development', options)
-    try:  # each outer fold has models, and therefore a threshold, of its own
-        by_fold = {
-            fold: clinical_utility.slnb_threshold(*arrays(part), options.sensitivity)
-            for fold, part in tuning.groupby('fold')
-        }
-    except UndefinedError:
-        return _slnb(scores, labels, scores[:0], labels[:0], 'development', options)
-    missing = sorted(set(table.fold) - set(by_fold))
-    if missing:
-        raise PredictionError(f'outer fold {missing[0]} has test but no development predictions; give both')
-    result = clinical_utility.slnb(scores, labels, table.fold.map(by_fold).to_numpy(), 'development')
-    return result | dict(threshold_by_fold=by_fold)
+def _from_development(model: Model) -> dict[str, Any] | None:
+    """At the thresholds chosen on development data; None if there are none."""
+    if model.tuning is None:
+        return None
+    if not model.thresholds:
+        return _no_threshold('development', model.reason or '')
+    result = clinical_utility.slnb(*arrays(model.table), model.table.threshold.to_numpy(), 'development')
+    if '' in model.thresholds:
+        return result
+    return result | dict(threshold=None, threshold_by_fold=model.thresholds)
 
 
-def _threshold(slnb: dict[str, Any], folds: pd.Series) -> NDArray | float | None:
-    return (
-        folds.map(slnb['threshold_by_fold']).to_numpy() if 'threshold_by_fold' in slnb else slnb['threshold']
-    )
-
-
-def _recalibration(table: pd.DataFrame, tuning: pd.DataFrame) -> dict[str, Any]:
-    """Fitted on development, judged on test; by outer fold, whose test patients are development elsewhere."""
-    scores, labels = arrays(table)
-    pooled = (table.fold == '').all() or (tuning.fold == '').all()
-    parts = {'': tuning} if pooled else dict(iter(tuning.groupby('fold')))
-    results = {}
-    for kind, fit in (('platt', calibration.fit_platt), ('isotonic', calibration.fit_isotonic)):
-        try:
-            fitted = {fold: fit(*arrays(part)) for fold, part in parts.items()}
-        except UndefinedError as reason:
-            results[kind] = dict(parameters=None, brier=undefined(str(reason)))
-            continue
-        probs = np.empty(len(scores))
-        for fold, parameters in fitted.items():
-            rows = np.full(len(scores), True) if pooled else (table.fold == fold).to_numpy()
-            probs[rows] = calibration.recalibrate(parameters, scores[rows])
-        results[kind] = dict(
-            parameters=fitted[''] if pooled else dict(by_fold=fitted),
-            brier=calibration.brier(probs, labels),
-            intercept=calibration.intercept(probs, labels),
-            slope=calibration.slope(probs, labels),
-        )
-    return results
+def _no_threshold(chosen_on: str, reason: str) -> dict[str, Any]:
+    keys = ('sensitivity', 'reduction_rate', 'fnr', 'npv')
+    nothing = {key: undefined(f'no threshold: {reason}') for key in keys}
+    return dict(threshold=None, threshold_chosen_on=chosen_on, **nothing, reason=reason)

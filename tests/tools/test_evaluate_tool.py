@@ -14,14 +14,17 @@ from scipy.special import expit
 from mammo.records.predictions import write_predictions
 
 ROOT = Path(__file__).resolve().parents[2]
-FIGURES = ('roc', 'pr', 'calibration', 'decision', 'waterfall', 'subgroups')
+FIGURES = ('outcome', 'roc', 'pr', 'decision', 'decision_recalibrated', 'avoided', 'subgroups')
+FIGURES += ('calibration_1', 'calibration_2', 'waterfall_1', 'waterfall_2')
 
 
-def load_main():
+def run(arguments):
     spec = importlib.util.spec_from_file_location('evaluate_tool', ROOT / 'tools/evaluate.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.main
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('sys.argv', ['evaluate.py', *arguments])
+        module.main()
 
 
 def simulate(path, seed, strength, first=0, n=120):
@@ -57,7 +60,7 @@ def folder(tmp_path_factory):
 def out(folder):
     arguments = '--pred fusion={0}/a.pkl --pred <b>={0}/b.csv,{0}/c.json --dev fusion={0}/a_dev.json --task N'
     more = '--out-dir {0}/out --bootstrap 300 --subgroup cohort'
-    load_main()(f'{arguments} {more}'.format(folder).split())
+    run(f'{arguments} {more}'.format(folder).split())
     return folder / 'out'
 
 
@@ -70,7 +73,7 @@ def test_files_are_there_and_the_report_is_strict_json(out):
     assert report['models']['fusion']['flow']['images_of_the_other_side'] == 120
     assert report['settings']['aggregate'] == 'max'
     assert sorted(p.name for p in (out / 'figures').iterdir()) == sorted(
-        f'{f}.{s}' for f in FIGURES for s in ('png', 'svg')
+        f'{f}.{s}' for f in FIGURES for s in ('png', 'svg', 'csv')
     )
 
 
@@ -84,13 +87,13 @@ def test_page_is_self_contained_and_escapes_names(out):
 
 def test_same_seed_writes_the_same_report_and_page(folder, out):
     arguments = '--pred fusion={0}/a.pkl --pred <b>={0}/b.csv,{0}/c.json --dev fusion={0}/a_dev.json --task N'
-    load_main()(f'{arguments} --out-dir {{0}}/again --bootstrap 300 --subgroup cohort'.format(folder).split())
+    run(f'{arguments} --out-dir {{0}}/again --bootstrap 300 --subgroup cohort'.format(folder).split())
     for name in ('report.json', 'report.html'):
         assert (folder / 'again' / name).read_bytes() == (out / name).read_bytes()
 
 
 def test_regression_task_has_a_page(folder):
-    load_main()(f'--pred a={folder}/a.pkl --task size --out-dir {folder}/size --bootstrap 100'.split())
+    run(f'--pred a={folder}/a.pkl --task size --out-dir {folder}/size --bootstrap 100'.split())
     assert 'Pearson' in (folder / 'size/report.html').read_text()
 
 
@@ -103,7 +106,7 @@ def test_poor_data_still_give_a_page(tmp_path, scores):
     write_predictions(
         tmp_path / 'a.csv', [{**fields, 'patient_id': f'p{i}', 'tasks': t} for i, t in enumerate(task)]
     )
-    load_main()(f'--pred a={tmp_path}/a.csv --task N --out-dir {tmp_path}/out --bootstrap 100'.split())
+    run(f'--pred a={tmp_path}/a.csv --task N --out-dir {tmp_path}/out --bootstrap 100'.split())
     assert 'Checklist' in (tmp_path / 'out/report.html').read_text()
 
 
@@ -121,7 +124,7 @@ def test_poor_data_still_give_a_page(tmp_path, scores):
 )
 def test_wrong_use_is_one_message_and_exit_code_2(folder, tmp_path, capsys, arguments, message):
     with pytest.raises(SystemExit) as stop:
-        load_main()([*arguments.format(folder).split(), '--out-dir', str(tmp_path / 'out')])
+        run([*arguments.format(folder).split(), '--out-dir', str(tmp_path / 'out')])
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()

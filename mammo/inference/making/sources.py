@@ -12,7 +12,7 @@ from mammo.crossval.settings import read_record, tasks_of
 from mammo.evaluation.calibration import fit_platt
 from mammo.evaluation.clinical_utility import slnb, slnb_threshold
 from mammo.evaluation.cohort import read_patients
-from mammo.evaluation.statistics import UndefinedError
+from mammo.evaluation.estimates import UndefinedError
 from mammo.inference.bundle import BundleError
 from mammo.inference.predictor import FUSED, IMAGES
 from mammo.records.files import sha256_of

@@ -10,10 +10,12 @@ from sklearn.metrics import brier_score_loss
 
 from mammo.evaluation.calibration import (
     brier,
+    distances,
     fit_isotonic,
     fit_platt,
     grouped_risk,
     intercept,
+    observed_expected,
     recalibrate,
     slope,
     smooth_curve,
@@ -118,9 +120,32 @@ def test_undefined_slope_is_null_with_the_reason(probs, labels, reason):
     assert reason in result['reason']
 
 
-def test_probabilities_of_exactly_zero_and_one_have_a_slope():
+def test_probabilities_of_exactly_zero_and_one_have_no_logit_and_so_no_slope():
     probs, labels = np.array([0, 0.2, 1, 0.7, 0, 1]), np.array([0, 1, 1, 0, 1, 0.0])
-    assert np.isfinite(slope(probs, labels)['value'])
+    for result in (slope(probs, labels), intercept(probs, labels), distances(probs, labels)['ici']):
+        assert result['value'] is None
+        assert '4 of 6 probabilities are 0 or 1' in result['reason']
+    assert recalibrate(fit_platt(probs, labels), probs).tolist() == pytest.approx([0.5] * 6, abs=0.2)
+
+
+def test_observed_over_expected_by_hand():
+    probs, labels = np.full(50, 0.2), np.repeat([1.0, 0.0], [20, 30])
+    result = observed_expected(probs, labels)
+    half = 1.959964 * np.sqrt((1 - 0.4) / 20)  # Debray et al. 2017, with the expected number held fixed
+    assert result['value'] == pytest.approx(2.0)
+    assert (result['ci_low'], result['ci_high']) == pytest.approx(2 * np.exp([-half, half]))
+
+
+def test_distances_are_those_of_the_curve():
+    probs, labels = miscalibrated(5000, 0.5, 0.5)
+    curve = smooth_curve(probs, labels, n_points=2000)
+    inside = probs[(probs > curve['prob'][0]) & (probs < curve['prob'][-1])]
+    gap = np.abs(inside - np.interp(inside, curve['prob'], curve['risk']))
+    result = distances(probs, labels)
+    assert result['ici']['value'] == pytest.approx(gap.mean(), abs=0.005)
+    assert result['e50']['value'] == pytest.approx(np.median(gap), abs=0.002)
+    assert result['e50']['value'] <= result['e90']['value']
+    assert 'spline' in result['ici']['method']
 
 
 def test_recalibration_of_one_class_is_refused():

@@ -7,15 +7,17 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from mammo.evaluation.clinical_utility import (
-    DECISION_THRESHOLDS,
     at_threshold,
     benefit,
     delta_net_benefit,
     net_benefit,
     slnb,
     slnb_threshold,
+    threshold_grid,
     threshold_table,
 )
+
+GRID = threshold_grid(0.01, 0.6)
 
 
 def draw(n=300, seed=0):
@@ -29,14 +31,14 @@ def draw(n=300, seed=0):
 )
 def test_treat_all_at_prevalence_14_percent(threshold, expected):
     labels = np.repeat([1.0, 0.0], [14, 86])
-    rows = {row['threshold']: row for row in net_benefit(np.linspace(0, 1, 100), labels)}
+    rows = {row['threshold']: row for row in net_benefit(np.linspace(0, 1, 100), labels, GRID)}
     assert rows[threshold]['treat_all'] == pytest.approx(expected, abs=5e-8)
     assert rows[threshold]['treat_none'] == 0
 
 
 def test_net_benefit_is_the_closed_form_at_every_threshold():
     probs, labels = draw()
-    for row in net_benefit(probs, labels):
+    for row in net_benefit(probs, labels, GRID):
         t, n = row['threshold'], len(labels)
         tp, fp = np.sum((probs >= t) & (labels == 1)), np.sum((probs >= t) & (labels == 0))
         assert row['model'] == pytest.approx(tp / n - fp / n * t / (1 - t))
@@ -44,7 +46,7 @@ def test_net_benefit_is_the_closed_form_at_every_threshold():
 
 def test_net_benefit_interval_has_the_width_of_a_bootstrap():
     probs, labels = draw()
-    row = net_benefit(probs, labels)[DECISION_THRESHOLDS.index(0.2)]
+    row = net_benefit(probs, labels, np.array([0.2]))[0]
     parts, rng = benefit(probs, labels, 0.2), np.random.default_rng(0)
     low, high = np.quantile(rng.choice(parts, (4000, len(parts))).mean(axis=1), [0.025, 0.975])
     assert (row['ci_low'], row['ci_high']) == pytest.approx((low, high), abs=0.004)
@@ -52,21 +54,39 @@ def test_net_benefit_interval_has_the_width_of_a_bootstrap():
 
 def test_difference_in_net_benefit_is_that_of_the_two_curves():
     (a, labels), (b, _) = draw(), draw(seed=1)
-    differences = delta_net_benefit(a, b, labels)
-    for row, of_a, of_b in zip(differences, net_benefit(a, labels), net_benefit(b, labels), strict=True):
+    differences = delta_net_benefit(a, b, labels, GRID)
+    for row, of_a, of_b in zip(
+        differences, net_benefit(a, labels, GRID), net_benefit(b, labels, GRID), strict=True
+    ):
         assert row['value'] == pytest.approx(of_a['model'] - of_b['model'])
-    assert all(row['value'] == row['ci_low'] == 0 for row in delta_net_benefit(a, a, labels))
+    same = delta_net_benefit(a, a, labels, GRID)
+    assert all(row['value'] == 0 and row['ci_low'] is None and row['reason'] for row in same)
 
 
 def test_scores_that_are_no_probabilities_have_no_net_benefit():
     scores, labels = np.array([-1.0, 0.5, 2.0]), np.array([0, 1, 1.0])
-    assert net_benefit(scores, labels) == threshold_table(scores, labels) == []
-    assert delta_net_benefit(scores, scores, labels) == []
+    assert net_benefit(scores, labels, GRID) == threshold_table(scores, labels) == []
+    assert delta_net_benefit(scores, scores, labels, GRID) == []
 
 
-def test_net_benefit_of_one_patient_has_no_interval():
-    row = net_benefit(np.array([0.7]), np.array([1.0]))[0]
-    assert (row['model'], row['ci_low']) == (1, None)
+def test_net_benefit_of_few_patients_has_an_interval_of_some_width():
+    row = net_benefit(np.array([0.7]), np.array([1.0]), np.array([0.3]))[0]
+    assert row['ci_low'] < row['model'] == 1 <= row['ci_high']
+    nobody = net_benefit(np.array([0.1, 0.2]), np.array([0.0, 1.0]), np.array([0.5]))[0]
+    assert nobody['ci_low'] < 0 == nobody['model'] < nobody['ci_high']
+
+
+def test_biopsies_avoided_are_true_negatives_less_what_misses_cost():
+    probs, labels = draw()
+    for row in net_benefit(probs, labels, GRID):
+        t, n, below = row['threshold'], len(labels), probs < row['threshold']
+        tn, fn = np.sum(below & (labels == 0)), np.sum(below & (labels == 1))
+        assert row['avoided_per_100'] == pytest.approx(100 * (tn - fn * (1 - t) / t) / n)
+
+
+def test_thresholds_reach_both_ends_of_the_range():
+    assert threshold_grid(0.05, 0.3).tolist() == pytest.approx(np.arange(5, 31) / 100)
+    assert threshold_grid(0.101, 0.104).tolist() == [0.101, 0.104]
 
 
 # scores falling, 1 = positive: threshold, spared of n, missed positives, npv

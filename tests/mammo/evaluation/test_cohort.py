@@ -196,7 +196,10 @@ def test_ensemble_members_that_disagree_on_a_label_are_refused(tmp_path):
 def test_patient_in_the_test_part_of_some_outer_folds_only_is_refused(tmp_path):
     for outer, patients in dict(a='pq', b='pr', c='s').items():
         fold(tmp_path, outer, '0', 'test', *(image(p, 0.1) for p in patients))
-    with pytest.raises(PredictionError, match='patients are in the test part of some outer folds only: p'):
+    with pytest.raises(
+        PredictionError,
+        match='patients are in the test part of more, or of fewer, outer folds than the others: p',
+    ):
         read_patients([tmp_path], 'N')
 
 

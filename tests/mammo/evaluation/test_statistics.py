@@ -6,9 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from MLstatkit import Delong_test
 from scipy import stats
+from scipy.special import logit
 from sklearn.metrics import r2_score, roc_auc_score
 
-from mammo.evaluation.statistics import delong, delong_test, mean, pearson, proportion, r2, roc_auc
+from mammo.evaluation.statistics import (
+    delong,
+    delta_auc,
+    mean,
+    mean_fraction,
+    pearson,
+    proportion,
+    r2,
+    roc_auc,
+)
 
 
 def draw(n=150, auc=0.77, rate=0.25, seed=0, m=1):
@@ -32,7 +42,7 @@ def test_delong_agrees_with_an_independent_package(seed):
     _, p, theirs_a, theirs_b, auc_a, _, _ = Delong_test(labels, *scores, random_state=0)
     assert ci_a['value'] == pytest.approx(auc_a, abs=1e-6)
     assert (ci_a['ci_low'], ci_a['ci_high']) == pytest.approx(theirs_a, abs=1e-6)
-    assert delong_test(*scores, labels) == pytest.approx(p, abs=1e-6)
+    assert delta_auc(*scores, labels)['p'] == pytest.approx(p, abs=1e-6)
     assert roc_auc(scores[1], labels)['ci_low'] == pytest.approx(theirs_b[0], abs=1e-6)
 
 
@@ -72,7 +82,7 @@ def test_delong_interval_covers():
 
 
 def test_delong_test_keeps_its_level_under_equal_models():
-    p = [delong_test(*draw(seed=seed, m=2)[0], draw()[1]) for seed in range(400)]
+    p = [delta_auc(*draw(seed=seed, m=2)[0], draw()[1])['p'] for seed in range(400)]
     assert 0.02 <= np.mean(np.array(p) < 0.05) <= 0.085
 
 
@@ -102,9 +112,30 @@ def test_auc_with_one_positive_has_a_value_and_no_interval():
     assert '1 positive patient' in result['reason']
 
 
-def test_delong_test_of_a_model_with_itself_is_one():
+def test_difference_of_a_model_with_itself_has_p_one_and_no_interval():
     (scores,), labels = draw()
-    assert delong_test(scores, 2 * scores, labels) == 1.0
+    result = delta_auc(scores, 2 * scores, labels)
+    assert (result['value'], result['ci_low'], result['p']) == (0, None, 1.0)
+    assert 'alike' in result['reason']
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6))
+def test_interval_and_p_of_a_difference_never_contradict_each_other(seed):
+    scores, labels = draw(n=60, seed=seed, m=2)
+    result = delta_auc(*scores, labels)
+    assert (result['p'] < 0.05) == (result['ci_low'] > 0 or result['ci_high'] < 0)
+
+
+@pytest.mark.parametrize(('sign', 'value'), [(1, 1.0), (-1, 0.0)])
+def test_perfect_separation_has_the_bound_of_disjoint_pairs(sign, value):
+    labels = np.repeat([1.0, 0.0], [6, 20])
+    result = roc_auc(sign * (labels + np.linspace(0, 0.1, 26)), labels)
+    bound = 0.025 ** (1 / 6)  # six pairs in the right order have this chance at an AUC of the bound
+    ends = (bound, 1) if value else (0, 1 - bound)
+    assert result['value'] == value
+    assert (result['ci_low'], result['ci_high']) == pytest.approx(ends)
+    assert 'perfect separation' in result['method']
 
 
 def test_wilson_interval_is_that_of_the_formula():
@@ -122,17 +153,69 @@ def test_mean_of_one_patient_is_null():
     assert mean(np.ones(1))['value'] is None
 
 
+def test_equal_values_have_a_mean_without_interval():
+    for result in (mean(np.full(9, 0.25)), mean_fraction(np.full(9, 0.25))):
+        assert (result['value'], result['ci_low']) == (0.25, None)
+        assert 'one value' in result['reason']
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=20))
+def test_mean_of_fractions_keeps_its_interval_between_0_and_1(values):
+    result = mean_fraction(np.array(values))
+    if result['ci_low'] is not None:
+        assert 0 <= result['ci_low'] <= result['value'] <= result['ci_high'] <= 1
+
+
+def test_mean_of_fractions_is_the_delta_method_on_the_logit():
+    values = np.array([0.1, 0.2, 0.3, 0.4])  # mean 1/4, standard deviation sqrt(1/60)
+    result = mean_fraction(values)
+    half = stats.norm.ppf(0.975) * np.sqrt(1 / 60 / 4) / (0.25 * 0.75)
+    assert logit(result['ci_high']) - logit(0.25) == pytest.approx(half)
+
+
 def test_regression_statistics_equal_scikit_learn_and_cover_it():
     rng = np.random.default_rng(0)
     labels = rng.normal(size=200)
     scores = labels + rng.normal(size=200)
-    result = r2(scores, labels, 500, rng)
-    assert result['value'] == pytest.approx(r2_score(labels, scores))
-    assert result['ci_low'] < result['value'] < result['ci_high']
-    assert pearson(scores, labels)['value'] == pytest.approx(np.corrcoef(scores, labels)[0, 1])
+    for result, value in (
+        (r2(scores, labels, 500), r2_score(labels, scores)),
+        (pearson(scores, labels, 500), np.corrcoef(scores, labels)[0, 1]),
+    ):
+        assert result['value'] == pytest.approx(value)
+        assert result['ci_low'] < result['value'] < result['ci_high']
+
+
+def test_regression_statistics_do_not_depend_on_the_unit():
+    rng = np.random.default_rng(0)
+    labels, noise = rng.normal(size=(2, 60))
+    for function in (r2, pearson):
+        whole = function(labels + noise, labels, 300)
+        small = function(1e-7 * (labels + noise), 1e-7 * labels, 300)
+        assert small == pytest.approx(whole)
 
 
 def test_regression_statistics_of_equal_labels_are_null():
     nothing = np.ones(10)
-    assert r2(np.arange(10.0), nothing, 100, np.random.default_rng(0))['value'] is None
+    assert r2(np.arange(10.0), nothing)['value'] is None
     assert pearson(np.arange(10.0), nothing)['value'] is None
+
+
+def counts(n, rng):
+    """Skewed counts like numbers of positive nodes, and predictions on their scale."""
+    z = rng.normal(size=n)
+    noise = np.exp(1.2 * (0.5 * z + 0.75**0.5 * rng.normal(size=n)))
+    return np.exp(0.6 * z + 0.3), np.floor(noise).clip(0, 40)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('function', [pearson, r2])
+def test_intervals_of_skewed_counts_cover(function):
+    rng = np.random.default_rng(0)
+    scores, labels = counts(2_000_000, rng)
+    truth = np.corrcoef(scores, labels)[0, 1] if function is pearson else r2_score(labels, scores)
+    hits = [
+        result['ci_low'] <= truth <= result['ci_high']
+        for result in (function(*counts(150, rng), 500) for _ in range(400))
+    ]
+    assert np.mean(hits) > 0.9

@@ -1,0 +1,61 @@
+"""Differences of two models on the same patients, each with an interval of its own kind.
+
+values of a and b per patient -> estimate of a minus b
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mammo.evaluation.estimates import Estimate, UndefinedError, Z, defined, estimate
+from mammo.evaluation.resampling import percentile_interval
+from mammo.evaluation.statistics import proportion
+
+
+@defined
+def delta_proportion(a: NDArray, b: NDArray) -> Estimate:
+    """Share of True in a minus that in b, both (n,) of the same patients; never without width.
+
+    Bonett & Price 2012, J. Educ. Behav. Stat. 37:479: one patient is added to each kind of disagreement.
+    """
+    n = len(a)
+    if not n:
+        raise UndefinedError('no patient in the denominator')
+    only_a, only_b = int(np.sum(a & ~b)), int(np.sum(~a & b))
+    p_a, p_b = (only_a + 1) / (n + 2), (only_b + 1) / (n + 2)
+    half = Z * math.sqrt((p_a + p_b - (p_a - p_b) ** 2) / (n + 2))
+    low, high = max(p_a - p_b - half, -1), min(p_a - p_b + half, 1)
+    return estimate((only_a - only_b) / n, low, high, 'paired, adjusted Wald (Bonett-Price)')
+
+
+@defined
+def delta_npv(called_a: NDArray, called_b: NDArray, labels: NDArray) -> Estimate:
+    """Negative predictive value of a minus that of b, whose patients below the threshold overlap.
+
+    Method of variance estimates recovery (Zou & Donner 2008, Stat. Med. 27:1693) from Wilson's intervals; the
+    correlation is that of two means which share patients.
+    """
+    below_a, below_b, healthy = ~called_a, ~called_b, labels == 0
+    n_a, n_b = int(np.sum(below_a)), int(np.sum(below_b))
+    a, b = (proportion(np.sum(below & healthy), np.sum(below)) for below in (below_a, below_b))
+    if not n_a or not n_b:
+        raise UndefinedError('a model has no patient below its threshold')
+    shared = np.sum(below_a & below_b) / math.sqrt(n_a * n_b)
+    if shared > 1 - 1e-12:
+        raise UndefinedError('both models have the same patients below their thresholds')
+    (a_down, a_up), (b_down, b_up) = ((e['value'] - e['ci_low'], e['ci_high'] - e['value']) for e in (a, b))
+    down = math.sqrt(max(a_down**2 + b_up**2 - 2 * shared * a_down * b_up, 0))
+    up = math.sqrt(max(a_up**2 + b_down**2 - 2 * shared * a_up * b_down, 0))
+    value = a['value'] - b['value']
+    return estimate(value, value - down, value + up, 'Wilson intervals combined (MOVER), paired')
+
+
+@defined
+def delta_resampled(value: float, a: NDArray, b: NDArray, note: str = '') -> Estimate:
+    """Difference ``value`` of two statistics with replicates (n_bootstrap,) that share their draws."""
+    low, high = percentile_interval(a - b)
+    method = f'paired bootstrap over patients, percentile{note}'
+    if high - low < 1e-12:
+        return estimate(value, None, None, method, reason='no interval: all replicates are equal')
+    return estimate(value, low, high, method)

@@ -1,0 +1,60 @@
+"""What an estimate is: a value, its interval and method, or the reason why there is none.
+
+numbers -> dict(value, ci_low, ci_high, method [, reason])
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from mammo.errors import UserError
+
+Estimate = dict[str, Any]
+Z = float(stats.norm.ppf(0.975))  # every interval is a 95 % interval
+
+
+class UndefinedError(UserError):
+    """These data do not define the statistic; the message is the reason."""
+
+
+def estimate(value: float, low: float | None, high: float | None, method: str, **more: Any) -> Estimate:
+    """Plain numbers of one estimate, interval and method."""
+    ends = [None if end is None else float(end) for end in (low, high)]
+    return dict(value=float(value), ci_low=ends[0], ci_high=ends[1], method=method, **more)
+
+
+def undefined(reason: str) -> Estimate:
+    """The estimate of what is not defined."""
+    return dict(value=None, ci_low=None, ci_high=None, method=None, reason=reason)
+
+
+def defined(function: Callable[..., Estimate]) -> Callable[..., Estimate]:
+    """Let a function raise ``UndefinedError``: it then returns nulls with the reason."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Estimate:
+        try:
+            return function(*args, **kwargs)
+        except UndefinedError as reason:
+            return undefined(str(reason))
+
+    return wrapped
+
+
+def require_classes(labels: NDArray, at_least: int = 1) -> None:
+    """Refuse labels with fewer than ``at_least`` positives or negatives."""
+    for name, count in (('positive', int(np.sum(labels == 1))), ('negative', int(np.sum(labels == 0)))):
+        if count < at_least:
+            raise UndefinedError(
+                f'{count or "no"} {name} {"patient" if count == 1 else "patients"}, {at_least} needed'
+            )
+
+
+def require_probs(scores: NDArray) -> None:
+    """Refuse scores that cannot be probabilities."""
+    if scores.size and (scores.min() < 0 or scores.max() > 1):
+        raise UndefinedError('scores outside 0 to 1 are no probabilities')

@@ -1,0 +1,88 @@
+"""What an evaluation is asked to do: the one list of its options and their usual values.
+
+command line or arguments -> Evaluation
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+FORM = 'NAME=PATH[,PATH...]'
+
+
+class Options(NamedTuple):
+    """What decides about the numbers, once the patients are read."""
+
+    n_bootstrap: int = 10_000
+    sensitivity: float = 0.9  # to keep
+    subgroups: Sequence[str] = ()  # columns of the predictions
+    min_group: int = 20  # smaller subgroups get no estimate
+    threshold_range: tuple[float, float] = (0.01, 0.6)  # of prob, decision curve
+    kind: str = 'auto'  # binary, regression
+    seed: int = 0
+    strict: bool = False  # refuse to compare models on different patients
+
+    def rng(self) -> np.random.Generator:
+        """A fresh generator: every use starts from the same seed, whatever was computed before."""
+        return np.random.default_rng(self.seed)
+
+
+class Reading(NamedTuple):
+    """How predictions of images become patients."""
+
+    aggregate: str = 'max'  # or mean, over the images of a patient
+    patient_label: str = 'same'  # or max
+    all_sides: bool = False
+    all_exams: bool = False
+
+
+class Evaluation(NamedTuple):
+    """One evaluation, from files to files."""
+
+    pred: Sequence[str]  # NAME=PATH[,PATH...]
+    task: str
+    out_dir: Path
+    dev: Sequence[str] = ()
+    gallery: Path | None = None
+    clinical: Path | None = None  # fusion set
+    reading: Reading = Reading()
+    options: Options = Options()
+
+
+def make_evaluation(**named: Any) -> Evaluation:
+    """Arguments as ``tools/evaluate.py`` names them -> Evaluation."""
+    reading = Reading(**{key: named.pop(key) for key in Reading._fields if key in named})
+    options = Options(**{key: named.pop(key) for key in Options._fields if key in named})
+    return Evaluation(**named, reading=reading, options=options)
+
+
+def at_least(smallest: int) -> Callable[[str], int]:
+    """A whole number of at least ``smallest``, for argparse."""
+
+    def number(text: str) -> int:
+        if int(text) < smallest:
+            raise argparse.ArgumentTypeError(f'{text} is less than {smallest}')
+        return int(text)
+
+    return number
+
+
+def fraction(text: str) -> float:
+    """A number above 0 and up to 1, for argparse."""
+    if not 0 < float(text) <= 1:
+        raise argparse.ArgumentTypeError(f'{text} is not above 0 and up to 1')
+    return float(text)
+
+
+def threshold_range(text: str) -> tuple[float, float]:
+    """``LOW,HIGH`` with 0 < LOW < HIGH < 1, for argparse."""
+    try:
+        low, high = map(float, text.split(','))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'{text} is not LOW,HIGH, as 0.05,0.3') from None
+    if not 0 < low < high < 1:
+        raise argparse.ArgumentTypeError(f'{text}: expected 0 < LOW < HIGH < 1')
+    return low, high

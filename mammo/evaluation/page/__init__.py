@@ -1,0 +1,1 @@
+"""The report as files: figures, their data, and one HTML page."""

@@ -1,0 +1,80 @@
+"""The report as files: figures as PNG, SVG and CSV, one self-contained HTML page, and report.json last.
+
+report, patients by model -> DIR/report.json, DIR/report.html, DIR/figures/*
+"""
+
+import base64
+import io
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import matplotlib as mpl
+
+from mammo.evaluation.page import text
+from mammo.evaluation.page.bars import bars
+from mammo.evaluation.page.checklist import checklist
+from mammo.evaluation.page.curves import curves
+from mammo.evaluation.page.drawing import REPORT_RC, Drawn
+from mammo.evaluation.page.panels import panels
+from mammo.evaluation.pooling import Model
+from mammo.records.files import replacing, write_json, write_text
+
+
+def write_report(
+    out_dir: Path, report: dict[str, Any], models: dict[str, Model], gallery: list[dict[str, Any]]
+) -> None:
+    """Write all files; ``report.json`` comes last, so that it stands for a whole report."""
+    figures: dict[str, list[dict[str, str]]] = {}
+    with mpl.rc_context(REPORT_RC):
+        for drawn in draw(report, models):
+            source = _save(out_dir / 'figures', drawn)
+            entry = dict(name=drawn.name, source=source, caption=drawn.caption)
+            figures.setdefault(drawn.section, []).append(entry)
+    write_text(out_dir / 'report.html', render(report, figures, gallery))
+    write_json(out_dir / 'report.json', report)
+
+
+def draw(report: dict[str, Any], models: dict[str, Model]) -> Iterator[Drawn]:
+    """Every figure that the data allow, one at a time."""
+    lines = curves(models, report) if report['settings']['kind'] == 'binary' else ()
+    return itertools.chain(bars(report), lines, panels(models, report))
+
+
+def _save(folder: Path, drawn: Drawn) -> str:
+    """Write a figure and its data -> it as a data address."""
+    with replacing(folder / f'{drawn.name}.csv') as tmp:
+        drawn.data.to_csv(tmp, index=False)
+    for suffix in ('png', 'svg'):
+        buffer = io.BytesIO()
+        drawn.figure.savefig(buffer, format=suffix, metadata={'Date': None} if suffix == 'svg' else None)
+        with replacing(folder / f'{drawn.name}.{suffix}') as tmp:
+            tmp.write_bytes(buffer.getvalue())
+    return 'data:image/svg+xml;base64,' + base64.b64encode(buffer.getvalue()).decode()
+
+
+def render(
+    report: dict[str, Any], figures: dict[str, list[dict[str, str]]], gallery: list[dict[str, Any]]
+) -> str:
+    """Report, figures and gallery as data addresses -> HTML that needs nothing else."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    filters: dict[str, Any] = dict(
+        est=text.estimate_html,
+        delta=lambda e: text.estimate_html(e, signed=True),
+        share=lambda e: text.estimate_html(e, as_percent=True),
+        delta_share=lambda e: text.estimate_html(e, as_percent=True, signed=True),
+        p=text.p_text,
+        number=text.number,
+    )
+    environment.filters |= filters
+    template = environment.get_template('report.html.j2')
+    more = dict(figures=figures, gallery=gallery, lead=text.lead, checklist=checklist(report))
+    return template.render(report=report, **more, **report)
