@@ -20,7 +20,7 @@ from mammo.preprocess.errors import PreprocessError
 from mammo.preprocess.grey import Settings
 from mammo.preprocess.images import FULL_DISK
 from mammo.preprocess.inputs import find_jobs
-from mammo.preprocess.labels import Labels, read_labels
+from mammo.preprocess.labels import Labels, check_labels, read_labels
 from mammo.preprocess.privacy import read_key
 from mammo.records.files import write_text
 
@@ -44,7 +44,14 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--flip-to', choices=('L', 'R'), help='mirror so that the chest wall is on this side')
     parser.add_argument('--id-key', type=Path, help='file with a secret: ids are replaced by pseudonyms')
-    parser.add_argument('--strict', action='store_true', help='exit 1 if any input was skipped')
+    parser.add_argument(
+        '--allow-unmatched',
+        action='store_true',
+        help='let more than one in ten labels or images match nothing',
+    )
+    parser.add_argument(
+        '--strict', action='store_true', help='exit 1 if any input was skipped; refuse ids that look alike'
+    )
     parser.add_argument('--resume', action='store_true', help='go on with a run that was killed')
     where = parser.add_mutually_exclusive_group()
     where.add_argument('--workers', type=int, default=1, help='processes; 1 works in this one (default)')
@@ -71,8 +78,7 @@ def main() -> None:
         jobs = find_jobs(args.input, args.out_dir)
         records = make_images(jobs, settings, args)
         items, skipped = run.settle(records, labels)
-        if labels.rows and not any(item['gt_label'] for item in items):
-            logging.warning('no image has a label: no patient_id of %s is among the images', args.labels)
+        words = check_labels(labels, items, key=key, allow=args.allow_unmatched, strict=args.strict)
         run.write_records(items, skipped, records, labels.tasks, settings)
         write_text(args.out_dir / 'overview.html', overview.render(items, records, skipped))
     except PreprocessError as error:
@@ -83,7 +89,7 @@ def main() -> None:
     except ValueError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-    print(f'{len(items)} images, {len(skipped)} skipped -> {args.out_dir}; look at overview.html')
+    print(f'{words}, {len(skipped)} skipped -> {args.out_dir}; look at overview.html')
     sys.exit(0 if items and not (args.strict and skipped) else 1)
 
 

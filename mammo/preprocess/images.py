@@ -71,7 +71,7 @@ def process(job: Job, settings: Settings) -> dict[str, Any]:
         record['source'] = redact(job.source, ds, settings.key)
     if 'item' in record:
         record['item']['source'] = record['source']
-    return record | dict(id=job.id(settings.key))
+    return record | dict(id=job.id(settings.key), file=job.file_id(settings.key))
 
 
 def signature(job: Job) -> list[int]:

@@ -1,74 +1,116 @@
-"""The cells of users' tables, and the table of labels.
+"""The table of labels, and how its rows join the images.
 
-CSV -> frame of stripped text; labels CSV -> Labels by patient, side and exam
+table -> Labels by patient, side and exam; Labels, meta items -> labels in the items, what matches nothing
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from mammo.errors import UserError
 from mammo.preprocess.privacy import pseudonym
+from mammo.records.ids import check_look_alikes, normal_id
+from mammo.records.matching import Unmatched, check_unmatched
+from mammo.records.numerals import is_missing, numbers
 from mammo.records.tables import read_table
 
-MISSING = frozenset({'', 'na', 'nan', 'null', 'none', '?'})
+KEYS = ('patient_id', 'laterality', 'exam_id', 'tumor_side')  # every other column is a task
 _SIDES = {'l': 'L', 'left': 'L', 'r': 'R', 'right': 'R'}
+Key = tuple[str, str, str]  # patient, side, exam; '' stands for all of them
 
 
 @dataclass
 class Labels:
-    """Labels by patient, side and exam ('' stands for all of them), and the sides that have a tumour."""
+    """Labels by patient, side and exam, and the sides that have a tumour."""
 
+    place: str = ''  # name of the table
     tasks: list[str] = field(default_factory=list)
-    rows: dict[tuple[str, str, str], dict[str, float]] = field(default_factory=dict)
+    rows: dict[Key, dict[str, float]] = field(default_factory=dict)
     tumor_sides: dict[str, set[str]] = field(default_factory=dict)
+    names: dict[Key, str] = field(default_factory=dict)  # of the first row with this key, in messages
+    matched: set[Key] = field(default_factory=set)  # by an image that was joined
+
+    def join(self, item: dict[str, Any], exams: Sequence[str]) -> None:
+        """Write labels and tumor side into a meta item, whose exam may have several ids."""
+        patient = item['patient_id']
+        for exam in ('', *exams):  # from general to special: the row that says most wins
+            for breast in dict.fromkeys(('', item.get('laterality', ''))):
+                key = patient, breast, exam
+                if key in self.rows:
+                    self.matched.add(key)
+                    item['gt_label'] = item['gt_label'] | self.rows[key]
+        sides = self.tumor_sides.get(patient, set())
+        if len(sides) == 1:  # with tumours on both sides either breast may decide
+            item['tumor_side'] = next(iter(sides))
 
 
 def read_labels(path: Path, key: bytes | None) -> Labels:
-    """Read the labels CSV; every column that is not a key or ``tumor_side`` is a task.
+    """Read the table; every column that is no key is a task.
 
     Raises:
-        ValueError: a column is missing, a label is not a number, or two rows contradict.
+        UserError: a column is missing, a label is not a number, or two rows contradict.
     """
-    rows = table(path, ['patient_id'])
-    tasks = [
-        name for name in rows.columns if name not in ('patient_id', 'laterality', 'exam_id', 'tumor_side')
-    ]
+    rows = read_table(path, ['patient_id'], kept=KEYS)
+    tasks = [name for name in rows.columns if name not in KEYS]
     if not tasks:
-        raise ValueError(f'{path}: columns are {list(rows.columns)}, expected one more per task')
-    labels = Labels(tasks)
-    for line, row in enumerate(rows.to_dict('records'), start=2):
+        raise UserError(f'{path}: columns are {list(rows.columns)}, expected one more per task')
+    values = pd.DataFrame({task: numbers(rows[task], f'{path}: column {task}') for task in tasks})
+    labels = Labels(Path(path).name, tasks)
+    for line, row in zip(rows.index, rows.to_dict('records'), strict=True):
         place = f'{path}: row {line}'
-        patient = pseudonym('patient', row['patient_id'], key)
-        own_side, tumor_side = (side(row.get(name, ''), place) for name in ('laterality', 'tumor_side'))
-        known = {t: number(row[t], f'{place}: {t}') for t in tasks if row[t].lower() not in MISSING}
-        where = patient, own_side, pseudonym('exam', row.get('exam_id', ''), key)
-        if labels.rows.setdefault(where, known) != known:
-            raise ValueError(f'{place}: contradicts an earlier row of this patient, side and exam')
-        labels.tumor_sides.setdefault(patient, set()).update({tumor_side or own_side} - {''})
+        patient = normal_id(row['patient_id'], f'{place}: patient_id')
+        if patient is None or is_missing(patient):
+            raise UserError(f'{place}: patient_id is empty; remove the row, or say whose it is')
+        breast, tumor_side = (side(row.get(name, ''), place) for name in ('laterality', 'tumor_side'))
+        exam = pseudonym('exam', row.get('exam_id', ''), key)
+        where = pseudonym('patient', patient, key), breast, exam
+        present = values.loc[line].dropna().to_dict()
+        if labels.rows.setdefault(where, present) != present:
+            raise UserError(f'{place}: contradicts an earlier row of this patient, side and exam')
+        labels.names.setdefault(where, f'row {line}' if key else f'{patient} (row {line})')
+        labels.tumor_sides.setdefault(where[0], set()).update({tumor_side or breast} - {''})
     return labels
 
 
-def table(path: Path, columns: list[str]) -> pd.DataFrame:
-    """Read a CSV as stripped text; ValueError names the columns that are not there."""
-    return read_table(path, columns)
+def check_labels(
+    labels: Labels, items: Sequence[dict], *, key: bytes | None, allow: bool, strict: bool
+) -> str:
+    """Tell which rows match no image, which images no row, and which ids look alike -> counts in words.
+
+    Args:
+        items: that ``labels.join`` has seen.
+        key: of pseudonyms, which never look alike.
+        allow: let more than one in ten rows or images match nothing.
+        strict: refuse ids that look alike.
+
+    Raises:
+        UserError: too many match nothing, or ``strict``.
+    """
+    ids = {item['patient_id'] for item in items}
+    patients = {patient for patient, _, _ in labels.rows}
+    if not key:
+        check_look_alikes(ids | patients, 'patients of the images and labels', strict=strict)
+    words = f'{len(items)} images of {len(ids)} patients'
+    if not labels.rows:
+        return words
+    rows = [name for where, name in labels.names.items() if where not in labels.matched]
+    images = [item['patient_id'] for item in items if item['patient_id'] not in patients]
+    check_unmatched(
+        Unmatched(f'rows of {labels.place} match no image', rows, len(labels.rows)),
+        Unmatched(f'images match no row of {labels.place}', images, len(items)),
+        allow=allow,
+    )
+    labelled = sum(bool(item['gt_label']) for item in items)
+    return f'{words}, {labelled} labelled, {len(rows)} rows of labels unmatched'
 
 
 def side(value: str, place: str) -> str:
     """L, R, or '' if unknown."""
-    if value.lower() in MISSING:
+    if is_missing(value):
         return ''
     if value.lower() not in _SIDES:
-        raise ValueError(f'{place}: laterality is {value!r}, expected L or R')
+        raise UserError(f'{place}: laterality is {value!r}, expected L or R')
     return _SIDES[value.lower()]
-
-
-def number(value: str, place: str) -> float:
-    """A finite number."""
-    try:
-        found = float(value)
-    except ValueError:
-        found = float('nan')
-    if not -float('inf') < found < float('inf'):
-        raise ValueError(f'{place} is {value!r}, expected a number, or empty if unknown')
-    return found

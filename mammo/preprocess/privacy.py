@@ -12,6 +12,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from mammo.preprocess import headers
+from mammo.records.ids import normal_id
 
 MIN_KEY_BYTES = 16
 _PERSON = ('PatientName', 'OtherPatientNames', 'PatientBirthName', 'PatientBirthDate', 'OtherPatientIDs')
@@ -30,8 +31,9 @@ def read_key(path: str | os.PathLike) -> bytes:
 
 
 def pseudonym(kind: str, value: str, key: bytes | None) -> str:
-    """Stable pseudonym of an id (HMAC-SHA256, RFC 2104), or the id as it stands without a key."""
-    return digest(kind, value, key) if key and value else value
+    """Stable pseudonym of a normal id (HMAC-SHA256, RFC 2104), or the normal id itself without a key."""
+    name = normal_id(value, kind) or ''
+    return digest(kind, name, key) if key and name else name
 
 
 def digest(kind: str, value: str, key: bytes | None) -> str:

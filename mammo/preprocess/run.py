@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from mammo.preprocess.copies import copies
 from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.preprocess.grey import Settings
 from mammo.preprocess.images import process, signature
@@ -78,24 +79,19 @@ def process_all(jobs: Sequence[Job], settings: Settings, client: Any = None) -> 
 
 def settle(records: Sequence[Record], labels: Labels) -> tuple[list[dict], list[Record]]:
     """Decide between duplicates, number the exams, join the labels -> meta items, skipped records."""
-    items, skipped = [], []
-    kept: dict[str, str] = {}
+    images = [record for record in records if 'item' in record]
+    problems = {r['id']: problem for r, problem in zip(images, copies(images), strict=True) if problem}
+    skipped = [_skipped(r, problems.get(r['id'])) for r in records if 'item' not in r or r['id'] in problems]
+    images = [record for record in images if record['id'] not in problems]
+    items = [(record, dict(record['item'])) for record in images]
     days: dict[str, set[int]] = {}
-    for record in records:
-        if 'item' not in record:
-            skipped.append(record)
-        elif (sop := record['sop'] or record['id']) in kept:
-            message = f'the same SOP Instance UID as {kept[sop]}'
-            skipped.append(dict(source=record['source'], reason=str(Reason.DUPLICATE), message=message))
-        else:
-            kept[sop] = record['source']
-            items.append((record, dict(record['item'])))
-            if record['day'] is not None:
-                days.setdefault(record['item']['patient_id'], set()).add(record['day'])
+    for record in images:
+        if record['day'] is not None:
+            days.setdefault(record['item']['patient_id'], set()).add(record['day'])
     for record, item in items:
         if record['day'] is not None:
             item['exam_order'] = 1 + sorted(days[item['patient_id']]).index(record['day'])
-        _join(item, record['exams'], labels)
+        labels.join(item, record['exams'])
     return [item for _, item in items], skipped
 
 
@@ -158,14 +154,10 @@ def _on_cluster(jobs: Sequence[Job], settings: Settings, client: Any) -> Iterato
             yield process(replace(job, error=lost), settings)
 
 
-def _join(item: dict, exams: Sequence[str], labels: Labels) -> None:
-    patient = item['patient_id']
-    for exam in ('', *exams):  # from general to special: the row that says most wins
-        for side in dict.fromkeys(('', item.get('laterality', ''))):
-            item['gt_label'] = item['gt_label'] | labels.rows.get((patient, side, exam), {})
-    sides = labels.tumor_sides.get(patient, set())
-    if len(sides) == 1:  # with tumours on both sides either breast may decide
-        item['tumor_side'] = next(iter(sides))
+def _skipped(record: Record, problem: PreprocessError | None) -> Record:
+    if problem is None:
+        return record
+    return dict(source=record['source'], reason=str(problem.reason), message=problem.message)
 
 
 def _has_label(item: dict) -> bool:

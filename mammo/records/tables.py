@@ -21,7 +21,7 @@ from mammo.errors import UserError, listed
 from mammo.records.ids import clean
 
 logger = logging.getLogger(__name__)
-SUFFIXES = ('.csv', '.tsv', '.txt', '.xlsx', '.xlsm')
+SUFFIXES = ('.csv', '.tsv', '.xlsx', '.xlsm')
 ZIP_START = b'PK\x03\x04'  # of .xlsx
 OLD_EXCEL_START = b'\xd0\xcf\x11\xe0'  # of .xls, and of .xlsx with a password
 ENCODINGS = {codecs.BOM_UTF8: 'utf-8-sig', codecs.BOM_UTF32_LE: 'utf-32', codecs.BOM_UTF32_BE: 'utf-32'} | {

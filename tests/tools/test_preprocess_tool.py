@@ -233,7 +233,13 @@ def test_labels_join_by_patient_side_and_exam(archive, tmp_path):
     [
         ('id,N\nP1,1\n', 'patient_id.* is missing'),
         ('patient_id\nP1\n', 'one more per task'),
-        ('patient_id,N\nP1,yes\n', "row 2: N is 'yes'"),
+        ('patient_id,N\nP1,yes\n', r"labels\.csv: column N: row 2 is 'yes'"),
+        ('patient_id,N\nP1,1_0\n', "column N: row 2 is '1_0'"),
+        ('patient_id,N\nP1,1,5\n', 'lines 2 .3. have not the 2 cells'),
+        ('patient_id;N\nP1;1,5\nP2;1.5\n', "row 2 is '1,5'.*; write a decimal point"),
+        ('patient_id,N,N\nP1,1,0\n', "column 'N' is there 2 times"),
+        ('patient_id,N\n,1\n', 'row 2: patient_id is empty'),
+        ('patient_id,N\nP1,"1\nP2,0\n', 'line 2: .*quote opens here'),
         ('patient_id,N\nP1,1\nP1,0\n', 'row 3: contradicts'),
         ('patient_id,laterality,N\nP1,X,1\n', "laterality is 'X'"),
         ('', 'no data'),
@@ -250,7 +256,7 @@ def test_csv_input_keeps_what_its_rows_say(archive, tmp_path):
     path = 'sub/P1_2019L.dcm'
     rows = [
         'dicom_path;png_path;patient_id;view;laterality;cohort;age;grade',
-        f'{path};;A;mlo;right;site1;51;high',
+        f'{path};;A;cc;left;site1;51;high',
         ';film.png;B;CC;;site2;;',
         f'{path};;A;;;;;',
         ';;C;;;;;',
@@ -265,8 +271,8 @@ def test_csv_input_keeps_what_its_rows_say(archive, tmp_path):
     first, second = meta
     assert (first['patient_id'], first['view'], first['laterality'], first['cohort']) == (
         'A',
-        'MLO',
-        'R',
+        'CC',
+        'L',
         'site1',
     )
     assert first['clinic_vars'] == {'age': 51, 'grade': 'high'}
@@ -357,7 +363,98 @@ def test_damaged_identifying_tags_are_not_quoted_by_the_libraries(tmp_path):
     assert b'SECRE' not in written
 
 
-def test_labels_of_other_patients_are_noticed(archive, tmp_path, caplog):
-    (tmp_path / 'labels.csv').write_text('patient_id,N\nX1,1\n')
-    assert call(archive, '--out-dir', tmp_path / 'out', '--labels', tmp_path / 'labels.csv') == 0
-    assert 'no image has a label' in caplog.text
+def test_labels_and_images_that_match_nothing_are_named_and_refused(archive, tmp_path, capsys):
+    (tmp_path / 'labels.csv').write_text('patient_id,N\nP1,1\nX1,0\n')
+    args = archive, '--out-dir', tmp_path / 'out', '--labels', tmp_path / 'labels.csv'
+    assert call(*args) == 2
+    text = capsys.readouterr().err
+    assert '1 of 2 rows of labels.csv match no image: X1 (row 3)' in text
+    assert '4 of 8 images match no row of labels.csv: P2' in text
+    assert '--allow-unmatched' in text
+    assert not (tmp_path / 'out/meta.json').exists()
+
+
+def test_unmatched_rows_may_be_allowed_and_are_counted_in_the_last_line(archive, tmp_path, capsys, caplog):
+    (tmp_path / 'labels.csv').write_text('patient_id,N\nP1,1\nX1,0\n')
+    args = archive, '--out-dir', tmp_path / 'out', '--labels', tmp_path / 'labels.csv'
+    assert call(*args, '--allow-unmatched') == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert '8 images of 2 patients, 4 labelled, 1 rows of labels unmatched' in last
+    assert '1 of 2 rows of labels.csv match no image: X1 (row 3)' in caplog.text
+
+
+def test_labels_that_lost_their_leading_zeros_are_pointed_out(tmp_path, capsys, caplog):
+    for name in ('a.png', 'b.png'):
+        cv2.imwrite(str(tmp_path / name), breast_image())
+    (tmp_path / 'in.csv').write_text('png_path,patient_id\na.png,007\nb.png,112\n')
+    (tmp_path / 'labels.csv').write_text('patient_id,N\n7,1\n112,0\n')
+    assert call(tmp_path / 'in.csv', '--labels', tmp_path / 'labels.csv', '--out-dir', tmp_path / 'out') == 2
+    assert "leading zeros or punctuation: '007' and '7'" in caplog.text
+    assert '1 of 2 images match no row of labels.csv: 007' in capsys.readouterr().err
+
+
+def test_ids_in_another_spelling_are_the_same_patients(tmp_path):
+    for name in ('a.png', 'b.png'):
+        cv2.imwrite(str(tmp_path / name), breast_image())
+    (tmp_path / 'in.csv').write_text('png_path,patient_id\na.png,Mu\u0308ller\nb.png,7\n', encoding='utf-8')
+    pd.DataFrame(dict(patient_id=['Müller\u200b', 7.0], N=[1, 0])).to_excel(tmp_path / 'l.xlsx', index=False)
+    assert call(tmp_path / 'in.csv', '--labels', tmp_path / 'l.xlsx', '--out-dir', tmp_path / 'out') == 0
+    meta, _ = records(tmp_path / 'out')
+    assert {item['patient_id']: item['gt_label'] for item in meta} == {'Müller': {'N': 1}, '7': {'N': 0}}
+
+
+def rows_of(folder, rows, *options):
+    """Preprocess a table of rows about film.png -> meta items, skipped."""
+    cv2.imwrite(str(folder / 'film.png'), breast_image())
+    (folder / 'in.csv').write_text('png_path,patient_id,view,laterality\n' + '\n'.join(rows) + '\n')
+    call(folder / 'in.csv', '--out-dir', folder / 'out', *options)
+    return records(folder / 'out')
+
+
+def test_a_second_row_takes_over_from_a_bad_one(tmp_path):
+    meta, skipped = rows_of(tmp_path, ['film.png,A,XX,L', 'film.png,A,CC,L'])
+    assert [item['view'] for item in meta] == ['CC']
+    assert list(skipped['reason']) == ['BAD_ROW']
+
+
+@pytest.mark.parametrize('path', ['./film.png', 'film.png', './/./film.png'])
+def test_one_path_in_two_spellings_is_one_image(path, tmp_path):
+    meta, skipped = rows_of(tmp_path, ['film.png,A,CC,L', f'{path},A,CC,L'])
+    assert len(meta) == 1
+    assert list(skipped['message']) == ['this path stands in an earlier row']
+
+
+def test_rows_that_give_one_image_to_two_patients_are_refused(tmp_path):
+    meta, skipped = rows_of(tmp_path, ['film.png,A,CC,L', 'film.png,B,CC,L'])
+    assert meta == []
+    assert set(skipped['reason']) == {'BAD_ROW'}
+    assert 'differ in patient_id; keep the right one' in skipped['message'][0]
+
+
+@pytest.mark.parametrize(
+    ('path', 'message'),
+    [('sub\\film.png', 'back-slashes, write / instead'), ('../film.png', 'without "..'), ('', 'one of them')],
+)
+def test_paths_that_cannot_be_are_refused_with_the_remedy(path, message, tmp_path):
+    meta, skipped = rows_of(tmp_path, [f'{path},A,CC,L'])
+    assert meta == []
+    assert message in skipped['message'][0]
+
+
+def test_a_path_with_an_accent_is_found_in_either_spelling(tmp_path):
+    cv2.imwrite(str(tmp_path / 'u\u0308.png'), breast_image())
+    (tmp_path / 'in.csv').write_text('png_path,patient_id\n\xfc.png,A\n', encoding='utf-8')
+    assert call(tmp_path / 'in.csv', '--out-dir', tmp_path / 'out') == 0
+
+
+def test_codes_in_further_columns_stay_text(tmp_path):
+    for name in ('a.png', 'b.png'):
+        cv2.imwrite(str(tmp_path / name), breast_image())
+    (tmp_path / 'in.csv').write_text(
+        'png_path,patient_id,site,batch,code,age\na.png,A,042,1E5,1_5,54\nb.png,B,112,7,8,\n'
+    )
+    assert call(tmp_path / 'in.csv', '--out-dir', tmp_path / 'out') == 0
+    meta, _ = records(tmp_path / 'out')
+    assert [item['clinic_vars'] for item in meta] == [
+        dict(site='042', batch='1E5', code='1_5', age=54), dict(site='112', batch='7', code='8', age=None)
+    ]  # fmt: skip

@@ -1,0 +1,126 @@
+"""A table of images: one row for each, with its path, whose it is, and what is known of it.
+
+table -> ImageRow: path, checked fields, further columns; or why a row cannot be used
+"""
+
+import json
+import math
+import unicodedata
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mammo.errors import UserError
+from mammo.preprocess import headers
+from mammo.preprocess.errors import PreprocessError, Reason
+from mammo.preprocess.labels import side
+from mammo.records.ids import normal_id, normal_path
+from mammo.records.meta import check_path
+from mammo.records.numerals import decimal_points, is_missing, number, plain_values
+from mammo.records.tables import TableError, read_table
+
+PATHS = ('dicom_path', 'png_path')
+
+
+class ImageRow(NamedTuple):
+    """One row; ``given`` holds the fields that it fills in, and further columns as ``clinic_vars``."""
+
+    source: str  # the path in its normal form
+    path: Path
+    given: dict[str, Any]
+    is_png: bool
+    error: PreprocessError | None
+    row: int
+
+
+def read_rows(table: Path) -> Iterator[ImageRow]:
+    """Rows in their order; paths are relative to the folder of the table.
+
+    Raises:
+        TableError: it cannot be read, or has no column of patients or paths.
+    """
+    rows = read_table(table, ['patient_id'], kept=(*PATHS, *FIELDS))
+    if not set(PATHS) & set(rows.columns):
+        raise TableError(f'{table}: columns are {list(rows.columns)}, expected {" or ".join(PATHS)}')
+    if 'spacing_mm' in rows:
+        rows['spacing_mm'] = decimal_points(list(rows['spacing_mm']))
+    further = [name for name in rows.columns if name not in (*PATHS, 'patient_id', *FIELDS)]
+    values = {name: plain_values(rows[name]) for name in further}
+    for i, (line, cells) in enumerate(zip(rows.index, rows.to_dict('records'), strict=True)):
+        yield _image_row(table.parent, cells, {name: values[name][i] for name in further}, int(line))
+
+
+def _image_row(folder: Path, cells: dict[Any, str], further: dict[str, Any], line: int) -> ImageRow:
+    dicom, png = (normal_path(cells.get(name, '')) for name in PATHS)
+    name = dicom or png or f'row {line}'
+    given: dict[str, Any] = dict(clinic_vars=further)
+    error = None
+    try:
+        given |= _fields(cells, f'row {line}')
+        if bool(dicom) == bool(png):
+            raise UserError(f'row {line}: give dicom_path or png_path, one of them')
+        check_path(name, f'row {line}')
+        path = _on_disk(folder / name)
+        if '\\' in name and not path.exists():
+            raise UserError(f'row {line}: no such file; its path has back-slashes, write / instead')
+    except UserError as wrong:
+        path, error = folder / 'none', PreprocessError(Reason.BAD_ROW, str(wrong))
+    return ImageRow(name, path, given, not dicom, error, line)
+
+
+def _fields(cells: dict[Any, str], place: str) -> dict[str, Any]:
+    """The fields that a row fills in, checked."""
+    patient = normal_id(cells['patient_id'], f'{place}: patient_id')
+    if patient is None or is_missing(patient):
+        raise UserError(f'{place}: patient_id is empty')
+    filled = {name: cells[name] for name in FIELDS if not is_missing(cells.get(name, ''))}
+    return dict(patient_id=patient) | {name: FIELDS[name](cell, place) for name, cell in filled.items()}
+
+
+def _on_disk(path: Path) -> Path:
+    """The file, also where the table writes an accent as one character and the disk as two, or vice versa."""
+    forms = (path, *(Path(unicodedata.normalize(form, str(path))) for form in ('NFC', 'NFD')))
+    return next((form for form in forms if form.exists()), path)
+
+
+def _view(cell: str, place: str) -> str:
+    if cell.upper() not in headers.VIEWS:
+        raise UserError(f'{place}: view is {cell!r}, expected CC or MLO')
+    return cell.upper()
+
+
+def _spacing(cell: str, place: str) -> float:
+    spacing_mm = number(cell, f'{place}: spacing_mm')
+    low, high = headers.PLAUSIBLE_SPACING_MM
+    if not low <= spacing_mm <= high:
+        raise UserError(f'{place}: spacing_mm is {spacing_mm}, expected {low} to {high}')
+    return spacing_mm
+
+
+def _discs(cell: str, place: str) -> list[list[float]]:
+    try:
+        discs = [[float(number) for number in disc] for disc in json.loads(cell)]
+    except (TypeError, ValueError):
+        discs = [[]]
+    if not all(len(disc) == 3 and all(map(math.isfinite, disc)) and disc[2] >= 0 for disc in discs):
+        raise UserError(
+            f'{place}: lesions is {cell!r}, expected JSON [[x, y, radius], ...] in pixels of the source'
+        )
+    return discs
+
+
+def _text(cell: str, place: str) -> str:
+    del place
+    return cell
+
+
+# Every column that the project knows besides path and patient: how its cells are checked and read
+FIELDS: dict[str, Callable[[str, str], Any]] = dict(
+    view=_view,
+    laterality=side,
+    exam_id=normal_id,
+    cohort=normal_id,
+    manufacturer=_text,
+    spacing_mm=_spacing,
+    lesions=_discs,
+)

@@ -1,0 +1,43 @@
+"""Rows of tables and what they are about: what matches nothing is counted, named, and refused if it is much.
+
+ids of two sides -> a warning with the first that match nothing; an error if they are more than one in ten
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from mammo.errors import UserError, listed
+
+logger = logging.getLogger(__name__)
+LARGEST_SHARE = 0.1  # of a side, that may match nothing
+
+
+class Unmatched(NamedTuple):
+    """What of one side matches nothing on the other."""
+
+    what: str  # of all of them, such as 'rows of labels.csv match no image'
+    names: Sequence[str]
+    n_all: int  # with those that match
+
+    def __str__(self) -> str:
+        return f'{len(self.names)} of {self.n_all} {self.what}: {listed(dict.fromkeys(self.names))}'
+
+
+def check_unmatched(*sides: Unmatched, allow: bool) -> None:
+    """Tell what matches nothing.
+
+    Args:
+        allow: whether more than one in ten may.
+
+    Raises:
+        UserError: they may not.
+    """
+    lacking = [side for side in sides if side.names]
+    if any(len(side.names) > LARGEST_SHARE * side.n_all for side in lacking) and not allow:
+        raise UserError(
+            f'{"; ".join(map(str, lacking))}. Correct the ids (leading zeros lost?), or go on without them: '
+            '--allow-unmatched'
+        )
+    for side in lacking:
+        logger.warning('%s', side)
