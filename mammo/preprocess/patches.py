@@ -6,7 +6,7 @@
 import json
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mammo.errors import UserError
 from mammo.preprocess.breast import NoBreastError, breast_mask
 from mammo.preprocess.errors import Reason
 from mammo.preprocess.images import write_png
@@ -38,7 +39,7 @@ class PatchSettings:
     def __post_init__(self) -> None:
         smallest = min(self.size_px, self.stride_px, 1 if self.max_per_image is None else self.max_per_image)
         if smallest < 1 or not 0 <= self.min_breast_frac <= 1 or self.seed < 0:
-            raise ValueError(f'{self}: size, stride and maximum start at 1, the fraction is 0 to 1')
+            raise UserError(f'{self}: size, stride and maximum start at 1, the fraction is 0 to 1')
 
 
 def window_starts(length: int, size: int, stride: int) -> NDArray[np.int64]:
@@ -83,8 +84,17 @@ def folder_of(name: str) -> str:
     return f'png/{stem}_{zlib.crc32(name.encode()):08x}'
 
 
-def extract(item: dict[str, Any], data_root: Path, out_dir: Path, settings: PatchSettings) -> dict[str, Any]:
+def extract(
+    item: dict[str, Any],
+    data_root: Path,
+    out_dir: Path,
+    settings: PatchSettings,
+    announce: Callable[[list[str]], None] | None = None,
+) -> dict[str, Any]:
     """Write the patches of one image of a meta file.
+
+    Args:
+        announce: is told the paths before the first is written.
 
     Returns:
         dict: ``img_path``, ``patient_id``, ``folder``, ``patches`` (paths relative to ``out_dir``); or
@@ -107,10 +117,11 @@ def extract(item: dict[str, Any], data_root: Path, out_dir: Path, settings: Patc
     if not corners:
         share = f'{settings.min_breast_frac:.0%}'
         return record | dict(reason='NO_WINDOW', message=f'no window shows at least {share} breast')
-    for top, left in corners:
-        record['patches'].append(f'{record["folder"]}/y{top:05d}_x{left:05d}.png')
-        patch = grey[top : top + settings.size_px, left : left + settings.size_px]
-        write_png(out_dir / record['patches'][-1], patch)
+    record['patches'] = [f'{record["folder"]}/y{top:05d}_x{left:05d}.png' for top, left in corners]
+    if announce:
+        announce(record['patches'])
+    for path, (top, left) in zip(record['patches'], corners, strict=True):
+        write_png(out_dir / path, grey[top : top + settings.size_px, left : left + settings.size_px])
     return record
 
 

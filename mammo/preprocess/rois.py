@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mammo.errors import UserError
 from mammo.preprocess.errors import PreprocessError, Reason
 
 CORNERS, CENTRE = ('x0', 'y0', 'x1', 'y1'), ('x', 'y')
@@ -36,12 +37,12 @@ def find_regions(table: pd.DataFrame, items: Sequence[dict]) -> Iterator[Region 
         A region, or a BAD_ROW error that names the row.
 
     Raises:
-        ValueError: a column is missing.
+        UserError: a column is missing.
     """
     key = 'img_path' if 'img_path' in table else 'source'
     names = CORNERS if set(CORNERS) <= set(table.columns) else CENTRE
     if missing := [name for name in (key, *names) if name not in table]:
-        raise ValueError(f'column {missing} is missing; found {list(table.columns)}')
+        raise UserError(f'column {missing} is missing; found {list(table.columns)}')
     found = {item.get(key): item for item in items}
     for line, row in enumerate(table.to_dict('records'), start=2):
         try:
@@ -87,11 +88,11 @@ def list_lines(items: Sequence[dict], task: str) -> list[str]:
     """Lines 'path label' of the images whose label is known, as MammoSingleTaskDataset reads them.
 
     Raises:
-        ValueError: no image has the label.
+        UserError: no image has the label.
     """
     known = [(item['img_path'], item['gt_label'][task]) for item in items if task in item['gt_label']]
     if not known:
-        raise ValueError(
+        raise UserError(
             f'no image has a label {task!r}; known are {sorted({t for i in items for t in i["gt_label"]})}'
         )
     return [f'{path} {label:g}' for path, label in known]

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from threading import Lock
 from typing import Any
 
 from mammo.errors import UserError
@@ -38,6 +39,7 @@ class OutDir:
         self.head = dict(format_version=FORMAT_VERSION, **head)
         self.records: list[Record] = []
         self.files: set[str] = set()
+        self._writing = Lock()
 
     def start(self, records: Sequence[Record], files: Iterable[str]) -> None:
         """Before anything is written: keep these records, and note the files that this run may write.
@@ -45,6 +47,31 @@ class OutDir:
         Raises:
             OutDirError: one of the files is there, and no run of this tool has made it.
         """
+        self._claim(files)
+        self._write([*records, dict(files=sorted(self.files))])
+
+    def announce(self, files: Iterable[str]) -> None:
+        """Before they are written: note files that were not known when the run started; from any thread.
+
+        Raises:
+            OutDirError: as :meth:`start`.
+        """
+        self._claim(files)
+        self.append(dict(files=list(files)))
+
+    def append(self, record: Record) -> None:
+        """Add one finished record; a line torn by a crash is ignored when it is read."""
+        with self._writing, self.path.open('a', encoding='utf-8') as file:
+            file.write(json.dumps(record) + '\n')
+
+    def finish(self, records: Sequence[Record], files: Iterable[str]) -> None:
+        """Write the records in their order, and remove files of earlier runs that are not among these."""
+        kept = set(files)
+        self._remove(self.files - kept)
+        self.files = kept
+        self._write([*records, dict(files=sorted(kept))])
+
+    def _claim(self, files: Iterable[str]) -> None:
         planned = set(files)
         foreign = sorted(name for name in planned - self.files if (self.folder / name).exists())
         if foreign:
@@ -54,19 +81,6 @@ class OutDir:
                 'choose another --out-dir, or move it away'
             )
         self.files |= planned
-        self._write([*records, dict(files=sorted(self.files))])
-
-    def append(self, record: Record) -> None:
-        """Add one finished record; a line torn by a crash is ignored when it is read."""
-        with self.path.open('a', encoding='utf-8') as file:
-            file.write(json.dumps(record) + '\n')
-
-    def finish(self, records: Sequence[Record], files: Iterable[str]) -> None:
-        """Write the records in their order, and remove files of earlier runs that are not among these."""
-        kept = set(files)
-        self._remove(self.files - kept)
-        self.files = kept
-        self._write([*records, dict(files=sorted(kept))])
 
     def _write(self, lines: Sequence[Record]) -> None:
         write_text(self.path, ''.join(json.dumps(line) + '\n' for line in (self.head, *lines)))
@@ -146,6 +160,15 @@ def out_dir(
                 'start anew with --fresh, or choose another --out-dir'
             )
         yield out
+
+
+def signature_of(path: Path) -> list[int]:
+    """Size and time of change: a run that goes on redoes an input with another; [] of no file."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return []
+    return [status.st_size, status.st_mtime_ns]
 
 
 def made_files(folder: Path, tool: str) -> set[Path]:

@@ -41,11 +41,12 @@ def data(tmp_path: Path) -> Path:
 def call(tool: Any, *args: Any) -> int:
     old, sys.argv = sys.argv, ['tool', *map(str, args)]
     try:
-        with pytest.raises(SystemExit) as end:
-            tool.main()
+        tool.main()
+    except SystemExit as end:
+        return end.code
     finally:
         sys.argv = old
-    return end.value.code
+    return 0
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -76,8 +77,59 @@ def test_two_runs_leave_identical_bytes_whatever_the_workers(data: Path) -> None
         )
     assert content(data.parent / 'a') == content(data.parent / 'b')
     before = content(data.parent / 'a')
-    assert call(extract_patches, data / 'meta.json', '--out-dir', data.parent / 'a', *OPTIONS) == 0
-    assert content(data.parent / 'a') == before
+    for option in ('--resume', '--fresh'):
+        args = [data / 'meta.json', '--out-dir', data.parent / 'a', *OPTIONS, option]
+        assert call(extract_patches, *args) == 0
+        assert content(data.parent / 'a') == before
+
+
+def test_used_folder_is_refused_and_keeps_what_it_holds(data: Path, capsys: pytest.CaptureFixture) -> None:
+    out = data.parent / 'out'
+    call(extract_patches, data / 'meta.json', '--out-dir', out, *OPTIONS)
+    before = content(out)
+    assert call(extract_patches, data / 'test.json', '--out-dir', out, *OPTIONS) == 2
+    assert 'go on with --resume, start anew with --fresh' in capsys.readouterr().err
+    assert call(extract_patches, data / 'meta.json', '--out-dir', out, '--size', '32', '--resume') == 2
+    assert 'size_px 64 -> 32' in capsys.readouterr().err
+    assert content(out) == before
+
+
+def test_files_of_the_user_survive_a_fresh_start_and_are_never_replaced(
+    data: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out = data.parent / 'out'
+    call(extract_patches, data / 'meta.json', '--out-dir', out, *OPTIONS)
+    own = next(path for path in out.rglob('*.png')).parent / 'own.png'
+    own.write_text('mine')
+    assert call(extract_patches, data / 'test.json', '--out-dir', out, *OPTIONS, '--fresh') == 0
+    assert own.read_text() == 'mine'
+    assert patches.patients_of_list(out / 'list.txt') == {'p1'}
+    assert len(list(out.rglob('y*.png'))) == 6, 'those of the first run are gone'
+    other = data.parent / 'other'
+    other.mkdir()
+    (other / 'list.txt').write_text('mine')
+    assert call(extract_patches, data / 'meta.json', '--out-dir', other, *OPTIONS) == 2
+    assert 'list.txt: not made by this tool' in capsys.readouterr().err
+    assert (other / 'list.txt').read_text() == 'mine'
+
+
+def test_folder_that_holds_the_images_is_refused(data: Path, capsys: pytest.CaptureFixture) -> None:
+    before = content(data)
+    assert call(extract_patches, data / 'meta.json', '--out-dir', data, *OPTIONS) == 2
+    assert 'holds the input' in capsys.readouterr().err
+    assert {name: text for name, text in content(data).items() if name != '.lock'} == before
+
+
+def test_resumed_run_redoes_only_images_that_have_changed(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = [data / 'meta.json', '--out-dir', data.parent / 'out', *OPTIONS]
+    call(extract_patches, *args)
+    cv2.imwrite(str(data / 'i1.png'), cv2.imread(str(data / 'i0.png'), cv2.IMREAD_UNCHANGED))
+    redone, original = [], patches.read_grey
+    monkeypatch.setattr(patches, 'read_grey', lambda path: redone.append(path.name) or original(path))
+    assert call(extract_patches, *args, '--resume') == 0
+    assert redone == ['i1.png']
 
 
 def test_killed_run_leaves_no_list_and_the_next_run_the_same_bytes(
@@ -87,6 +139,9 @@ def test_killed_run_leaves_no_list_and_the_next_run_the_same_bytes(
     for folder in (out, whole):
         call(extract_patches, data / 'meta.json', '--out-dir', folder, *OPTIONS)
     original, calls = patches.write_png, []
+    (out / 'list.txt').touch()
+    for path in out.rglob('y*.png'):
+        path.unlink()
 
     def die_after_nine(path: Path, image: np.ndarray) -> None:
         calls.append(path)
@@ -95,12 +150,12 @@ def test_killed_run_leaves_no_list_and_the_next_run_the_same_bytes(
         original(path, image)
 
     monkeypatch.setattr(patches, 'write_png', die_after_nine)
-    with pytest.raises(KeyboardInterrupt):
-        call(extract_patches, data / 'meta.json', '--out-dir', out, *OPTIONS)
+    args = [data / 'meta.json', '--out-dir', out, *OPTIONS, '--resume']
+    assert call(extract_patches, *args) == 130
     assert not (out / 'list.txt').exists(), 'a list of another run must not name these patches'
     assert not (out / 'patches.json').exists()
     monkeypatch.undo()
-    assert call(extract_patches, data / 'meta.json', '--out-dir', out, *OPTIONS) == 0
+    assert call(extract_patches, *args) == 0
     assert content(out) == content(whole)
 
 

@@ -78,9 +78,11 @@ def test_a_centre_outside_the_image_is_refused():
 
 def call(monkeypatch, *args):
     monkeypatch.setattr(sys, 'argv', ['extract_rois.py', *map(str, args)])
-    with pytest.raises(SystemExit) as end:
+    try:
         main()
-    return end.value.code
+    except SystemExit as end:
+        return end.code
+    return 0
 
 
 def test_tool_writes_rois_meta_list_and_skipped(tmp_path, monkeypatch, capsys):
@@ -98,6 +100,37 @@ def test_tool_writes_rois_meta_list_and_skipped(tmp_path, monkeypatch, capsys):
     assert list(pd.read_csv(tmp_path / 'o/skipped.csv')['reason']) == ['UNREADABLE', 'BAD_ROW']
     assert call(monkeypatch, tmp_path / 'train.json', '--task', 'N', '--out-dir', tmp_path / 'p') == 0
     assert (tmp_path / 'p/train_N.txt').read_text() == 'a.png 1\n'
-    assert call(monkeypatch, tmp_path / 'train.json', '--task', 'X', '--out-dir', tmp_path / 'p') == 2
+    assert call(monkeypatch, tmp_path / 'train.json', '--task', 'N', '--out-dir', tmp_path / 'p') == 2
+    assert 'go on with --resume, start anew with --fresh' in capsys.readouterr().err
+    assert call(monkeypatch, tmp_path / 'train.json', '--task', 'X', '--out-dir', tmp_path / 'q') == 2
+    assert not (tmp_path / 'q').exists()
     assert "no image has a label 'X'" in capsys.readouterr().err
     assert call(monkeypatch, tmp_path / 'train.json', '--out-dir', tmp_path / 'p') == 2
+
+
+def test_second_run_goes_on_or_starts_anew_and_touches_no_file_of_the_user(tmp_path, monkeypatch):
+    cv2.imwrite(str(tmp_path / 'a.png'), np.full((60, 40), 9, np.uint8))
+    write_meta(tmp_path / 'train.json', [ITEM], ['N'])
+    (tmp_path / 'boxes.csv').write_text('img_path,x,y\na.png,20,30\na.png,10,30\n')
+    run = [
+        tmp_path / 'train.json',
+        '--boxes',
+        tmp_path / 'boxes.csv',
+        '--out-dir',
+        tmp_path / 'o',
+        '--size',
+        10,
+    ]
+    assert call(monkeypatch, *run) == 0
+    (tmp_path / 'o/png/own.png').write_text('mine')
+    before = {path: path.read_bytes() for path in (tmp_path / 'o').rglob('*') if path.is_file()}
+    assert call(monkeypatch, *run, '--task', 'N', '--resume') == 0
+    after = {path: path.read_bytes() for path in (tmp_path / 'o').rglob('*') if path.is_file()}
+    after.pop(tmp_path / 'o/train_N.txt')
+    after.pop(tmp_path / 'o/.journal.jsonl')
+    assert {**before, **after} == before
+    (tmp_path / 'boxes.csv').write_text('img_path,x,y\na.png,20,30\n')
+    assert call(monkeypatch, *run, '--fresh') == 0
+    names = sorted(path.name for path in (tmp_path / 'o').rglob('*') if path.is_file())
+    assert names == ['.journal.jsonl', '.lock', 'a_000002.png', 'meta.json', 'own.png', 'skipped.csv']
+    assert call(monkeypatch, *run[:-1], tmp_path) == 2, 'it holds the input'
