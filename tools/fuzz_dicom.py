@@ -25,9 +25,9 @@ from mammo.phantoms.drawing import render_exam
 from mammo.phantoms.truth import sample_patients
 from mammo.preprocess import dicom
 from mammo.preprocess.errors import PreprocessError
-from mammo.preprocess.grey import Settings
 from mammo.preprocess.images import render
 from mammo.preprocess.inputs import Job
+from mammo.preprocess.settings import Settings
 
 HANG_S = 30  # for 100 cases
 NASTY = [

@@ -7,19 +7,21 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from mammo.inference.views import SIDES, ExamError, Images, job_of, jobs_of, side_and_view
-from mammo.preprocess import dicom, headers
+from mammo.preprocess import dicom, headers, kinds
+from mammo.preprocess.description import BY_ROW
 from mammo.preprocess.errors import PreprocessError, Reason
-from mammo.preprocess.grey import Settings
 from mammo.preprocess.images import render
 from mammo.preprocess.inputs import Job
+from mammo.preprocess.persons import Person, contradictions, person_of, several_exams
 from mammo.preprocess.privacy import redact
+from mammo.preprocess.settings import Settings
 from mammo.records.png import MAX_BYTES, MAX_PIXELS, ImageFileError, read_grey, to_uint8
 
 __all__ = ['MAX_IMAGES', 'Exam', 'ExamError', 'ExamImage', 'Images', 'job_of', 'jobs_of', 'read_exam']
@@ -27,9 +29,11 @@ MAX_IMAGES = 32  # of one exam
 MAX_EXAM_PIXELS = 4 * MAX_PIXELS  # of all its images, cropped
 REWORDED = {  # messages of the preprocessing that name its options
     Reason.NOT_DICOM: 'neither a DICOM file nor a PNG or JPEG image',
+    Reason.INVERTED: 'bright background: a negative; invert it, so that dense tissue is bright',
     Reason.FOR_PROCESSING: 'raw detector values (For Processing); give the For Presentation image',
 }
 IMAGE_STARTS = (b'\x89PNG', b'\xff\xd8\xff')  # PNG, JPEG
+MAX_AGE_GAP_YEARS = 1.5  # between the image and today's form
 USUAL_VIEWS = ('CC', 'MLO')
 
 
@@ -40,15 +44,25 @@ class ExamImage:
     name: str  # of the file
     view: str  # CC, MLO or another one of mammo.preprocess.headers.VIEWS
     laterality: str  # L or R
-    found_in: str  # what told side and view: 'header', 'given' or 'file name'
+    found_in: str  # what told side and view: 'header', 'given', 'free text' or 'file name'
     pixels: NDArray[np.uint8]  # (H, W)
     scaled: bool  # to the pixel size of the training images, as far as there is one
+    notes: tuple[str, ...] = ()  # codes of mammo.preprocess.kinds.NOTES
     exam_order: float | None = None  # of its exam among those of the patient, if given
 
 
 class Exam(NamedTuple):
     images: list[ExamImage]
     warnings: list[str]
+    ages: tuple[float, ...] = ()  # years, of the headers
+
+
+class _Source(NamedTuple):
+    """What tells whose an image is and which it is; stays in memory."""
+
+    person: Person
+    key: str
+    age: float | None = None
 
 
 def read_exam(images: Images, settings: Settings, *, cropped_png: bool = False) -> Exam:
@@ -65,28 +79,45 @@ def read_exam(images: Images, settings: Settings, *, cropped_png: bool = False) 
     if not 0 < len(jobs) <= MAX_IMAGES:
         raise ExamError('NUMBER_OF_IMAGES', f'{len(jobs)} images; give 1 to {MAX_IMAGES} of one patient')
     read: list[ExamImage] = []
-    items: list[dict[str, Any]] = []
+    sources: list[_Source] = []
     keys: dict[str, str] = {}
     for job in jobs:
-        image, record = _read(job, settings, cropped_png)
-        same = keys.setdefault(record['key'], job.source)
+        image, source = _read(job, settings, cropped_png)
+        same = keys.setdefault(source.key, job.source)
         if len(keys) == len(read):
             raise ExamError('DUPLICATE', f'{job.source} and {same} are the same image; give it once')
         read.append(image)
         if sum(i.pixels.size for i in read) > MAX_EXAM_PIXELS:
             text = f'more than {MAX_EXAM_PIXELS} pixels in one exam; give fewer or smaller images'
             raise ExamError('TOO_LARGE', text)
-        items.append(record)
-    patients = {record['patient_id'] for record in items} - {''}
-    if len(patients) > 1:
-        raise ExamError('MIXED_PATIENTS', f'these are images of {len(patients)} patients; give those of one')
-    days = {record['day'] for record in items} - {None}
-    if len(days) > 1:
-        raise ExamError('MIXED_EXAMS', f'these are images of {len(days)} dates; give those of one exam')
-    return Exam(read, _warnings(read, settings))
+        sources.append(source)
+    _refuse_mixed([source.person for source in sources])
+    ages = tuple(dict.fromkeys(source.age for source in sources if source.age is not None))
+    return Exam(read, _warnings(read, settings), ages)
 
 
-def _read(job: Job, settings: Settings, cropped_png: bool) -> tuple[ExamImage, dict[str, Any]]:
+def contradicting_ages(exam: Exam, clinical_age: float | None) -> list[str]:
+    """A warning where the age that was given is not that of the headers."""
+    is_other = clinical_age is not None and any(
+        abs(age - clinical_age) > MAX_AGE_GAP_YEARS for age in exam.ages
+    )
+    return ['the age that was given is not the one in the header of the images'] if is_other else []
+
+
+def _refuse_mixed(persons: list[Person]) -> None:
+    """All images must be of one person and one exam, as far as their headers tell."""
+    n_patients = len({person.patient_id for person in persons} - {''})
+    if n_patients > 1:
+        raise ExamError('MIXED_PATIENTS', f'these are images of {n_patients} patients; give those of one')
+    if any(contradictions([person._replace(patient_id='one') for person in persons])):
+        text = 'these are images of several people with one id; give those of one'
+        raise ExamError('MIXED_PATIENTS', text)
+    if several_exams(persons):
+        text = 'these are images of several studies or dates; give those of one exam'
+        raise ExamError('MIXED_EXAMS', text)
+
+
+def _read(job: Job, settings: Settings, cropped_png: bool) -> tuple[ExamImage, _Source]:
     """One image, and what tells whose it is, when it was taken and which it is."""
     header: Dataset | None = None
     try:
@@ -94,23 +125,29 @@ def _read(job: Job, settings: Settings, cropped_png: bool) -> tuple[ExamImage, d
             raise job.error
         start = _start(job.path)
         if job.is_png or start.startswith(IMAGE_STARTS):
-            pixels, scaled = _from_png(job, settings, cropped_png)
-            own: dict[str, Any] = dict(patient_id=job.given.get('patient_id', ''), day=None, key='')
+            pixels, is_scaled = _from_png(job, settings, cropped_png)
+            side, view, told_by = side_and_view(job, {})
+            source = _Source(Person(job.given.get('patient_id', '')), '')
+            notes = []
         else:
             header = dicom.read(job.path, header_only=True)
             patient = headers.text(header, 'PatientID') or job.given.get('patient_id', '')
-            whose = dict(patient_id=patient or 'unknown')  # a calculator needs no name
-            rendered = render(replace(job, given={**job.given, **whose}), header, settings)
-            pixels, record = rendered.image, rendered.record
-            scaled = 'spacing_mm' in record['item']
-            own = dict(patient_id=patient, day=record['day'], key=record['sop'])
+            # a calculator needs no name; side and view that are given are compared below
+            row = {k: v for k, v in job.given.items() if k not in BY_ROW} | dict(
+                patient_id=patient or 'unknown'
+            )
+            image, _, record = render(replace(job, given=row), header, settings)
+            pixels, is_scaled = image, 'spacing_mm' in record['item']
+            notes = record['item'].get('notes', [])
+            side, view, told_by = side_and_view(job, record['item'])
+            told_by = 'free text' if told_by == 'header' and 'read_from' in record['item'] else told_by
+            source = _Source(person_of(header, patient), record['sop'], kinds.age_years(header))
     except PreprocessError as error:
         message = REWORDED.get(error.reason, redact(error.message, header, settings.key))
         raise ExamError(str(error.reason), f'{job.source}: {message}') from None
-    found = dict(view=headers.view(header), laterality=headers.laterality(header)) if header else {}
-    side, view, source = side_and_view(job, found)
-    own['key'] = own['key'] or hashlib.sha256(pixels.tobytes()).hexdigest()
-    return ExamImage(job.source, view, side, source, pixels, scaled, job.given.get('exam_order')), own
+    source = source._replace(key=source.key or hashlib.sha256(pixels.tobytes()).hexdigest())
+    order = job.given.get('exam_order')
+    return ExamImage(job.source, view, side, told_by, pixels, is_scaled, tuple(notes), order), source
 
 
 def _from_png(job: Job, settings: Settings, cropped: bool) -> tuple[NDArray[np.uint8], bool]:
@@ -158,5 +195,10 @@ def _warnings(images: list[ExamImage], settings: Settings) -> list[str]:
         warnings.append(
             f'pixel size unknown, so not brought to the {size} of the training images: {unscaled}'
         )
-    guessed = ', '.join(i.name for i in images if i.found_in == 'file name')
-    return warnings + ([f'side and view are from the file name: {guessed}'] if guessed else [])
+    for code in dict.fromkeys(code for image in images for code in image.notes):
+        names = ', '.join(i.name for i in images if code in i.notes)
+        warnings.append(f'{kinds.NOTES[code]}: {names}')
+    for source in ('file name', 'free text'):
+        guessed = ', '.join(i.name for i in images if i.found_in == source)
+        warnings += [f'side and view are from the {source}: {guessed}'] if guessed else []
+    return warnings

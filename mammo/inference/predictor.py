@@ -17,13 +17,20 @@ from scipy.special import expit
 from mammo.evaluation.calibration import recalibrate
 from mammo.inference.architecture import member_file
 from mammo.inference.bundle import Bundle, BundleError, open_bundle
-from mammo.inference.exam import Exam, ExamError, ExamImage, Images, read_exam
+from mammo.inference.exam import (
+    Exam,
+    ExamError,
+    ExamImage,
+    Images,
+    contradicting_ages,
+    read_exam,
+)  # fmt: skip
 from mammo.inference.fusion import Fusion, Values
 from mammo.inference.network import Network, Pass, probs_of
 from mammo.inference.prediction import Prediction, Score, score_of
 from mammo.inference.views import SIDES
 from mammo.patients import of_members, speaking_items
-from mammo.preprocess.grey import Settings
+from mammo.preprocess.settings import Settings
 
 IMAGES = 'mammograms'  # name of the model that sees images only, as in tools/cross_validate.py
 FUSED = 'fused'
@@ -154,6 +161,7 @@ class Predictor:
             names = [v.name for v in self.fusion.schema.variables]
             missing = names if clinical is None else [n for n in names if clinical[n].isna().all()]
             warnings += ['no clinical value: answered from the images alone'] if clinical is None else []
+            warnings += contradicting_ages(exam, _age(clinical))
         images = [
             dict(file=i.name, view=i.view, laterality=i.laterality, found_in=i.found_in, used=u,
                  pred_score=dict(zip(self.tasks, s.mean(axis=0).tolist(), strict=True)))
@@ -177,6 +185,13 @@ class Predictor:
             return score
         about = {key: value for key, value in known.items() if key != 'recalibration'}
         return replace(score, decision=dict(positive=score.value >= known['threshold'], **about))
+
+
+def _age(clinical: Any) -> float | None:
+    """The clinical age in years, if there is a variable of that name and it is known."""
+    if clinical is None or 'age' not in clinical or clinical['age'].isna().all():
+        return None
+    return float(clinical['age'].iloc[0])
 
 
 def used_images(images: list[ExamImage], tumor_side: str | None) -> list[bool]:

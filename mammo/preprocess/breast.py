@@ -19,6 +19,8 @@ FILM_LONG_SIDE_MM = 240  # an 18 x 24 cm film, assumed where the spacing is unkn
 FILM_BASE_FRAC = 0.1  # unexposed film is at most this bright, as a share of the bright tissue
 LOW_THRESHOLD_FRAC = 0.01  # enough where the background is flat, as in digital images
 MAX_GROWTH = 1.05  # up to which the low threshold finds skin and dark fat; from there on, film background
+MIN_FILM_FRAC = 0.05  # of the exposed image; air takes more
+MIN_WIDTH_OF_TWO = 1.2  # width / height of an image with two breasts side by side
 MIN_AREA_FRAC = 0.01  # less of the image than this is a label, not a breast
 WIDEN = ((3, 1.5), (2, 1.4), (0, 1.4))  # from this height / width on, the box is this much wider (SPEC 9)
 
@@ -46,9 +48,19 @@ VENDORS = {
 
 
 def breast_mask(
-    image: NDArray[Any], *, vendor: str = 'default', spacing_mm: float | None = None
+    image: NDArray[Any],
+    *,
+    padding: NDArray[np.bool_] | None = None,
+    vendor: str = 'default',
+    spacing_mm: float | None = None,
 ) -> NDArray[np.bool_]:
     """Mark the breast; labels, tape, frames and film base stay out. (H, W) -> (H, W) bool.
+
+    Args:
+        image: grey values, brighter = denser.
+        padding: (H, W), pixels that are known to be no part of the image; they have no say.
+        vendor: name of the maker, see ``vendor_settings``.
+        spacing_mm: per pixel.
 
     Raises:
         NoBreastError: the image is constant, not finite, or has no large bright area.
@@ -56,11 +68,11 @@ def breast_mask(
     settings, full_shape = vendor_settings(vendor), image.shape
     image, spacing_mm = _checked(image), _spacing(full_shape, spacing_mm)
     shrink = max(1, round(WORK_SPACING_MM / spacing_mm))
-    height, width = (math.ceil(side / shrink) for side in full_shape)
-    image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    film = _without_padding(image)
+    size = tuple(math.ceil(side / shrink) for side in full_shape[::-1])
+    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    film = _film(image, padding)
     peak = float(np.percentile(film, 95))
-    base = _film_base(film, float(image.min()), peak)
+    base = _film_base(film, float(film.min() if padding is not None else image.min()), peak)
     mask = np.zeros(image.shape, bool)
     for _ in range(2):
         # NOTE[DIFF]: 5 % of the brightest tissue, as found in the first round, instead of the brightest pixel
@@ -76,8 +88,8 @@ def breast_mask(
             f'the largest bright area covers {mask.mean():.2%} of the image of shape {full_shape}, '
             f'a breast covers at least {MIN_AREA_FRAC:.0%}; look at the image and leave it out'
         )
-    full = cv2.resize(mask.astype(np.uint8), full_shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-    return full.astype(bool)
+    full = cv2.resize(mask.astype(np.uint8), full_shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT) > 0
+    return full if padding is None else full & ~padding
 
 
 def breast_box(mask: NDArray[np.bool_], *, vendor: str = 'default', spacing_mm: float | None = None) -> Box:
@@ -115,9 +127,34 @@ def crop_to_breast(
 
 def chest_wall_side(mask: NDArray[np.bool_]) -> Side:
     """Side of the image on which the chest wall lies: there the breast is taller. (H, W) bool -> L or R."""
-    _, x0, _, x1 = _bounds(mask)
-    band = max(1, (x1 - x0) // 10)
-    return 'L' if mask[:, x0 : x0 + band].sum() >= mask[:, x1 - band : x1].sum() else 'R'
+    left, right = _edge_areas(mask)
+    return 'L' if left >= right else 'R'
+
+
+def is_wall_clearly(mask: NDArray[np.bool_], side: Side) -> bool:
+    """Whether the chest wall is beyond doubt on one side: the breast is twice as tall there."""
+    left, right = _edge_areas(mask)
+    return left > 2 * right if side == 'L' else right > 2 * left
+
+
+def shows_two(image: NDArray[Any], *, vendor: str = 'default', spacing_mm: float | None = None) -> bool:
+    """Whether two breasts stand side by side: a wide image whose halves are breasts of opposite sides."""
+    height, width = image.shape
+    if width < MIN_WIDTH_OF_TWO * height:
+        return False
+    try:
+        left, right = (
+            breast_mask(half, vendor=vendor, spacing_mm=spacing_mm)
+            for half in (image[:, : width // 2], image[:, width // 2 :])
+        )
+    except NoBreastError:
+        return False
+    if _is_lying(np.hstack([left, right])):
+        return False
+    is_even = 0.5 < left.sum() / right.sum() < 2
+    outside = is_wall_clearly(left, 'L') and is_wall_clearly(right, 'R')
+    inside = is_wall_clearly(left, 'R') and is_wall_clearly(right, 'L')
+    return is_even and (outside or inside)
 
 
 def vendor_settings(vendor: str) -> VendorSettings:
@@ -127,7 +164,7 @@ def vendor_settings(vendor: str) -> VendorSettings:
 
 def _checked(image: NDArray[Any]) -> NDArray[Any]:
     if image.ndim != 2:
-        raise ValueError(f'image has shape {image.shape}, expected one grey channel (H, W)')
+        raise NoBreastError(f'image has shape {image.shape}, expected one grey channel (H, W)')
     low, high = (image.min(), image.max()) if image.size else (0, 0)
     if not low < high or not np.isfinite([low, high]).all():
         raise NoBreastError(f'image of shape {image.shape} holds values from {low} to {high}; leave it out')
@@ -143,10 +180,21 @@ def _without_padding(image: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(image[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1])
 
 
+def _film(image: NDArray[Any], padding: NDArray[np.bool_] | None) -> NDArray[Any]:
+    """What was exposed: without declared padding, else without its looks. -> (h, w) or (n, 1)"""
+    if padding is None or not padding.any():
+        return _without_padding(image)
+    share = cv2.resize(padding.astype(np.float32), image.shape[::-1], interpolation=cv2.INTER_AREA)
+    exposed = image[share == 0]
+    return exposed[:, None] if exposed.size else image
+
+
 def _film_base(film: NDArray[Any], low: float, bright: float) -> float:
     """Grey value of unexposed film: the commonest of the dark values; 0 in most digital images."""
     if not low < bright:
         return low
+    if film.shape[1] == 1 and (film <= low + FILM_BASE_FRAC * (bright - low)).mean() < MIN_FILM_FRAC:
+        return low  # all air is padding: what is dark here is skin
     edges = np.linspace(low, low + FILM_BASE_FRAC * (bright - low), 27)
     counts = cv2.calcHist([film], [0], None, [26], [edges[0], edges[-1]])
     return float(edges[int(counts.argmax())])
@@ -154,7 +202,7 @@ def _film_base(film: NDArray[Any], low: float, bright: float) -> float:
 
 def _spacing(shape: tuple[int, ...], spacing_mm: float | None) -> float:
     if spacing_mm is not None and not 0.01 <= spacing_mm < math.inf:
-        raise ValueError(
+        raise NoBreastError(
             f'spacing_mm is {spacing_mm}, expected at least 0.01 mm per pixel, or None if unknown'
         )
     return spacing_mm or FILM_LONG_SIDE_MM / max(shape)
@@ -189,6 +237,21 @@ def _largest_part(mask: NDArray[Any]) -> NDArray[Any]:
     net_areas = np.where(parents < 0, areas, -1)
     np.subtract.at(net_areas, parents[parents >= 0], areas[parents >= 0])
     return cv2.drawContours(np.zeros_like(mask), outlines, int(net_areas.argmax()), 1, cv2.FILLED)
+
+
+def _is_lying(mask: NDArray[np.bool_]) -> bool:
+    """Whether one breast lies on its side: widest at its top or bottom edge, where the chest wall is then."""
+    y0, _, y1, _ = _bounds(mask)
+    widths = mask[y0:y1].sum(axis=1)
+    band = max(1, len(widths) // 10)
+    return max(widths[:band].mean(), widths[-band:].mean()) > 0.9 * widths.max()
+
+
+def _edge_areas(mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """Pixels of the mask in the leftmost and the rightmost tenth of its columns."""
+    _, x0, _, x1 = _bounds(mask)
+    band = max(1, (x1 - x0) // 10)
+    return int(mask[:, x0 : x0 + band].sum()), int(mask[:, x1 - band : x1].sum())
 
 
 def _bounds(mask: NDArray[Any]) -> Box:

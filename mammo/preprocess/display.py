@@ -3,14 +3,14 @@
 Integers (H, W), header -> float32 image (H, W), brighter = denser -> uint8 image (H, W)
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_modality_lut, apply_windowing
+from pydicom.pixels.processing import apply_rescale, apply_windowing
 
-from mammo.preprocess import headers
+from mammo.preprocess import headers, pixels
 from mammo.preprocess.errors import PreprocessError, Reason
 
 SCALE_PERCENTILES = (0.01, 99.99)  # of the breast; single hot pixels and clips do not set the scale
@@ -22,6 +22,7 @@ class Display(NamedTuple):
 
     image: NDArray[np.float32]  # (H, W); 0..1 after a VOI, from 0 on without
     rule: str
+    padding: NDArray[np.bool_]  # (H, W); what is no part of the image
 
 
 def display_values(stored: NDArray, ds: Dataset, *, voi: str | None = None, tone: bool = False) -> Display:
@@ -39,22 +40,31 @@ def display_values(stored: NDArray, ds: Dataset, *, voi: str | None = None, tone
     Raises:
         PreprocessError: BAD_HEADER for a LUT or window that cannot be applied.
     """
+    padding = pixels.is_padding(stored, ds)
+    if padding.all():
+        raise PreprocessError(Reason.NO_BREAST, 'every pixel is padding')
+    stored, padding_mask = (
+        np.where(padding, stored[~padding][0], stored) if padding.any() else stored,
+        padding,
+    )
     lowest, highest = int(stored.min()), int(stored.max())
-    # The values there are, not 2^BitsStored: real headers declare 11 bits for 12-bit values.
+    # The values there are, not 2^BitsStored: a table of 12 bits goes with 11 bits in real headers.
     values = np.arange(lowest, highest + 1)
     try:
         table, rule = _tone_curve(values, ds) if tone else _presented(values, ds, voi)
     except PreprocessError:
         raise
-    except Exception as error:  # pydicom raises many kinds for damaged LUTs and windows
+    except Exception as error:  # damaged LUTs and windows raise nearly anything
         raise PreprocessError(Reason.BAD_HEADER, f'modality LUT or VOI: {type(error).__name__}') from None
     if not np.isfinite(table).all():
         raise PreprocessError(Reason.BAD_HEADER, 'modality LUT or VOI gives values that are not finite')
     if not rule.startswith(VOI_RULES):
         table = table - table.min()  # no fixed range: background at 0
-    table[_is_padding(values, ds)] = 0
     index = stored if lowest == 0 else stored.astype(np.int32) - lowest
-    return Display(np.take(table.astype(np.float32), index), rule)
+    image = np.take(table.astype(np.float32), index)
+    if padding_mask.any():
+        image[padding_mask] = image[~padding_mask].min()  # PS3.3 C.7.5.1.1.2: background, whatever it holds
+    return Display(image, rule, padding_mask)
 
 
 def to_uint8(image: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -71,7 +81,11 @@ def to_uint8(image: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.
 
 
 def _presented(values: NDArray, ds: Dataset, voi: str | None) -> tuple[NDArray, str]:
-    modality = np.asarray(apply_modality_lut(values, ds), np.float64)  # PS3.3 C.11.1
+    luts = ds.get('ModalityLUTSequence') or []  # PS3.3 C.11.1: the table, or else the straight line
+    if luts:
+        modality = _looked_up(values, luts[0], ds)[0]
+    else:
+        modality = np.asarray(apply_rescale(values, ds), np.float64)
     shown, rule = _voi(modality, ds, voi)
     # PS3.3 C.7.6.3.1.2: MONOCHROME1 shows the lowest value as white, after the VOI transform. A
     # PresentationLUTShape INVERSE says the same once more (C.8.11.1.1), it does not undo it.
@@ -86,7 +100,8 @@ def _voi(values: NDArray, ds: Dataset, voi: str | None) -> tuple[NDArray, str]:
     if luts:  # PS3.3 C.11.2: either may be used if both are there; the table is the vendor's own curve
         names = [headers.text(item, 'LUTExplanation') for item in luts]
         index = _choose(names, voi)
-        return _voi_lut(values, luts[index], ds), f'LUT {names[index] or index}'
+        entries, bits = _looked_up(values, luts[index], ds)
+        return entries / (2**bits - 1), f'LUT {names[index] or index}'
     centers, widths = headers.numbers(ds, 'WindowCenter'), headers.numbers(ds, 'WindowWidth')
     if not centers and not widths:
         return values, 'none'
@@ -116,22 +131,35 @@ def _choose(names: list[str], voi: str | None, count: int | None = None) -> int:
     return wanted.index(voi.casefold()) if voi is not None and voi.casefold() in wanted else 0
 
 
-def _voi_lut(values: NDArray, item: Dataset, ds: Dataset) -> NDArray:
-    # PS3.3 C.11.2.1.1. Not pydicom's apply_voi: it counts entries in the type of the entries, so that an
-    # 8-bit table of more than 256 entries wraps around, and it refuses 9 bits.
+def _looked_up(values: NDArray, item: Dataset, ds: Dataset) -> tuple[NDArray, int]:
+    """Entries of a modality or VOI LUT for the values, and how many bits an entry has."""
+    # PS3.3 C.11.1.1 and C.11.2.1.1. Not pydicom's: it counts entries in the type of the entries, so that an
+    # 8-bit table of more than 256 entries wraps around, and it refuses 9 and 12 bits and packed entries.
     n_entries, first, bits = (int(part) for part in headers.numbers(item, 'LUTDescriptor'))
-    n_entries = n_entries or 2**16
-    data = item.LUTData
-    if isinstance(data, bytes):
-        order = '<' if ds.original_encoding[1] is not False else '>'
-        data = np.frombuffer(data, 'u1' if len(data) < 2 * n_entries else f'{order}u2')
-    table = np.atleast_1d(np.asarray(data, np.float64))[:n_entries]
-    if ds.get('PixelRepresentation') == 1 and first >= 2**15:
-        first -= 2**16  # the first mapped value is signed when the pixels are
-    if not table.size or not 8 <= bits <= 16:
-        raise PreprocessError(Reason.BAD_HEADER, f'VOI LUT has {table.size} entries of {bits} bits')
+    n_entries = n_entries % 2**16 or 2**16  # written as 0, or with a sign
+    table = _entries(item.LUTData, n_entries, bits, ds)
+    if (ds.get('PixelRepresentation') == 1 or values.min() < 0) and first >= 2**15:
+        first -= 2**16  # the first mapped value is signed when the values are
+    if not 8 <= bits <= 16 or len(table) != n_entries:
+        raise PreprocessError(
+            Reason.BAD_HEADER, f'LUT has {len(table)} of {n_entries} entries of {bits} bits'
+        )
     index = np.rint(values - first).clip(0, len(table) - 1).astype(np.int64)
-    return table[index] / (2**bits - 1)
+    return table[index], bits
+
+
+def _entries(data: Any, n_entries: int, bits: int, ds: Dataset) -> NDArray[np.float64]:
+    """LUT data as words, or as 8-bit entries of which each word holds two, the lower one first."""
+    order = '>' if isinstance(data, bytes) and ds.original_encoding[1] is False else '<'
+    if isinstance(data, bytes) and len(data) % 2:
+        words = np.frombuffer(data, 'u1')
+    elif isinstance(data, bytes):
+        words = np.frombuffer(data, f'{order}u2')
+    else:
+        words = np.atleast_1d(np.asarray(data, np.int64)).astype('<u2')
+    if bits <= 8 and 2 * len(words) in (n_entries, n_entries + 1):
+        words = words.astype('<u2').view('u1')
+    return words[:n_entries].astype(np.float64)
 
 
 def _tone_curve(values: NDArray, ds: Dataset) -> tuple[NDArray, str]:
@@ -142,14 +170,3 @@ def _tone_curve(values: NDArray, ds: Dataset) -> tuple[NDArray, str]:
         return -sign * values.astype(np.float64), 'tone curve'
     exposure = values if sign > 0 else values[-1] - values
     return -np.log(np.maximum(exposure, 1)), 'tone curve'
-
-
-def _is_padding(values: NDArray, ds: Dataset) -> NDArray[np.bool_]:
-    # PS3.3 C.7.5.1.1.2: padded pixels, or a range of them, are no part of the image.
-    bounds = [
-        *headers.numbers(ds, 'PixelPaddingValue')[:1],
-        *headers.numbers(ds, 'PixelPaddingRangeLimit')[:1],
-    ]
-    if not bounds:
-        return np.zeros(len(values), np.bool_)
-    return (values >= min(bounds)) & (values <= max(bounds))

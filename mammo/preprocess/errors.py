@@ -5,7 +5,7 @@ Reason, message -> PreprocessError, which becomes one row of skipped.csv
 
 from enum import StrEnum
 
-from mammo.errors import UserError
+from mammo.errors import Exit, UserError
 
 
 class Reason(StrEnum):
@@ -21,7 +21,19 @@ class Reason(StrEnum):
     NO_PIXELS = 'NO_PIXELS'  # a header without image
     NO_PATIENT_ID = 'NO_PATIENT_ID'  # folds must never share a patient, so an image needs one
     NOT_MAMMOGRAM = 'NOT_MAMMOGRAM'  # other modality or body part
-    QUALITY_IMAGE = 'QUALITY_IMAGE'  # flat field, phantom or specimen, not a breast
+    QUALITY_IMAGE = 'QUALITY_IMAGE'  # flat field or phantom, not a breast
+    SPECIMEN = 'SPECIMEN'  # tissue outside the body
+    MAGNIFICATION = 'MAGNIFICATION'  # a magnified part of a breast
+    SPOT_COMPRESSION = 'SPOT_COMPRESSION'  # a part of a breast under a small paddle
+    STEREO = 'STEREO'  # a stereotactic pair or its scout
+    BIOPSY = 'BIOPSY'  # before, during or after a biopsy
+    TOMO_PROJECTION = 'TOMO_PROJECTION'  # one projection of a tomosynthesis
+    CONTRAST = 'CONTRAST'  # high-energy or subtracted image of contrast-enhanced mammography
+    CLEAVAGE = 'CLEAVAGE'  # the inner parts of both breasts
+    TWO_BREASTS = 'TWO_BREASTS'  # both breasts side by side in one image
+    INVERTED = 'INVERTED'  # a PNG with a bright background, and nothing says how it is meant
+    MIXED_PATIENTS = 'MIXED_PATIENTS'  # one patient id that stands for several people
+    STUDY_OF_TWO_PATIENTS = 'STUDY_OF_TWO_PATIENTS'  # one study under several patient ids
     MULTI_FRAME = 'MULTI_FRAME'  # tomosynthesis or cine
     COLOUR = 'COLOUR'  # RGB, palette or YBR
     BIT_DEPTH = 'BIT_DEPTH'  # not 8 or 16 bits allocated
@@ -35,6 +47,20 @@ class Reason(StrEnum):
     WORKER_DIED = 'WORKER_DIED'  # the process that had this input was killed, mostly out of memory
 
 
+# images that --keep takes all the same, marked in meta.json
+KEEPABLE = (
+    Reason.SPECIMEN,
+    Reason.MAGNIFICATION,
+    Reason.SPOT_COMPRESSION,
+    Reason.STEREO,
+    Reason.BIOPSY,
+    Reason.TOMO_PROJECTION,
+    Reason.CONTRAST,
+    Reason.CLEAVAGE,
+    Reason.TWO_BREASTS,
+)
+
+
 class PreprocessError(UserError):
     """An input that cannot be used: ``reason`` is the code, the message says what was found."""
 
@@ -42,6 +68,7 @@ class PreprocessError(UserError):
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.exit_code = Exit.NOTHING_MADE if reason == Reason.DISK_FULL else Exit.BAD_INPUT
 
     def __reduce__(self) -> tuple[type, tuple[Reason, str]]:
         return type(self), (self.reason, self.message)  # so that it crosses process borders whole

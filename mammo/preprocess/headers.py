@@ -1,19 +1,22 @@
-"""What a mammogram's header says of view, side, orientation and pixel size, wherever it says it.
+"""What a mammogram's header says of view and side, wherever it says it.
 
-pydicom Dataset -> view, laterality, quarter turns, mm per pixel; None where no tag tells
+pydicom Dataset -> texts, numbers, codes; view, laterality and their source; None where no tag tells
 """
 
 import math
-from typing import Any, NamedTuple
+import re
+from collections.abc import Iterable
+from typing import Any
 
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
-PLAUSIBLE_SPACING_MM = (0.03, 0.3)  # SPEC 9
-PLAUSIBLE_MAGNIFICATION = (1.0, 2.5)
-MAX_PIXEL_ASPECT = 1.25
+from mammo.preprocess.errors import PreprocessError, Reason
 
+Tag = str | tuple[int, int]  # keyword, or group and element
+SPECIMEN = 'SPECIMEN'
 # PS3.16 CID 4014: SNOMED CT code, the older SNOMED RT code, view as PS3.3 C.8.11.7.1 abbreviates it
 _VIEW_CODES = (
     ('399162004', 'R-10242', 'CC'),
@@ -26,154 +29,150 @@ _VIEW_CODES = (
     ('441555000', 'R-40AAA', 'ISO'),
     ('399192008', 'R-1024A', 'XCCL'),
     ('399101009', 'R-1024B', 'XCCM'),
-    ('127457009', 'G-8310', 'SPECIMEN'),
+    ('127457009', 'G-8310', SPECIMEN),
 )
 VIEW_OF_CODE = {code: view for *codes, view in _VIEW_CODES for code in codes}
-VIEWS = frozenset(VIEW_OF_CODE.values()) - {'SPECIMEN'}
+VIEWS = frozenset(VIEW_OF_CODE.values()) - {SPECIMEN}
+FROM_ABOVE = frozenset(
+    {'CC', 'FB', 'XCCL', 'XCCM'}
+)  # the image plane holds left and right, not head and foot
 # PS3.16 CID 244 (side) and the sided codes of CID 4013 (breast)
 SIDE_OF_CODE = {'7771000': 'L', 'G-A101': 'L', '24028007': 'R', 'G-A100': 'R'} | {
     '80248007': 'L', 'T-04030': 'L', '73056007': 'R', 'T-04020': 'R'
 }  # fmt: skip
 BREAST_CODES = frozenset(SIDE_OF_CODE) | {'76752008', 'T-04000', '63762007', 'T-04080'}
-_OPPOSITE = {'A': 'P', 'P': 'A', 'L': 'R', 'R': 'L', 'H': 'F', 'F': 'H'}
+TEXTS = ('SeriesDescription', 'ProtocolName', 'AcquisitionDeviceProcessingDescription')
+_LATERALITIES = ('ImageLaterality', 'Laterality', 'FrameLaterality')
 
 
-class Spacing(NamedTuple):
-    """Size of a pixel in the breast, and the tag it comes from."""
-
-    row_mm: float  # between rows, downwards
-    column_mm: float  # between columns, to the right
-    source: str
-
-
-class Turn(NamedTuple):
-    """How to make an image upright: mirror left to right, then turn counterclockwise."""
-
-    mirror: bool
-    quarter_turns: int
-
-
-def value(ds: Dataset, keyword: str) -> Any:
+def value(ds: Dataset, tag: Tag) -> Any:
     """One tag as pydicom reads it; None if it is absent or unreadable."""
     try:
-        return ds.get(keyword)
+        content = ds.get(tag)
+        return content.value if isinstance(content, DataElement) else content
     except Exception:  # pydicom converts on access, and a damaged value can raise nearly anything
         return None
 
 
-def text(ds: Dataset, keyword: str) -> str:
+def text(ds: Dataset, tag: Tag) -> str:
     """One tag as text; '' if it is absent, empty or unreadable. Several values are joined by a backslash."""
-    found = value(ds, keyword)
-    if isinstance(found, MultiValue | list | tuple):
-        return '\\'.join(str(part).strip() for part in found)
-    return '' if found is None else str(found).strip()
+    content = value(ds, tag)
+    if isinstance(content, MultiValue | list | tuple):
+        return '\\'.join(str(part).strip() for part in content)
+    return '' if content is None else str(content).strip()
 
 
-def numbers(ds: Dataset, keyword: str) -> list[float]:
+def numbers(ds: Dataset, tag: Tag) -> list[float]:
     """One tag as finite numbers; [] if it is absent or any value is not a number."""
     try:
-        parts = [float(part) for part in text(ds, keyword).split('\\')]
+        parts = [float(part) for part in text(ds, tag).split('\\')]
     except ValueError:
         return []
     return parts if all(math.isfinite(part) for part in parts) else []
 
 
+def items(ds: Dataset, keyword: str) -> list[Dataset]:
+    """Items of a sequence; [] if it is absent or unreadable."""
+    content = value(ds, keyword)
+    return [item for item in content if isinstance(item, Dataset)] if isinstance(content, Sequence) else []
+
+
+def codes(ds: Dataset, keyword: str) -> list[str]:
+    """Code values of a code sequence."""
+    return [text(item, 'CodeValue') for item in items(ds, keyword)]
+
+
 def view(ds: Dataset) -> str | None:
-    """CC, MLO or another view of PS3.3 C.8.11.7.1; from ViewPosition, ViewCodeSequence, else free texts."""
-    position = text(ds, 'ViewPosition').upper()
-    if position in VIEWS:
-        return position
-    for code in _codes(ds, 'ViewCodeSequence'):
-        if code in VIEW_OF_CODE:
-            return VIEW_OF_CODE[code]
-    return _word(ds, VIEWS)
+    """CC, MLO or another view of PS3.3 C.8.11.7.1; from ViewPosition and ViewCodeSequence, else free texts.
+
+    Raises:
+        PreprocessError: BAD_HEADER if tags contradict each other.
+    """
+    return _tagged_view(ds) or _first(side_and_view_in(text(ds, keyword))[1] for keyword in TEXTS)
 
 
 def laterality(ds: Dataset) -> str | None:
-    """L or R; from ImageLaterality, Laterality, FrameLaterality, the anatomy codes, else the texts."""
-    for keyword in ('ImageLaterality', 'Laterality', 'FrameLaterality'):
-        side = text(ds, keyword).upper()[:1]
-        if side in ('L', 'R'):
-            return side
-    for part in (ds, *_items(ds, 'AnatomicRegionSequence')):  # PS3.3 C.8.11.7.1.1: modifier in or beside it
-        for keyword in ('AnatomicRegionModifierSequence', 'AnatomicRegionSequence'):
-            sides = {SIDE_OF_CODE[code] for code in _codes(part, keyword) if code in SIDE_OF_CODE}
-            if len(sides) == 1:
-                return sides.pop()
-    word = _word(ds, frozenset(side + name for side in 'LR' for name in VIEWS) | {'LEFT', 'RIGHT'})
-    return word[0] if word else None
+    """L or R; from the three laterality tags and the anatomy codes, else free texts.
+
+    Raises:
+        PreprocessError: BAD_HEADER if tags contradict each other.
+    """
+    return _tagged_side(ds) or _first(side_and_view_in(text(ds, keyword))[0] for keyword in TEXTS)
+
+
+def from_texts(ds: Dataset) -> dict[str, str]:
+    """The free text that tells side or view where no better tag does: ``{'view': 'SeriesDescription'}``."""
+    sources = {}
+    for name, index, tagged in (('laterality', 0, _tagged_side(ds)), ('view', 1, _tagged_view(ds))):
+        texts = [keyword for keyword in TEXTS if side_and_view_in(text(ds, keyword))[index]]
+        if not tagged and texts:
+            sources[name] = texts[0]
+    return sources
+
+
+def side_and_view_in(words: str, views: Iterable[str] = VIEWS) -> tuple[str, str]:
+    """Side and view that a text names once, '' if it names none or several.
+
+    Example:
+        >>> side_and_view_in('R MLO'), side_and_view_in('LEFT 2D'), side_and_view_in('CC and MLO')
+        (('R', 'MLO'), ('L', ''), ('', ''))
+    """
+    words, any_view = re.sub(r'[\W_]+', ' ', words.upper()), '|'.join(sorted(views, key=len, reverse=True))
+    side = r'(?P<side>LEFT|RIGHT|L|R)'
+    pairs = [*re.finditer(rf'\b{side} ?(?P<view>{any_view})\b', words)]
+    pairs += re.finditer(rf'\b(?P<view>{any_view}) ?{side}\b', words)
+    sides = {pair['side'][0] for pair in pairs} or {
+        word[0] for word in words.split() if word in ('LEFT', 'RIGHT')
+    }
+    names = {pair['view'] for pair in pairs} | set(re.findall(rf'\b({any_view})\b', words))
+    return tuple(group.pop() if len(group) == 1 else '' for group in (sides, names))  # type: ignore[return-value]
 
 
 def is_breast(ds: Dataset) -> bool:
     """Whether a projection image of unspecific modality (RG, CR, DX, OT) shows a breast."""
     if 'BREAST' in text(ds, 'BodyPartExamined').upper():
         return True
-    codes = (*_codes(ds, 'AnatomicRegionSequence'), *_codes(ds, 'ViewCodeSequence'))
-    return any(code in BREAST_CODES or code in VIEW_OF_CODE for code in codes)
+    region = (*codes(ds, 'AnatomicRegionSequence'), *codes(ds, 'ViewCodeSequence'))
+    return any(code in BREAST_CODES or code in VIEW_OF_CODE for code in region)
 
 
-def turn(ds: Dataset) -> Turn:
-    """How to bring an image into the usual hanging: rows run away from the chest wall, head or outer side up.
+def agreed(name: str, values: dict[str, str]) -> str | None:
+    """The one value that all tags have; None if there is none.
 
-    PS3.3 C.7.6.1.1.1: PatientOrientation names the directions of the rows and of the columns. A left
-    breast hangs as A\\F (oblique) or A\\R (craniocaudal), a right one as P\\F or P\\L. Without both
-    tags, or where they cannot be true, the image stays as it is.
+    Raises:
+        PreprocessError: BAD_HEADER, with both values.
     """
-    across, _, down = text(ds, 'PatientOrientation').upper().partition('\\')
-    side = laterality(ds)
-    if side is None or not {across[:1], down[:1]} <= set(_OPPOSITE):
-        return Turn(False, 0)
-    away = 'A' if side == 'L' else 'P'
-    wanted = {(away, 'F'), (away, 'R' if side == 'L' else 'L')}
-    for mirror in (False, True):  # a pure rotation keeps left and right, so it is tried first
-        axes = (_OPPOSITE[across[0]] if mirror else across[0], down[0])
-        for quarter_turns in range(4):
-            if axes in wanted:
-                return Turn(mirror, quarter_turns)
-            axes = (axes[1], _OPPOSITE[axes[0]])
-    return Turn(False, 0)
+    told = {tag: content for tag, content in values.items() if content}
+    if len(set(told.values())) > 1:
+        (first, one), (second, other) = (
+            next(iter(told.items())),
+            next((tag, content) for tag, content in told.items() if content != next(iter(told.values()))),
+        )
+        text = f'{first} says {name} {one!r}, {second} says {other!r}: they contradict each other'
+        raise PreprocessError(Reason.BAD_HEADER, text)
+    return next(iter(told.values()), None)
 
 
-def spacing(ds: Dataset) -> Spacing | None:
-    """Pixel size in the plane of the breast: the first plausible of five tags, None if there is none.
-
-    PS3.3 10.7.1.3: PixelSpacing with a calibration type holds in the patient. PS3.3 C.8.11.7:
-    ImagerPixelSpacing holds at the detector, where the breast appears larger by
-    EstimatedRadiographicMagnificationFactor.
-    """
-    low, high = PLAUSIBLE_MAGNIFICATION
-    magnification = next((m for m in numbers(ds, 'EstimatedRadiographicMagnificationFactor')[:1]), 1.0)
-    magnification = magnification if low <= magnification <= high else 1.0
-    calibrated = text(ds, 'PixelSpacingCalibrationType').upper() in ('GEOMETRY', 'FIDUCIAL')
-    order = ['ImagerPixelSpacing', 'PixelSpacing', 'NominalScannedPixelSpacing', 'SpatialResolution']
-    for keyword in ['PixelSpacing', *order] if calibrated else order:
-        values = numbers(ds, keyword)
-        values = values * 2 if keyword == 'SpatialResolution' and len(values) == 1 else values
-        scale = magnification if keyword == 'ImagerPixelSpacing' else 1.0
-        if len(values) == 2 and _plausible(values[0] / scale, values[1] / scale):
-            return Spacing(values[0] / scale, values[1] / scale, keyword)
-    return None
+def _tagged_view(ds: Dataset) -> str | None:
+    position = text(ds, 'ViewPosition').upper()
+    coded = {VIEW_OF_CODE.get(code, '') for code in codes(ds, 'ViewCodeSequence')} - {'', SPECIMEN}
+    by_code = coded.pop() if len(coded) == 1 else ''
+    values = dict(ViewPosition=position if position in VIEWS else '', ViewCodeSequence=by_code)
+    exaggerated = {'CC', 'XCCL', 'XCCM'} & set(values.values())
+    if len(exaggerated) == 2 and 'CC' in exaggerated:  # one tag says more than the other
+        values = dict.fromkeys(values, max(exaggerated, key=len))
+    return agreed('view', values)
 
 
-def _plausible(row_mm: float, column_mm: float) -> bool:
-    low, high = PLAUSIBLE_SPACING_MM
-    within = low <= row_mm <= high and low <= column_mm <= high
-    return within and 1 / MAX_PIXEL_ASPECT <= row_mm / column_mm <= MAX_PIXEL_ASPECT
+def _tagged_side(ds: Dataset) -> str | None:
+    values = {keyword: text(ds, keyword).upper()[:1] for keyword in _LATERALITIES}
+    for part in (ds, *items(ds, 'AnatomicRegionSequence')):  # PS3.3 C.8.11.7.1.1: modifier in or beside it
+        for keyword in ('AnatomicRegionModifierSequence', 'AnatomicRegionSequence'):
+            sides = {SIDE_OF_CODE[code] for code in codes(part, keyword) if code in SIDE_OF_CODE}
+            if len(sides) == 1:
+                values.setdefault(f'code of {keyword}', sides.pop())
+    return agreed('side', {tag: side for tag, side in values.items() if side in ('L', 'R')})
 
 
-def _items(ds: Dataset, keyword: str) -> list[Dataset]:
-    found = value(ds, keyword)
-    return [item for item in found if isinstance(item, Dataset)] if isinstance(found, Sequence) else []
-
-
-def _codes(ds: Dataset, keyword: str) -> list[str]:
-    return [text(item, 'CodeValue') for item in _items(ds, keyword)]
-
-
-def _word(ds: Dataset, words: frozenset[str]) -> str | None:
-    """The one of ``words`` that a free text such as SeriesDescription ('R MLO') names; None if several."""
-    for keyword in ('SeriesDescription', 'ProtocolName', 'AcquisitionDeviceProcessingDescription'):
-        found = words & set(text(ds, keyword).upper().replace('_', ' ').replace('-', ' ').split())
-        if len(found) == 1:
-            return next(iter(found))
-    return None
+def _first(values: Iterable[str]) -> str | None:
+    return next(filter(None, values), None)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mammo.errors import UserError
-from mammo.preprocess import headers
+from mammo.preprocess import geometry, headers, kinds
 from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.preprocess.labels import side
 from mammo.records.ids import normal_id, normal_path
@@ -91,7 +91,7 @@ def _view(cell: str, place: str) -> str:
 
 def _spacing(cell: str, place: str) -> float:
     spacing_mm = number(cell, f'{place}: spacing_mm')
-    low, high = headers.PLAUSIBLE_SPACING_MM
+    low, high = geometry.PLAUSIBLE_SPACING_MM
     if not low <= spacing_mm <= high:
         raise UserError(f'{place}: spacing_mm is {spacing_mm}, expected {low} to {high}')
     return spacing_mm
@@ -109,6 +109,25 @@ def _discs(cell: str, place: str) -> list[list[float]]:
     return discs
 
 
+def _photometric(cell: str, place: str) -> str:
+    if cell.upper() not in ('MONOCHROME1', 'MONOCHROME2'):
+        raise UserError(f'{place}: photometric is {cell!r}, expected MONOCHROME1 or MONOCHROME2')
+    return cell.upper()
+
+
+def _kinds(cell: str, place: str) -> dict[Reason, str]:
+    """View modifiers by code or meaning, separated by commas -> reasons among them, with what is meant."""
+    reasons = {}
+    for word in cell.replace(';', ',').split(','):
+        name = kinds.MODIFIER_OF_CODE.get(word.strip(), word.strip().lower())
+        if name not in kinds.REASON_OF_MODIFIER:
+            known = ', '.join(kinds.REASON_OF_MODIFIER)
+            raise UserError(f'{place}: view_modifier is {word.strip()!r}, expected one of: {known}')
+        if (reason := kinds.REASON_OF_MODIFIER[name]) is not None:
+            reasons[reason] = f'view modifier {name!r}'
+    return reasons
+
+
 def _text(cell: str, place: str) -> str:
     del place
     return cell
@@ -123,4 +142,6 @@ FIELDS: dict[str, Callable[[str, str], Any]] = dict(
     manufacturer=_text,
     spacing_mm=_spacing,
     lesions=_discs,
+    photometric=_photometric,
+    view_modifier=_kinds,
 )

@@ -14,14 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from mammo.preprocess import breast, dicom, display
+from mammo.preprocess import breast, dicom, display, pixels, png_input
+from mammo.preprocess.description import Description, describe
 from mammo.preprocess.errors import PreprocessError, Reason
-from mammo.preprocess.grey import Grey, Settings, load
+from mammo.preprocess.hanging import Upright, hung
 from mammo.preprocess.inputs import Job
-from mammo.preprocess.privacy import pseudonym, redact
+from mammo.preprocess.privacy import HIDDEN, names_somebody, pseudonym, redact
+from mammo.preprocess.settings import Settings
 from mammo.records.files import replacing
 
 logger = logging.getLogger(__name__)
+FOLDERS = ('png', 'thumbs')
 THUMB_PX = (240, 960)  # height, and at most this width
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -39,38 +42,34 @@ def process(job: Job, settings: Settings) -> dict[str, Any]:
 
     Returns:
         dict: ``source``, ``signature``, and either ``item``, ``facts``, ``sop``, ``exams``, ``day``,
-        ``frame`` or ``reason`` and ``message``. Every failure becomes a reason.
+        ``frame`` and ``person`` (which stays in memory), or ``reason`` and ``message``. Every failure
+        becomes a reason.
     """
     cv2.setNumThreads(1)  # one image per process
-    record: dict[str, Any] = dict(source=job.source, signature=signature(job))
-    ds = None
+    record: dict[str, Any] = dict(source=job.name(settings.key), signature=signature(job))
+    header = None
     try:
         if job.error is not None:
             raise job.error
         if not job.is_png:
-            ds = dicom.read(job.path, header_only=True)
-        image, thumb, parts = render(job, ds, settings)
-        for folder, pixels in (('png', image), ('thumbs', thumb)):
-            write_png(settings.out_dir / folder / f'{job.id(settings.key)}.png', pixels)
+            header = dicom.read(job.path, header_only=True)
+        image, thumb, parts = render(job, header, settings)
+        for folder, picture in zip(FOLDERS, (image, thumb), strict=True):
+            write_png(settings.out_dir / folder / f'{job.id(settings.key)}.png', picture)
         record |= parts
+        record['item']['source'] = record['source']
     except PreprocessError as error:
         record |= dict(reason=str(error.reason), message=error.message)
     except OSError as error:
-        full = error.errno in FULL_DISK
-        record |= dict(
-            reason=str(Reason.DISK_FULL if full else Reason.UNREADABLE), message=f'{error.strerror}'
-        )
+        reason = Reason.DISK_FULL if error.errno in FULL_DISK else Reason.UNREADABLE
+        record |= dict(reason=str(reason), message=f'{error.strerror}')
     except Exception as error:  # one bug must not end a run of a hundred thousand files
         place = traceback.extract_tb(error.__traceback__)[-1]
         message = f'{type(error).__name__} at {Path(place.filename).name}:{place.lineno}'
         logger.error('%s; please report this', message)
         record |= dict(reason=str(Reason.INTERNAL), message=message)
     if 'message' in record:
-        record['message'] = redact(record['message'], ds, settings.key)
-    if settings.key:  # without a key ids stand as they are, and so do the paths that users named
-        record['source'] = redact(job.source, ds, settings.key)
-    if 'item' in record:
-        record['item']['source'] = record['source']
+        record['message'] = redact(record['message'], header, settings.key)
     return record | dict(id=job.id(settings.key), file=job.file_id(settings.key))
 
 
@@ -90,46 +89,78 @@ def render(job: Job, header: Dataset | None, settings: Settings) -> Rendered:
         PreprocessError: the only exception for whatever a file may hold.
     """
     try:
-        return _render(load(job, header, settings), job, settings)
+        return _render(job, header, settings)
     except breast.NoBreastError as error:
         raise PreprocessError(Reason.NO_BREAST, str(error)) from None
     except (MemoryError, cv2.error) as error:
-        memory = isinstance(error, MemoryError) or 'nsufficient memory' in str(error)
-        reason, what = (
-            (Reason.TOO_LARGE, 'not enough memory') if memory else (Reason.INTERNAL, 'OpenCV fails')
-        )
-        raise PreprocessError(reason, f'{what} for this image') from None
+        if isinstance(error, MemoryError) or 'nsufficient memory' in str(error):
+            raise PreprocessError(Reason.TOO_LARGE, 'not enough memory for this image') from None
+        raise PreprocessError(Reason.INTERNAL, 'OpenCV fails for this image') from None
 
 
-def _render(grey: Grey, job: Job, settings: Settings) -> Rendered:
-    vendor = job.given.get('manufacturer') or grey.item.get('manufacturer') or 'default'
-    mask = breast.breast_mask(grey.image, vendor=vendor, spacing_mm=grey.spacing_mm)
-    box = y0, x0, y1, x1 = breast.breast_box(mask, vendor=vendor, spacing_mm=grey.spacing_mm)
-    image = display.to_uint8(grey.image, mask)[y0:y1, x0:x1]
-    mirrored = settings.flip_to is not None and breast.chest_wall_side(mask) != settings.flip_to
-    name = f'{job.id(settings.key)}.png'
-    given = {k: v for k, v in job.given.items() if k != 'spacing_mm'}
-    item = grey.item | given | dict(spacing_mm=grey.spacing_mm, mirrored=mirrored or None)
-    exams = (given['exam_id'],) if 'exam_id' in given else grey.exams
-    exams = tuple(pseudonym('exam', exam, settings.key) for exam in exams)
-    matrix = np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1]]) @ grey.from_source
-    if mirrored:
+def _render(job: Job, header: Dataset | None, settings: Settings) -> Rendered:
+    """The whole way of an image, step by step."""
+    about = describe(job, header, settings)
+    shown = _shown(job, header, about, settings)
+    vendor = about.item.get('manufacturer') or 'default'
+    upright, mask = hung(shown, about, vendor, settings)
+    if breast.shows_two(upright.image, vendor=vendor, spacing_mm=upright.spacing_mm):
+        _keep_or_refuse(about, Reason.TWO_BREASTS, settings)
+    box = y0, x0, y1, x1 = breast.breast_box(mask, vendor=vendor, spacing_mm=upright.spacing_mm)
+    image = display.to_uint8(upright.image, mask)[y0:y1, x0:x1]
+    is_mirrored = settings.flip_to is not None and breast.chest_wall_side(mask) != settings.flip_to
+    matrix = np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1]]) @ upright.from_source
+    if is_mirrored:
         matrix = np.array([[-1, 0, x1 - x0 - 1], [0, 1, 0], [0, 0, 1]]) @ matrix
-    item['from_source'] = [[round(float(number), 6) for number in row] for row in matrix[:2]]
+    record = _record(job, about, upright, matrix, settings)
+    record['item']['mirrored'] = is_mirrored or None
+    record['item'] = {name: value for name, value in record['item'].items() if value not in (None, '')}
+    record['frame'] = dict(
+        height=upright.image.shape[0], width=upright.image.shape[1], box=[int(edge) for edge in box]
+    )
+    return Rendered(image[:, ::-1] if is_mirrored else image, _thumb(upright.image), record)
+
+
+def _shown(job: Job, header: Dataset | None, about: Description, settings: Settings) -> display.Display:
+    """Grey values as a reader would see them, brighter = denser."""
+    if header is None:
+        shown, is_inverted = png_input.grey_values(job, settings.invert)
+        about.item['inverted'] = is_inverted or None
+        return shown
+    ds = dicom.read(job.path)
+    shown = display.display_values(
+        pixels.stored_values(ds), ds, voi=settings.voi, tone=dicom.is_for_processing(ds)
+    )
+    about.facts['voi'] = HIDDEN if names_somebody(shown.rule, ds) else shown.rule
+    return shown
+
+
+def _keep_or_refuse(about: Description, reason: Reason, settings: Settings) -> None:
+    if reason not in settings.keep:
+        raise PreprocessError(reason, 'two breasts side by side; cut them apart')
+    about.item['kinds'] = [*(about.item.get('kinds') or []), reason]
+
+
+def _record(
+    job: Job, about: Description, upright: Upright, matrix: NDArray[np.float64], settings: Settings
+) -> dict[str, Any]:
+    key = settings.key
+    exams = tuple(pseudonym('exam', exam, key) for exam in about.exams)
+    item = dict(img_path=f'png/{job.id(key)}.png', gt_label={}, **about.item)
+    item |= dict(
+        patient_id=pseudonym('patient', item['patient_id'], key),
+        exam_id=exams[0] if exams else None,
+        spacing_mm=upright.spacing_mm,
+        spacing_source=about.spacing.source if about.spacing else 'unknown, not resampled',
+        from_source=[[round(float(number), 6) for number in row] for row in matrix[:2]],
+        clinic_vars=item.get('clinic_vars') or None,
+        notes=about.notes or None,
+    )
     if 'lesions' in item:
         item['lesions'] = [_placed(disc, matrix) for disc in item['lesions']]
-    item['patient_id'] = pseudonym('patient', item['patient_id'], settings.key)
-    item |= dict(
-        spacing_source=grey.facts['spacing'],
-        exam_id=exams[0] if exams else None,
-        clinic_vars=given.get('clinic_vars') or None,
-    )
-    item = {k: v for k, v in item.items() if v not in (None, '')}
-    facts = grey.facts | {name: item.get(name, 'unknown') for name in ('view', 'laterality')}
-    frame = dict(height=grey.image.shape[0], width=grey.image.shape[1], box=[int(edge) for edge in box])
-    item = dict(img_path=f'png/{name}', gt_label={}, **item)
-    record = dict(item=item, facts=facts, sop=grey.sop, exams=exams, day=grey.day, frame=frame)
-    return Rendered(image[:, ::-1] if mirrored else image, _thumb(grey.image), record)
+    facts = about.facts | dict(spacing=item['spacing_source'])
+    facts |= {name: item.get(name) or 'unknown' for name in ('view', 'laterality')}
+    return dict(item=item, facts=facts, sop=about.sop, exams=exams, day=about.day, person=about.person)
 
 
 def _placed(disc: list[float], matrix: NDArray[np.float64]) -> list[float]:

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mammo.errors import DataError
 from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.preprocess.image_rows import read_rows
 from mammo.preprocess.privacy import digest
+from mammo.records.out_dir import made_files
 from mammo.records.tables import SUFFIXES
 
-PRODUCTS = ('png', 'thumbs', 'meta.json', 'skipped.csv', 'preprocess.json', 'overview.html', '.journal.jsonl')
+TOOL = 'preprocess'  # whose journal names what an earlier run left in the output folder
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,10 @@ class Job:
     is_png: bool = False
     error: PreprocessError | None = None
     row: int = 0  # of the table
+
+    def name(self, key: bytes | None) -> str:
+        """What records call the input: with a key, nothing of its path."""
+        return f'input {self.id(key)}' if key else self.source
 
     def file_id(self, key: bytes | None) -> str:
         """The same for all rows that name one file."""
@@ -43,20 +49,19 @@ def find_jobs(source: Path, out_dir: Path) -> list[Job]:
     """List the inputs in a fixed order; what an earlier run left in ``out_dir`` does not count.
 
     Raises:
-        ValueError: ``source`` does not exist, or is a table that lacks a column.
+        DataError: ``source`` does not exist, or is a table that lacks a column.
     """
     if source.is_dir():
-        products = {out_dir.resolve() / name for name in PRODUCTS}
-        found = _walk(source, source, (source.resolve(),), products)
-        return sorted(found, key=lambda job: job.source)
+        jobs = _walk(source, source, (source.resolve(),), made_files(out_dir, TOOL))
+        return sorted(jobs, key=lambda job: job.source)
     if not source.exists():
-        raise ValueError(f'{source}: no such file or folder')
+        raise DataError(f'{source}: no such file or folder')
     if source.suffix.lower() in SUFFIXES:
         return [Job(*row) for row in read_rows(source)]
     return [Job(source.name, source)]
 
 
-def _walk(folder: Path, root: Path, above: tuple[Path, ...], products: set[Path]) -> Iterator[Job]:
+def _walk(folder: Path, root: Path, above: tuple[Path, ...], made: set[Path]) -> Iterator[Job]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
@@ -71,12 +76,12 @@ def _walk(folder: Path, root: Path, above: tuple[Path, ...], products: set[Path]
                 path, root, Reason.UNREADABLE, f'link or file cannot be read: {type(error).__name__}'
             )
             continue
-        if not products.isdisjoint((real, *real.parents)):
+        if real in made:
             continue
         if stat.S_ISDIR(mode) and real in above:
             yield _hopeless(path, root, Reason.SYMLINK_LOOP, 'link to a folder that contains it')
         elif stat.S_ISDIR(mode):
-            yield from _walk(path, root, (*above, real), products)
+            yield from _walk(path, root, (*above, real), made)
         elif stat.S_ISREG(mode):
             yield Job(_printable(path.relative_to(root)), path)
         else:

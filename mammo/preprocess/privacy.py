@@ -1,29 +1,56 @@
-"""What may leave a DICOM header: pseudonyms in place of ids, and text without the person in it.
+"""What may leave an input: pseudonyms in place of ids and paths, and text without the person in it.
 
-id, key -> pseudonym; text, header -> text without name, birth date, accession number, institution
+id, key -> pseudonym; message, header -> message without name, birth date, accession number, institution
 """
 
 import hashlib
 import hmac
 import os
 import re
+import unicodedata
 from pathlib import Path
 
 from pydicom.dataset import Dataset
 
+from mammo.errors import UserError
 from mammo.preprocess import headers
 from mammo.records.ids import normal_id
 
 MIN_KEY_BYTES = 16
-_PERSON = ('PatientName', 'OtherPatientNames', 'PatientBirthName', 'PatientBirthDate', 'OtherPatientIDs')
-_PLACE = ('AccessionNumber', 'InstitutionName', 'InstitutionAddress', 'ReferringPhysicianName')
+HIDDEN = '***'
+_PERSON = (
+    'PatientName', 'OtherPatientNames', 'PatientBirthName', 'PatientMotherBirthName', 'PatientBirthDate',
+    'OtherPatientIDs', 'ReferringPhysicianName', 'OperatorsName', 'PerformingPhysicianName',
+)  # fmt: skip
+_PLACE = ('PatientAddress', 'AccessionNumber', 'InstitutionName', 'InstitutionAddress')
+_COMMON = frozenset({  # words of many places and makers, which tell nothing
+    'medical', 'center', 'centre', 'clinic', 'hospital', 'systems', 'health', 'university', 'radiology',
+    'breast', 'the',
+})  # fmt: skip
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")  # as repr writes a text: a value in a message
+_GERMAN = str.maketrans({'ä': 'ae', 'ö': 'oe', 'ü': 'ue', 'ø': 'oe', 'å': 'aa', 'æ': 'ae', 'ß': 'ss'})
+_SHORTEST_JOINED = 4  # letters of a whole name that may hide inside a longer word
+_DATE = re.compile(r'(19|20)\d\d[-./_ ]?\d\d?[-./_ ]?\d\d?|\d\d?[-./_ ]\d\d?[-./_ ](19|20)?\d\d')
+_PERSONAL_COLUMN = re.compile(
+    r'name|birth|\bdob\b|address|street|phone|e-?mail|\bssn\b|\bmrn\b|accession|institution|hospital|physician'
+    r'|doctor|\bdate\b|_date|date_',
+    re.IGNORECASE,
+)
+
+
+class KeyFileError(UserError):
+    """A key file that is no secret."""
 
 
 def read_key(path: str | os.PathLike) -> bytes:
-    """Read the secret of the pseudonyms; ``ValueError`` if it is too short to be one."""
+    """Read the secret of the pseudonyms.
+
+    Raises:
+        KeyFileError: it is too short to be one.
+    """
     key = Path(path).read_bytes().strip()
     if len(key) < MIN_KEY_BYTES:
-        raise ValueError(
+        raise KeyFileError(
             f'{path}: the key has {len(key)} bytes, expected at least {MIN_KEY_BYTES}; '
             'make one with: openssl rand -hex 32 > FILE'
         )
@@ -42,12 +69,52 @@ def digest(kind: str, value: str, key: bytes | None) -> str:
 
 
 def redact(message: str, ds: Dataset | None, key: bytes | None) -> str:
-    """Blank the words of the identifying tags in a path or message; with a key the PatientID too."""
+    """Hide values in a message: with a key all of them, else those that name the person.
+
+    Messages quote every text that comes from an input; the words around it are our own and stay.
+
+    Example:
+        >>> redact("Modality is 'O\\'Neill'; no tag names a breast", None, b'a key')
+        'Modality is ***; no tag names a breast'
+    """
+    if key:
+        return _QUOTED.sub(HIDDEN, message)
     if ds is None:
         return message
-    tags = (*_PERSON, *_PLACE, *(('PatientID',) if key else ()))
-    words = {word for tag in tags for word in re.split(r'[\W_]+', headers.text(ds, tag)) if len(word) > 2}
-    words |= {headers.text(ds, tag) for tag in tags} - {''}
-    for word in sorted(words, key=len, reverse=True):
-        message = re.sub(rf'(?<![^\W_]){re.escape(word)}(?![^\W_])', '***', message, flags=re.IGNORECASE)
-    return message
+    return _QUOTED.sub(lambda quoted: HIDDEN if names_somebody(quoted[0], ds) else quoted[0], message)
+
+
+def names_somebody(text: str, ds: Dataset) -> bool:
+    """Whether a text holds a word of the identifying tags, or the whole name run together.
+
+    Compared without case, accents and punctuation, and with umlauts written in both ways.
+    """
+    texts = _spellings(text)
+    for tag in (*_PERSON, *_PLACE):
+        shortest = 2 if tag in _PERSON else 3
+        for part in re.split(r'[=\\]', headers.text(ds, tag)):
+            for name in _spellings(part):
+                telling = {word for word in name if len(word) >= shortest} - _COMMON
+                if any(telling & set(words) or _is_within(''.join(name), words) for words in texts):
+                    return True
+    return False
+
+
+def is_personal(column: str, value: object) -> bool:
+    """Whether a column or a value of a table is of a kind that a pseudonymised data set must not hold."""
+    return bool(_PERSONAL_COLUMN.search(column)) or (isinstance(value, str) and bool(_DATE.search(value)))
+
+
+def _is_within(name: str, words: list[str]) -> bool:
+    return len(name) >= _SHORTEST_JOINED and name in ''.join(words)
+
+
+def _spellings(text: str) -> list[list[str]]:
+    """Words of a text, folded, in each of two transliterations."""
+    text = unicodedata.normalize('NFC', text).casefold()
+    return [_words(spelling) for spelling in dict.fromkeys((text, text.translate(_GERMAN)))]
+
+
+def _words(text: str) -> list[str]:
+    plain = ''.join(c for c in unicodedata.normalize('NFKD', text) if not unicodedata.combining(c))
+    return [word for word in re.split(r'[\W_]+', plain) if word]

@@ -183,7 +183,9 @@ def _refuse_inputs(folder: Path, inputs: Iterable[Path], made: set[str]) -> None
     for path in inputs:
         real = path.resolve()
         if real.is_relative_to(root) and real.relative_to(root).as_posix() not in made:
-            raise OutDirError(f'{folder}: holds the input {path}; choose an --out-dir without inputs')
+            raise OutDirError(
+                f'{folder}: holds inputs, such as {real.name!r}; choose an --out-dir without inputs'
+            )
 
 
 def _changes(before: Record, now: Record) -> str:

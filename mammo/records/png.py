@@ -31,6 +31,10 @@ class ImageFileError(UserError):
         super().__init__(message.rpartition(f'{type(self).__name__}: ')[2].strip())
 
 
+class TooLargeError(ImageFileError):
+    """An image that is larger than any mammogram."""
+
+
 def read_grey(path: str | os.PathLike) -> tuple[NDArray, int]:
     """Read an image file as grey values, undamaged or not at all.
 
@@ -96,7 +100,9 @@ def _read(path: Path) -> bytes:
         raise ImageFileError(f'{path}: {getattr(error, "strerror", None) or error}') from None
     if stat.S_ISDIR(status.st_mode):
         raise ImageFileError(f'{path}: Is a directory')
-    raise ImageFileError(f'{path}: no regular file, or larger than any mammogram ({status.st_size} bytes)')
+    if stat.S_ISREG(status.st_mode):
+        raise TooLargeError(f'{path}: larger than any mammogram ({status.st_size} bytes)')
+    raise ImageFileError(f'{path}: no regular file')
 
 
 def _opened(data: bytes, path: str | os.PathLike) -> Image.Image:
@@ -109,7 +115,7 @@ def _opened(data: bytes, path: str | os.PathLike) -> Image.Image:
         raise ImageFileError(f'{path}: {error}') from None
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise ImageFileError(
+        raise TooLargeError(
             f'{path}: the header claims {width} x {height} pixels, a mammogram has at most {MAX_PIXELS}'
         )
     return image

@@ -25,11 +25,13 @@ def mammogram(image=None, bits=12, **tags):
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     ds.SOPClassUID = '1.2.840.10008.5.1.4.1.1.1.2'
-    ds.SOPInstanceUID, ds.StudyInstanceUID, ds.StudyDate = generate_uid(), generate_uid(), '20200102'
+    ds.SOPInstanceUID, ds.StudyDate = generate_uid(), '20200102'
+    ds.StudyInstanceUID = f'1.2.3.{sum(map(ord, str(tags.get("PatientID", "P1"))))}'  # one per patient
     ds.PatientID, ds.PatientName, ds.PatientBirthDate = 'P1', NAME, BIRTH
     ds.AccessionNumber, ds.InstitutionName = ACCESSION, PLACE
     ds.Modality, ds.Manufacturer, ds.PresentationIntentType = 'MG', 'GE MEDICAL SYSTEMS', 'FOR PRESENTATION'
-    ds.ViewPosition, ds.ImageLaterality, ds.PatientOrientation = 'CC', 'L', ['A', 'R']
+    ds.ViewPosition, ds.ImageLaterality = 'CC', 'L'
+    ds.PatientOrientation = ['A', 'R' if tags.get('ViewPosition', 'CC') == 'CC' else 'F']
     ds.ImagerPixelSpacing = tags.get('ImagerPixelSpacing', [0.5, 0.5])
     ds.set_pixel_data(image, 'MONOCHROME2', bits, generate_instance_uid=False)
     for keyword, value in tags.items():

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -14,8 +13,8 @@ import pandas as pd
 import pytest
 
 from mammo.preprocess import images, run
-from mammo.preprocess.grey import Settings
 from mammo.preprocess.inputs import find_jobs
+from mammo.workers import WorkerDiedError
 from tests.support.dicom_files import ACCESSION, BIRTH, NAME, PLACE, breast_image, mammogram, save
 from tools.preprocess import main
 
@@ -46,11 +45,12 @@ def call(*args):
     """Run the tool in this process -> exit code."""
     old, sys.argv = sys.argv, ['preprocess.py', *map(str, args)]
     try:
-        with pytest.raises(SystemExit) as end:
-            main()
+        main()
+    except SystemExit as end:
+        return end.code
     finally:
         sys.argv = old
-    return end.value.code
+    return 0
 
 
 def records(out):
@@ -118,7 +118,7 @@ def test_two_runs_and_any_number_of_workers_give_identical_bytes(archive, tmp_pa
 
 
 @pytest.mark.slow
-def test_dask_workers_give_the_same_bytes_as_one_process(archive, tmp_path):
+def test_worker_processes_give_the_same_bytes_as_one_process(archive, tmp_path):
     call(archive, '--out-dir', tmp_path / 'a')
     tool = [
         sys.executable,
@@ -144,7 +144,7 @@ def test_an_external_scheduler_gives_the_same_bytes(archive, tmp_path):
 
 
 @pytest.mark.parametrize('stop_after', [0, 1, 5, 10])
-def test_a_killed_run_resumes_to_the_same_bytes(archive, tmp_path, monkeypatch, stop_after):
+def test_a_killed_run_resumes_to_the_same_bytes(archive, tmp_path, monkeypatch, capsys, stop_after):
     call(archive, '--out-dir', tmp_path / 'whole')
     calls = []
 
@@ -155,13 +155,15 @@ def test_a_killed_run_resumes_to_the_same_bytes(archive, tmp_path, monkeypatch, 
         return images.process(job, settings)
 
     monkeypatch.setattr(run, 'process', dying)
-    with pytest.raises(KeyboardInterrupt):
-        call(archive, '--out-dir', tmp_path / 'out')
+    assert call(archive, '--out-dir', tmp_path / 'out') == 130
+    assert capsys.readouterr().err.endswith('stopped; --resume goes on from here\n')
     monkeypatch.undo()
     with (tmp_path / 'out/.journal.jsonl').open('a') as file:
         file.write('{"torn": ')
     redone = []
-    monkeypatch.setattr(run, 'process', lambda job, s: redone.append(job.source) or images.process(job, s))
+    monkeypatch.setattr(
+        run, 'process', lambda job, settings: redone.append(job.source) or images.process(job, settings)
+    )
     assert call(archive, '--out-dir', tmp_path / 'out', '--resume') == 0
     assert len(redone) == 11 - stop_after
     assert contents(tmp_path / 'whole') == contents(tmp_path / 'out')
@@ -173,7 +175,7 @@ def test_resuming_redoes_a_changed_input_and_refuses_other_settings(archive, tmp
     assert call(archive, '--out-dir', tmp_path / 'out', '--resume') == 0
     assert 'P9' in {item['patient_id'] for item in records(tmp_path / 'out')[0]}
     assert call(archive, '--out-dir', tmp_path / 'out', '--resume', '--spacing-mm', 0.2) == 2
-    assert 'other settings' in capsys.readouterr().err
+    assert 'other settings: spacing_mm 0.0941 -> 0.2' in capsys.readouterr().err
 
 
 def test_nothing_identifying_leaves_the_header(archive, tmp_path, capfd):
@@ -316,11 +318,11 @@ def test_links_and_folders_that_cannot_be_read_are_reported(archive, tmp_path, m
 
 def test_output_inside_the_input_is_not_taken_for_input(archive):
     call(archive, '--out-dir', archive / 'out')
-    call(archive, '--out-dir', archive / 'out')
+    call(archive, '--out-dir', archive / 'out', '--fresh')
     assert len(records(archive / 'out')[0]) == 8
 
 
-def test_a_full_disk_ends_the_run_with_one_message_and_resumes(archive, tmp_path, monkeypatch):
+def test_a_full_disk_ends_the_run_with_one_message_and_resumes(archive, tmp_path, monkeypatch, capsys):
     write, calls = images.write_png, []
 
     def filling(path, image):
@@ -330,8 +332,8 @@ def test_a_full_disk_ends_the_run_with_one_message_and_resumes(archive, tmp_path
         write(path, image)
 
     monkeypatch.setattr(images, 'write_png', filling)
-    message = call(archive, '--out-dir', tmp_path / 'out')
-    assert re.search('DISK_FULL.*--resume', message)
+    assert call(archive, '--out-dir', tmp_path / 'out') == 1
+    assert re.search('No space left.*--resume', capsys.readouterr().err)
     monkeypatch.undo()
     call(archive, '--out-dir', tmp_path / 'out', '--resume')
     call(archive, '--out-dir', tmp_path / 'whole')
@@ -339,11 +341,10 @@ def test_a_full_disk_ends_the_run_with_one_message_and_resumes(archive, tmp_path
 
 
 def test_a_worker_that_dies_leaves_a_reason(archive, tmp_path, monkeypatch):
-    job = find_jobs(archive, tmp_path)[0]
-    client = Mock(map=Mock(return_value=[Mock(key='k', status='error')]))
-    monkeypatch.setattr('dask.distributed.as_completed', iter)
-    record = next(run.process_all([job], Settings(tmp_path / 'out'), client))
-    assert record['reason'] == 'WORKER_DIED'
+    monkeypatch.setattr(run, 'each', lambda _, items, **__: ((i, WorkerDiedError('it died')) for i in items))
+    monkeypatch.setattr(run, 'read_person', None)
+    assert call(archive / 'sub', '--out-dir', tmp_path / 'out') == 1
+    assert set(records(tmp_path / 'out')[1]['reason']) == {'WORKER_DIED'}
 
 
 def test_damaged_identifying_tags_are_not_quoted_by_the_libraries(tmp_path):

@@ -10,9 +10,9 @@ import pytest
 
 from mammo.inference.exam import Exam, ExamError, job_of, jobs_of, read_exam
 from mammo.preprocess.dicom import read as read_header
-from mammo.preprocess.grey import Settings
 from mammo.preprocess.images import render
 from mammo.preprocess.inputs import Job
+from mammo.preprocess.settings import Settings
 
 SETTINGS = Settings(Path('.'), spacing_mm=0.5)
 Films = Callable[..., Path]

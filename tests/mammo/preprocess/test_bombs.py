@@ -18,9 +18,10 @@ from pydicom.uid import (
 
 from mammo.preprocess import bombs, dicom, images
 from mammo.preprocess.errors import PreprocessError, Reason
-from mammo.preprocess.grey import Settings
 from mammo.preprocess.images import _thumb
 from mammo.preprocess.inputs import Job
+from mammo.preprocess.pixels import stored_values
+from mammo.preprocess.settings import Settings
 from tests.support.dicom_files import breast_image, mammogram, save
 
 JPEG_2000_HEADER = bytes.fromhex('ff4f ff51 0029 0000')
@@ -42,7 +43,7 @@ def deflated(folder: Path, padding: int = 0) -> Path:
 
 
 def test_a_deflated_film_is_read(tmp_path: Path) -> None:
-    np.testing.assert_array_equal(dicom.stored_values(dicom.read(deflated(tmp_path))), breast_image())
+    np.testing.assert_array_equal(stored_values(dicom.read(deflated(tmp_path))), breast_image())
 
 
 @pytest.mark.parametrize('bare', [False, True])
@@ -65,7 +66,7 @@ def test_size_of_compressed_films(syntax: str, size: tuple[int, int] | None) -> 
     ds = mammogram()
     ds.compress(syntax, generate_instance_uid=False)
     assert bombs.codestream_size(get_frame(ds.PixelData, 0, number_of_frames=1)) == size
-    np.testing.assert_array_equal(dicom.stored_values(ds), breast_image())
+    np.testing.assert_array_equal(stored_values(ds), breast_image())
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_compressed_pixels_larger_than_the_header_says_are_refused(syntax: str, 
     ds.PixelData, ds['PixelData'].is_undefined_length = encapsulate([frame + bytes(2000)]), True
     ds.file_meta.TransferSyntaxUID = syntax
     with pytest.raises(PreprocessError, match=r'compressed pixels are \(60000, 60000\)') as error:
-        dicom.stored_values(ds)
+        stored_values(ds)
     assert error.value.reason == Reason.DECODE_FAILED
 
 
@@ -118,7 +119,7 @@ def test_what_opencv_cannot_do_has_a_reason(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(images, 'load', fail)
+    monkeypatch.setattr(images, 'describe', fail)
     with pytest.raises(PreprocessError) as found:
         images.render(Job('x.png', tmp_path / 'x.png', is_png=True), None, Settings(tmp_path))
     assert found.value.reason == reason

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from mammo.preprocess import dicom, headers
+from mammo.preprocess import geometry, headers
 
 
 def dataset(**tags):
@@ -84,7 +84,7 @@ def test_laterality_is_found_in_any_tag(tags, side):
     ],
 )
 def test_spacing_is_the_first_plausible_one(tags, spacing):
-    found = headers.spacing(dataset(**tags))
+    found = geometry.spacing(dataset(**tags))
     assert (found and (pytest.approx(found[:2]), found.source)) == (spacing and (spacing[:2], spacing[2]))
 
 
@@ -104,21 +104,21 @@ def test_every_orientation_ends_in_the_usual_hanging(down, away, swapped, side):
     step = {'A': (1, 0, 0), 'P': (-1, 0, 0), 'R': (0, 1, 0), 'L': (0, -1, 0), 'F': (0, 0, 1), 'H': (0, 0, -1)}
     along, across = np.array(step[orientation[0]]), np.array(step[orientation[1]])
     image = np.arange(3)[None, :, None] * along + np.arange(4)[:, None, None] * across
-    turn = headers.turn(dataset(ImageLaterality=side, PatientOrientation=orientation))
-    hung = _directions(dicom.upright(image, turn))
+    turn = geometry.turn(dataset(ImageLaterality=side, PatientOrientation=orientation))
+    hung = _directions(geometry.upright(image, turn))
     oblique = 'F' if down in 'FH' else ('R' if side == 'L' else 'L')
     assert hung == ('A' if side == 'L' else 'P', oblique)
 
 
 def test_ge_image_that_lies_on_its_side_is_turned_without_mirroring():
-    turn = headers.turn(dataset(ImageLaterality='L', PatientOrientation=['R', 'P']))
-    assert turn == headers.Turn(mirror=False, quarter_turns=3)
+    turn = geometry.turn(dataset(ImageLaterality='L', PatientOrientation=['R', 'P']))
+    assert turn == geometry.Turn(mirror=False, quarter_turns=3)
 
 
 @pytest.mark.parametrize('orientation', [None, ['', ''], ['A'], ['A', 'A'], ['A', 'P'], ['X', 'Y']])
 def test_impossible_orientation_leaves_the_image(orientation):
     tags = {} if orientation is None else dict(PatientOrientation=orientation)
-    assert headers.turn(dataset(ImageLaterality='L', **tags)) == headers.Turn(False, 0)
+    assert geometry.turn(dataset(ImageLaterality='L', **tags)) == geometry.Turn(False, 0)
 
 
 def test_numbers_refuses_what_is_not_finite():

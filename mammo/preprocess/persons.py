@@ -1,0 +1,105 @@
+"""Whose image it is, and whether two headers can be of one person and one exam.
+
+pydicom Dataset -> Person; Persons of many images -> reason codes of those that cannot be true
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from pydicom.dataset import Dataset
+
+from mammo.preprocess import headers
+from mammo.preprocess.errors import PreprocessError, Reason
+from mammo.records.ids import normal_id
+
+DATES = ('StudyDate', 'AcquisitionDate', 'SeriesDate', 'ContentDate')
+
+
+class Person(NamedTuple):
+    """What tells people and studies apart; stays in memory and is never written."""
+
+    patient_id: str  # as the image will carry it: of the CSV if it names one, else of the header
+    issuer: str = ''  # PS3.3 C.7.1.1: PatientID holds within its issuer only
+    birth_date: str = ''
+    sex: str = ''
+    study: str = ''
+    dates: tuple[int | None, ...] = (None,) * len(DATES)  # days, in the order of DATES
+
+
+def person_of(ds: Dataset, patient_id: str) -> Person:
+    """Read the identifying tags of a header; ``patient_id`` of a CSV needs no issuer."""
+    sex = headers.text(ds, 'PatientSex').upper()
+    birth_date = headers.text(ds, 'PatientBirthDate')
+    has_own_id = patient_id == headers.text(ds, 'PatientID')
+    return Person(
+        normal_id(patient_id, 'PatientID') or '',
+        headers.text(ds, 'IssuerOfPatientID') if has_own_id else '',
+        birth_date if birth_date.strip('0') else '',
+        sex if sex in ('F', 'M') else '',
+        headers.text(ds, 'StudyInstanceUID'),
+        tuple(day_of(headers.text(ds, tag)) for tag in DATES),
+    )
+
+
+def day_of(date: str) -> int | None:
+    """DICOM date (PS3.5 6.2, DA) -> number of the day, None if it is none."""
+    try:
+        return datetime.strptime(date.replace('.', ''), '%Y%m%d').toordinal()
+    except ValueError:
+        return None
+
+
+def exam_day(person: Person) -> int | None:
+    """Day of the exam: the first date that there is."""
+    return next((day for day in person.dates if day is not None), None)
+
+
+def contradictions(persons: Sequence[Person]) -> list[PreprocessError | None]:
+    """For each image, why its patient cannot be one person, or its study not one patient's.
+
+    The messages do not say what differs: that is what must not leave the header.
+    """
+    people: dict[str, list[Person]] = defaultdict(list)
+    owners: dict[str, set[str]] = defaultdict(set)
+    for person in persons:
+        people[person.patient_id].append(person)
+        owners[person.study] |= {person.patient_id} - {''}
+    mixed = {patient for patient, group in people.items() if patient and _differ(group)}
+    return [
+        _mixed() if p.patient_id in mixed else _shared() if p.study and len(owners[p.study]) > 1 else None
+        for p in persons
+    ]
+
+
+def several_exams(persons: Sequence[Person]) -> bool:
+    """Whether images of one patient are of several studies, or of several days."""
+    if len({person.study for person in persons} - {''}) > 1:
+        return True
+    return any(
+        len({day for day in days if day} - {None}) > 1
+        for days in zip(*(p.dates for p in persons), strict=True)
+    )
+
+
+def _differ(group: Sequence[Person]) -> bool:
+    """An empty value contradicts nothing: older files of one woman often lack it."""
+    values = zip(*((p.issuer, p.birth_date, p.sex) for p in group), strict=True)
+    return any(len(set(column) - {''}) > 1 for column in values)
+
+
+def _mixed() -> PreprocessError:
+    return PreprocessError(
+        Reason.MIXED_PATIENTS,
+        'images with this patient id differ in issuer, birth date or sex; tell the people apart with '
+        'patient_id in an input CSV',
+    )
+
+
+def _shared() -> PreprocessError:
+    return PreprocessError(
+        Reason.STUDY_OF_TWO_PATIENTS,
+        'images of this study have several patient ids; if it is one person, give one patient_id in an '
+        'input CSV',
+    )
