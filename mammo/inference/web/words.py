@@ -4,6 +4,7 @@ name of a task -> words; reason of an ExamError -> advice; name and score -> tex
 """
 
 from mammo.inference.prediction import Score
+from mammo.preprocess.errors import KEEPABLE
 
 TASKS = dict(
     N='lymph-node metastasis',
@@ -29,7 +30,7 @@ ADVICE = dict(
     CONTRADICTION='Choose the file in the place that its header names, or under "Image files".',
     DUPLICATE='Choose each file once.',
     MIXED_PATIENTS='Choose files of one patient only.',
-    MIXED_EXAMS='Choose files of one day only.',
+    MIXED_EXAMS='Choose files of one exam only.',
     NO_TUMOR_SIDE='Add images of that breast, or set the side of the tumor to unknown.',
     BAD_SIDE='Choose unknown, left or right.',
     CLINICAL_NAME='Use the form of this page; it has all variables of this bundle.',
@@ -49,6 +50,9 @@ ADVICE = dict(
     TRUNCATED=AGAIN,
     DECODE_FAILED='Export the image again without compression, then choose it once more.',
     BAD_HEADER=AGAIN,
+    INVERTED='Invert the image, so that dense tissue is bright, then choose it once more.',
+    STUDY_OF_TWO_PATIENTS='Choose files of one patient only.',
+    **dict.fromkeys(map(str, KEEPABLE), 'Give the routine views of each breast, CC and MLO. ' + OTHER),
     INTERNAL='This may be an error of the program. Please report it to who runs this calculator.',
 )  # fmt: skip
 STATUS = {
