@@ -1,116 +1,143 @@
-"""Tables of public data sets to the input and labels of tools/preprocess.py.
+"""What four public data sets call things, and what each of their published label values means.
 
-published CSVs, image folder -> images.csv, labels.csv, convert_report.json
+text table of a data set -> columns of images.csv; name of a task -> column and its values
 """
 
-import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pandas as pd
 
-from mammo.records.files import write_json, write_text
-from mammo.records.tables import read_table
 
-KEYS = ['patient_id', 'laterality', 'exam_id']
+class Labelling(NamedTuple):
+    """A task's column, and the number that each published value means; all other values are unknown."""
+
+    column: str
+    values: Mapping[str, float]  # by value in lower case
+    only_if: tuple[str, str] | None = None  # column and value of the rows that the task is about
+
+    def applies_to(self, table: pd.DataFrame) -> pd.Series:
+        """Rows that the task is about."""
+        if self.only_if is None:
+            return pd.Series(True, table.index)
+        return table[self.only_if[0]] == self.only_if[1]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """What a data set calls things; functions take the text table, one value per row comes out."""
+    """One data set; ``columns`` takes the text table and gives one value per row."""
 
     name: str
-    source: str  # where the layout is published
+    source: str  # the tables, as they are published
     required: Sequence[str]
-    columns: Callable[
-        [pd.DataFrame], dict[str, pd.Series]
-    ]  # dicom_path, patient_id, view, laterality, split, ...
-    labels: Callable[[pd.DataFrame], dict[str, pd.Series]]  # task -> number, NaN if unknown
+    filled: Sequence[str]  # required columns that must hold a value: of patients and paths
+    side: str  # column of the side
+    columns: Callable[[pd.DataFrame], dict[str, pd.Series]]  # dicom_path, patient_id, view, laterality, ...
+    labels: Mapping[str, Labelling]  # by task
     one_row_per_breast: bool = False  # dicom_path is then the folder of the patient
-    clinical: dict[str, str] = field(default_factory=dict)  # our name -> column
+    clinical: Mapping[str, str] = field(default_factory=dict)  # our name -> column
 
 
-def read(paths: Sequence[Path], layout: Layout) -> pd.DataFrame:
-    """Read and pool the CSVs of a data set; ``ValueError`` names a missing column."""
-    tables = []
-    for path in paths:
-        table = read_table(path).apply(lambda column: column.str.strip())
-        table.columns = table.columns.str.replace(
-            ' ', '_'
-        )  # CBIS writes both 'breast density' and breast_density
-        missing = [name for name in layout.required if name not in table]
-        if missing:
-            raise ValueError(
-                f'{path}: {missing} missing for {layout.name} ({layout.source}); found {list(table)}'
-            )
-        tables.append(table.assign(file=path.name))
-    return pd.concat(tables, ignore_index=True)
-
-
-def convert(table: pd.DataFrame, layout: Layout) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Make one row per image and one label row per patient, side and exam -> images, labels, report.
-
-    Several rows of one image (one per lesion) are pooled: the highest label, the first of the rest.
-    """
-    rows = pd.DataFrame(layout.columns(table))
-    tasks = layout.labels(table)
-    clinical = {name: table[column] for name, column in layout.clinical.items()}
-    images = rows.assign(**clinical).groupby('dicom_path', sort=True).first().reset_index()
-    keys = [key for key in KEYS if key in rows]
-    labels = rows[keys].assign(**tasks).groupby(keys, sort=True)[list(tasks)].max().reset_index()
-    splits = rows.groupby('patient_id')['split'].nunique() if 'split' in rows else pd.Series(dtype=int)
-    report = dict(
-        format_version=1,
-        data_set=layout.name,
-        rows=len(table),
-        images=len(images),
-        patients=int(rows['patient_id'].nunique()),
-        labels={
-            task: {f'{k:g}': int(n) for k, n in labels[task].value_counts().sort_index().items()}
-            for task in tasks
-        },
-        patients_on_both_sides_of_the_official_split=sorted(splits.index[splits > 1]),
+def _cbis_ddsm(table: pd.DataFrame) -> dict[str, pd.Series]:
+    """One row per lesion; the split is part of the file name. Pooling mass and calc mixes the two splits."""
+    return dict(
+        dicom_path=table['image_file_path'],
+        patient_id=table['patient_id'],
+        view=table['image_view'],
+        laterality=table['left_or_right_breast'],
+        split=table['file'].str.extract('(train|test)', expand=False),
     )
-    if layout.one_row_per_breast:
-        images = images.drop(columns='laterality')  # the headers know which image shows which breast
-    return images.rename(columns={'split': 'cohort'}), labels, report
 
 
-def locate(path: str, root: Path) -> list[str]:
-    """Files that a listed path stands for: itself, all DICOM files of a folder, or the only one below its
-    first folder, since download tools rename files; the path as it is if none is there."""
-    if (root / path).is_file():
-        return [path]
-    is_folder = (root / path).is_dir()
-    below = root / path if is_folder else root / Path(path).parts[0]
-    found = sorted(file.relative_to(root).as_posix() for file in below.rglob('*.dcm'))
-    return found if is_folder or len(found) == 1 else [path]
+# Lee et al. 2017, doi 10.1038/sdata.2017.177
+CBIS_DDSM = Layout(
+    name='CBIS-DDSM',
+    source='case description CSVs, all four at once',
+    required=[
+        'patient_id', 'left_or_right_breast', 'image_view', 'pathology', 'image_file_path', 'breast_density',
+    ],
+    filled=['patient_id', 'image_file_path'],
+    side='left_or_right_breast',
+    columns=_cbis_ddsm,
+    labels=dict(
+        malignant=Labelling('pathology', dict(benign=0, benign_without_callback=0, malignant=1)),
+    ),
+    clinical=dict(breast_density='breast_density', abnormality='abnormality_type', assessment='assessment'),
+)  # fmt: skip
 
 
-def main(layout: Layout, description: str) -> str:
-    """Command line of every converter: CSVs and image folder -> three files, and one line to print."""
-    parser = argparse.ArgumentParser(description=description.splitlines()[0])
-    parser.add_argument('csv', type=Path, nargs='+', help=f'tables of the data set: {layout.source}')
-    parser.add_argument('--image-root', type=Path, required=True, help='folder of the DICOM files')
-    parser.add_argument('--out-dir', type=Path, required=True)
-    args = parser.parse_args()
-    try:
-        images, labels, report = convert(read(args.csv, layout), layout)
-    except ValueError as error:
-        parser.error(str(error))
-    root = args.image_root.resolve()
-    images['dicom_path'] = [locate(path, root) for path in images['dicom_path']]
-    images = images.explode('dicom_path').dropna(subset='dicom_path')
-    missing = sum(not (root / path).is_file() for path in images['dicom_path'])
-    images['dicom_path'] = [str(root / path) for path in images['dicom_path']]
-    write_text(args.out_dir / 'images.csv', images.to_csv(index=False))
-    write_text(args.out_dir / 'labels.csv', labels.to_csv(index=False))
-    write_json(args.out_dir / 'convert_report.json', report | dict(files=len(images), files_missing=missing))
-    leaks = len(report['patients_on_both_sides_of_the_official_split'])
-    advice = ' (split anew with tools/split.py)' if leaks else ''
-    return (
-        f'{len(images)} images of {report["patients"]} patients, {missing} files missing, '
-        f'{leaks} patients on both sides of the official split{advice} -> {args.out_dir}'
+def _cmmd(table: pd.DataFrame) -> dict[str, pd.Series]:
+    """One row per breast; its images are found by patient folder, view and side by their headers."""
+    return dict(dicom_path=table['ID1'], patient_id=table['ID1'], laterality=table['LeftRight'])
+
+
+# Cui et al. 2021, TCIA doi 10.7937/tcia.eqde-4b16
+CMMD = Layout(
+    name='CMMD',
+    source='CMMD_clinicaldata_revision',
+    required=['ID1', 'LeftRight', 'Age', 'abnormality', 'classification'],
+    filled=['ID1'],
+    side='LeftRight',
+    columns=_cmmd,
+    labels=dict(malignant=Labelling('classification', dict(benign=0, malignant=1))),
+    one_row_per_breast=True,
+    clinical=dict(age='Age'),
+)
+
+
+def _rsna2022(table: pd.DataFrame) -> dict[str, pd.Series]:
+    """One row per image; the site becomes the cohort."""
+    return dict(
+        dicom_path=table['patient_id'] + '/' + table['image_id'] + '.dcm',
+        patient_id=table['patient_id'],
+        view=table['view'],
+        laterality=table['laterality'],
+        cohort='site' + table['site_id'],
     )
+
+
+# RSNA Screening Mammography Breast Cancer Detection, Kaggle 2022; labels hold for the breast
+RSNA2022 = Layout(
+    name='RSNA 2022',
+    source='train.csv',
+    required=['site_id', 'patient_id', 'image_id', 'laterality', 'view', 'age', 'cancer', 'invasive'],
+    filled=['patient_id', 'image_id'],
+    side='laterality',
+    columns=_rsna2022,
+    labels=dict(
+        cancer=Labelling('cancer', {'0': 0, '1': 1}),
+        invasive=Labelling('invasive', {'0': 0, '1': 1}, only_if=('cancer', '1')),
+    ),
+    clinical=dict(age='age'),
+)
+
+
+def _vindr_mammo(table: pd.DataFrame) -> dict[str, pd.Series]:
+    """One row per image. Patients are not published: the study stands for the patient."""
+    return dict(
+        dicom_path=table['study_id'] + '/' + table['image_id'] + '.dicom',
+        patient_id=table['study_id'],
+        exam_id=table['study_id'],
+        view=table['view_position'],
+        laterality=table['laterality'],
+        split=table['split'],
+    )
+
+
+# Nguyen et al. 2023, doi 10.1038/s41597-023-02100-7; from BI-RADS 4 on a biopsy is advised
+VINDR_MAMMO = Layout(
+    name='VinDr-Mammo',
+    source='breast-level_annotations.csv',
+    required=[
+        'study_id', 'image_id', 'laterality', 'view_position', 'breast_birads', 'breast_density', 'split',
+    ],
+    filled=['study_id', 'image_id'],
+    side='laterality',
+    columns=_vindr_mammo,
+    labels=dict(
+        birads=Labelling('breast_birads', {f'bi-rads {i}': i for i in range(1, 6)}),
+        suspicious=Labelling('breast_birads', {f'bi-rads {i}': int(i >= 4) for i in range(1, 6)}),
+    ),
+    clinical=dict(breast_density='breast_density'),
+)  # fmt: skip

@@ -10,6 +10,8 @@ from typing import Any
 
 from sklearn.model_selection import train_test_split
 
+from mammo.errors import UserError
+
 SPACING_MM = 0.2
 TASKS = ['malignant', 'abnormal', 'n_lesions', 'radius_mm']
 
@@ -37,14 +39,14 @@ class Film:
 
 
 def parse_info(text: str) -> list[Film]:
-    """Read Info.txt; several rows of one film are its findings. A broken row is a ValueError."""
+    """Read Info.txt; several rows of one film are its findings. A broken row is a UserError."""
     films: dict[str, Film] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not re.match(r'mdb\d', line):
             continue
         row = _ROW.fullmatch(line.rstrip())
         if row is None:
-            raise ValueError(
+            raise UserError(
                 f'Info.txt: line {number} is {line!r}, expected e.g. "mdb001 G CIRC B 535 425 197"'
             )
         film = films.get(row['name']) or Film(
@@ -57,7 +59,7 @@ def parse_info(text: str) -> list[Film]:
             film = replace(film, circles=(*film.circles, circle))
         films[film.name] = film
     if not films:
-        raise ValueError('Info.txt: no line starts with mdb and a number; take the file as it is distributed')
+        raise UserError('Info.txt: no line starts with mdb and a number; take the file as it is distributed')
     return list(films.values())
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mammo.public_sets.layouts import locate
+from mammo.errors import UserError
+from mammo.public_sets import layouts
+from mammo.public_sets.convert import convert, locate, read, with_files
 
 FOLDER = Path(__file__).parents[2] / 'tools/dataset_converters'
 CBIS = (
@@ -100,13 +102,121 @@ def test_a_renamed_download_is_found_only_if_it_is_the_only_one(tmp_path):
     assert locate('case/1.2/000000.dcm', tmp_path) == ['case/1.2/000000.dcm']
 
 
+def table_of(folder, name, text):
+    """Convert one text table of a data set."""
+    path = folder / f'mass_{name}_train_set.csv'
+    path.write_text(text)
+    layout = getattr(layouts, name.upper())
+    return convert(read([path], layout), layout)
+
+
+def cbis(folder, *rows):
+    """Rows of (patient, side, view, pathology, path) -> images, labels, report."""
+    lines = [f'{p},3,{s},{v},1,mass,4,{y},{path},x' for p, s, v, y, path in rows]
+    return table_of(folder, 'cbis_ddsm', CBIS.format(density='breast_density') + '\n'.join(lines) + '\n')
+
+
+@pytest.mark.parametrize(
+    ('pathology', 'label', 'unknown'),
+    [
+        ('BENIGN', 0, {}), ('benign_without_callback', 0, {}), ('Malignant', 1, {}),
+        ('MALIGN', None, {'malign': 1}),
+        ('', None, {'empty': 1}), ('0', None, {'0': 1}),
+    ],
+)  # fmt: skip
+def test_every_label_value_is_mapped_or_unknown_and_never_benign(pathology, label, unknown, tmp_path):
+    _, labels, report = cbis(tmp_path, ('P1', 'LEFT', 'CC', pathology, 'a/1.dcm'))
+    assert report['unknown_labels'] == {'malignant': unknown}
+    assert [None if pd.isna(value) else value for value in labels['malignant']] == [label]
+
+
+@pytest.mark.parametrize(('other', 'label'), [('MALIGNANT', 1), ('BENIGN', None)])
+def test_a_breast_with_a_finding_of_unknown_kind_is_not_benign(other, label, tmp_path):
+    _, labels, _ = cbis(
+        tmp_path, ('P1', 'LEFT', 'CC', '?', 'a/1.dcm'), ('P1', 'LEFT', 'CC', other, 'a/1.dcm')
+    )
+    assert [None if pd.isna(value) else value for value in labels['malignant']] == [label]
+
+
+@pytest.mark.parametrize(
+    'path', ['', ' ', '/', '/etc/passwd', '..', '../b/1.dcm', 'a/../../1.dcm', '\\b\\1.dcm']
+)
+def test_a_row_whose_path_is_empty_or_leads_out_of_the_images_is_left_out(path, tmp_path, caplog):
+    images, labels, report = cbis(
+        tmp_path, ('P1', 'LEFT', 'CC', 'BENIGN', path), ('P2', 'R', 'CC', 'BENIGN', 'b/1.dcm')
+    )
+    assert list(images['patient_id']) == list(labels['patient_id']) == ['P2']
+    assert report['rows_left_out'] == 1
+    assert 'mass_cbis_ddsm_train_set.csv row 2' in caplog.text
+
+
+def test_tables_without_any_usable_row_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r'no row can be used for CBIS-DDSM: .*row 2: image_file_path empty'):
+        cbis(tmp_path, ('P1', 'LEFT', 'CC', 'BENIGN', ''))
+
+
+@pytest.mark.parametrize('side', ['', 'X'])
+def test_a_row_without_side_labels_no_breast(side, tmp_path):
+    _, labels, report = cbis(
+        tmp_path, ('P1', side, 'CC', 'MALIGNANT', 'a/1.dcm'), ('P2', 'left', 'CC', 'BENIGN', 'b/1.dcm')
+    )
+    assert (list(labels['patient_id']), list(labels['laterality']), report['rows_left_out']) == (
+        ['P2'],
+        ['L'],
+        1,
+    )
+
+
+@pytest.mark.parametrize('other', [('P2', 'L', 'CC'), ('P1', 'R', 'CC'), ('P1', 'L', 'MLO')])
+def test_one_image_of_two_patients_sides_or_views_is_refused(other, tmp_path):
+    with pytest.raises(UserError, match=r'1 image paths have rows that differ in .*: a/1.dcm; correct'):
+        cbis(tmp_path, ('P1', 'L', 'CC', 'BENIGN', 'a/1.dcm'), (*other, 'BENIGN', './a//1.dcm'))
+
+
+def test_cmmd_without_a_patient_takes_no_image_of_others(tmp_path):
+    text = 'ID1,LeftRight,Age,number,abnormality,classification,subtype\n'
+    images, _, _ = table_of(tmp_path, 'cmmd', text + ',R,44,2,mass,Benign,\nD1,R,44,2,mass,Benign,\n')
+    assert list(images['dicom_path']) == ['D1']
+
+
+def test_a_file_that_two_rows_could_mean_is_neithers(tmp_path):
+    (tmp_path / 'set/a').mkdir(parents=True)
+    (tmp_path / 'set/a/1-1.dcm').touch()
+    images = pd.DataFrame(dict(dicom_path=['set/a/x.dcm', 'set/b/y.dcm'], patient_id=['P1', 'P2']))
+    found, n_missing = with_files(images, tmp_path)
+    assert n_missing == 2
+    assert not any(Path(path).is_file() for path in found['dicom_path'])
+
+
+def test_patients_in_two_spellings_are_one(tmp_path):
+    _, labels, report = cbis(
+        tmp_path, ('P1', 'L', 'CC', 'BENIGN', 'a/1.dcm'), ('P1\u200b', 'L', 'MLO', 'MALIGNANT', 'a/2.dcm')
+    )
+    assert report['patients'] == 1
+    assert list(labels['malignant']) == [1]
+
+
+@pytest.mark.real_data
+def test_real_rsna_table_converts_as_a_whole(real_data):
+    images, labels, report = convert(
+        read([real_data / 'rsna2022_640/train.csv'], layouts.RSNA2022), layouts.RSNA2022
+    )
+    raw = pd.read_csv(real_data / 'rsna2022_640/train.csv')
+    assert (len(images), report['patients'], report['rows_left_out']) == (3383, 963, 0)
+    assert report['unknown_labels'] == dict(cancer={}, invasive={})
+    breasts = raw.groupby(['patient_id', 'laterality'])
+    assert labels['cancer'].sum() == breasts['cancer'].max().sum() == 492
+    assert labels['invasive'].notna().sum() == 492
+
+
 @pytest.mark.real_data
 def test_real_cbis_tables_give_the_31_leaking_patients(real_data, tmp_path, monkeypatch):
     csvs = sorted((real_data / 'cbis_ddsm_csv').glob('*.csv'))
     call(monkeypatch, 'cbis_ddsm', *csvs, '--image-root', tmp_path, '--out-dir', tmp_path / 'out')
     report = json.loads((tmp_path / 'out/convert_report.json').read_text())
     assert len(report['patients_on_both_sides_of_the_official_split']) == 18 + 13
-    assert (report['rows'], report['patients']) == (3568, 1566)
+    assert (report['rows'], report['patients'], report['rows_left_out']) == (3568, 1566, 0)
+    assert report['unknown_labels'] == {'malignant': {}}
     images = pd.read_csv(tmp_path / 'out/images.csv')
     assert images['breast_density'].notna().all()
     assert not images['dicom_path'].duplicated().any()

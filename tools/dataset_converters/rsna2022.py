@@ -8,37 +8,21 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import pandas as pd
-
-from mammo.public_sets.layouts import Layout, main
-
-
-def columns(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """One row per image; the site becomes the cohort."""
-    return dict(
-        dicom_path=table['patient_id'] + '/' + table['image_id'] + '.dcm',
-        patient_id=table['patient_id'],
-        view=table['view'],
-        laterality=table['laterality'],
-        cohort='site' + table['site_id'],
-    )
+from mammo.command import command
+from mammo.public_sets.options import table_options
 
 
-def labels(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """Labels hold for the breast; invasive means something only where there is a cancer."""
-    cancer, invasive = (pd.to_numeric(table[name]) for name in ('cancer', 'invasive'))
-    return dict(cancer=cancer, invasive=invasive.where(cancer == 1))
+@command()
+def main() -> None:
+    """Parse, convert, print what became of the tables."""
+    example = 'train.csv --image-root train_images --out-dir data/rsna'
+    args = table_options(__doc__, f'python tools/dataset_converters/rsna2022.py {example}')
 
+    from mammo.public_sets.convert import write_inputs
+    from mammo.public_sets.layouts import RSNA2022
 
-LAYOUT = Layout(
-    name='RSNA 2022',
-    source='train.csv',
-    required=['site_id', 'patient_id', 'image_id', 'laterality', 'view', 'age', 'cancer', 'invasive'],
-    columns=columns,
-    labels=labels,
-    clinical=dict(age='age'),
-)
+    print(write_inputs(RSNA2022, **vars(args)))
 
 
 if __name__ == '__main__':
-    print(main(LAYOUT, __doc__))
+    main()

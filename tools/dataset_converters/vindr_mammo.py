@@ -8,46 +8,21 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import pandas as pd
-
-from mammo.public_sets.layouts import Layout, main
-
-
-def columns(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """One row per image. Patients are not published: the study stands for the patient."""
-    return dict(
-        dicom_path=table['study_id'] + '/' + table['image_id'] + '.dicom',
-        patient_id=table['study_id'],
-        exam_id=table['study_id'],
-        view=table['view_position'],
-        laterality=table['laterality'],
-        split=table['split'],
-    )
+from mammo.command import command
+from mammo.public_sets.options import table_options
 
 
-def labels(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """'BI-RADS 4' -> 4; from 4 on a biopsy is advised."""
-    birads = pd.to_numeric(table['breast_birads'].str.extract(r'(\d)', expand=False))
-    return dict(birads=birads, suspicious=(birads >= 4).astype(float).where(birads.notna()))
+@command()
+def main() -> None:
+    """Parse, convert, print what became of the tables."""
+    example = 'breast-level_annotations.csv --image-root images --out-dir data/vindr'
+    args = table_options(__doc__, f'python tools/dataset_converters/vindr_mammo.py {example}')
 
+    from mammo.public_sets.convert import write_inputs
+    from mammo.public_sets.layouts import VINDR_MAMMO
 
-LAYOUT = Layout(
-    name='VinDr-Mammo',
-    source='breast-level_annotations.csv',
-    required=[
-        'study_id',
-        'image_id',
-        'laterality',
-        'view_position',
-        'breast_birads',
-        'breast_density',
-        'split',
-    ],
-    columns=columns,
-    labels=labels,
-    clinical=dict(breast_density='breast_density'),
-)
+    print(write_inputs(VINDR_MAMMO, **vars(args)))
 
 
 if __name__ == '__main__':
-    print(main(LAYOUT, __doc__))
+    main()

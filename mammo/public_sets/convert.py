@@ -1,0 +1,218 @@
+"""Tables of public data sets to the input and labels of tools/preprocess.py.
+
+published tables, image folder -> images.csv, labels.csv, convert_report.json
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from mammo.errors import UserError, listed
+from mammo.preprocess.labels import side
+from mammo.public_sets.layouts import Labelling, Layout
+from mammo.records.files import write_json, write_text
+from mammo.records.ids import normal_id, normal_path
+from mammo.records.meta import MetaError, check_path
+from mammo.records.numerals import is_missing
+from mammo.records.tables import TableError, read_table
+from mammo.records.versions import VERSIONS
+
+logger = logging.getLogger(__name__)
+KEYS = ['patient_id', 'laterality', 'exam_id']
+IDENTITY = ['patient_id', 'laterality', 'view']
+
+
+class Converted(NamedTuple):
+    """What a data set's tables become."""
+
+    images: pd.DataFrame  # one row per listed path
+    labels: pd.DataFrame  # one row per patient, side and exam
+    report: dict[str, Any]
+
+
+def write_inputs(layout: Layout, tables: Sequence[Path], image_root: Path, out_dir: Path) -> str:
+    """Convert the tables of a data set and look for its files -> one sentence about them.
+
+    Raises:
+        UserError: a table is not one of this data set, or gives an image to two patients.
+    """
+    images, labels, report = convert(read(tables, layout), layout)
+    images, n_missing = with_files(images, image_root.resolve())
+    write_text(out_dir / 'images.csv', images.to_csv(index=False))
+    write_text(out_dir / 'labels.csv', labels.to_csv(index=False))
+    report |= dict(files=len(images), files_missing=n_missing)
+    write_json(out_dir / 'convert_report.json', report)
+    n_leaks = len(report['patients_on_both_sides_of_the_official_split'])
+    advice = ' (split anew with tools/split.py)' if n_leaks else ''
+    return (
+        f'{len(images)} images of {report["patients"]} patients, {n_missing} files missing, '
+        f'{report["rows_left_out"]} rows left out, {report["unknown_labels_total"]} labels unknown, '
+        f'{n_leaks} patients on both sides of the official split{advice} -> {out_dir}'
+    )
+
+
+def read(paths: Sequence[Path], layout: Layout) -> pd.DataFrame:
+    """Read and pool the tables of a data set.
+
+    Raises:
+        TableError: one lacks a column.
+    """
+    tables = []
+    for path in paths:
+        table = read_table(
+            path, kept=[*layout.required, *(name.replace('_', ' ') for name in layout.required)]
+        )
+        # CBIS writes both 'breast density' and breast_density
+        table.columns = table.columns.str.replace(' ', '_')
+        missing = [name for name in layout.required if name not in table]
+        if missing or not table.columns.is_unique:
+            what = f'{missing} missing' if missing else 'a column twice'
+            raise TableError(f'{path}: {what} for {layout.name} ({layout.source}); found {list(table)}')
+        tables.append(table.assign(file=path.name, place=[f'{path.name} row {line}' for line in table.index]))
+    return pd.concat(tables, ignore_index=True)
+
+
+def convert(table: pd.DataFrame, layout: Layout) -> Converted:
+    """Make one row per image and one label row per patient, side and exam.
+
+    Several rows of one image (one per lesion) are pooled: the first of what describes the image, and of
+    the labels the highest, unless one is unknown that could be higher.
+
+    Raises:
+        UserError: no row can be used, or an image belongs to several patients, sides or views.
+    """
+    reasons = [_problem(row, layout) for row in table.to_dict('records')]
+    left_out = [f'{place}: {why}' for place, why in zip(table['place'], reasons, strict=True) if why]
+    table = table[[not why for why in reasons]].reset_index(drop=True)
+    if table.empty:
+        raise UserError(f'no row can be used for {layout.name}: {listed(left_out, 3, "; ")}')
+    if left_out:
+        logger.warning('%d rows left out: %s', len(left_out), listed(left_out, 5, '; '))
+    rows = pd.DataFrame(layout.columns(table))
+    rows['patient_id'] = [normal_id(name) for name in rows['patient_id']]
+    rows['dicom_path'] = rows['dicom_path'].map(normal_path)
+    rows['laterality'] = [side(cell, 'laterality') for cell in rows['laterality']]
+    _check_identity(rows, layout)
+    clinical = {name: table[column] for name, column in layout.clinical.items()}
+    images = rows.assign(**clinical).groupby('dicom_path', sort=True).first().reset_index()
+    labels, unknown = _labels(table, rows, layout)
+    report = _report(table, rows, images, labels, layout)
+    report |= dict(
+        rows_left_out=len(left_out), unknown_labels=unknown, unknown_labels_total=sum(_totals(unknown))
+    )
+    if layout.one_row_per_breast:
+        images = images.drop(columns='laterality')  # the headers know which image shows which breast
+    return Converted(images.rename(columns={'split': 'cohort'}), labels, report)
+
+
+def with_files(images: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, int]:
+    """One row per file, with its absolute path -> images, number of files that are not there.
+
+    A file that two listed paths could stand for is neither's.
+    """
+    places = {path: locate(path, root) for path in images['dicom_path']}
+    claims = Counter(file for files in places.values() for file in files)
+    for path, files in places.items():
+        if any(claims[file] > 1 for file in files):
+            places[path] = [path]
+    images = images.assign(dicom_path=images['dicom_path'].map(places))
+    images = images.explode('dicom_path').dropna(subset='dicom_path')
+    n_missing = sum(not (root / path).is_file() for path in images['dicom_path'])
+    return images.assign(dicom_path=[str(root / path) for path in images['dicom_path']]), n_missing
+
+
+def locate(path: str, root: Path) -> list[str]:
+    """Files that a listed path stands for: itself, all DICOM files of a folder, or the only one below its
+    first folder, since download tools rename files; the path as it is if none is there.
+
+    Raises:
+        MetaError: the path leads out of ``root``.
+    """
+    if not path or path.startswith('/'):
+        raise MetaError(f'the image path is {path!r}, expected one inside {root}')
+    check_path(path, 'image')
+    if (root / path).is_file():
+        return [path]
+    is_folder = (root / path).is_dir()
+    below = root / path if is_folder else root / Path(path).parts[0]
+    files = sorted(file.relative_to(root).as_posix() for file in below.rglob('*.dcm'))
+    return files if is_folder or len(files) == 1 else [path]
+
+
+def _problem(row: dict[Any, str], layout: Layout) -> str:
+    """Why a row cannot be used, or ''."""
+    empty = [name for name in layout.filled if is_missing(row[name])]
+    if empty:
+        return f'{", ".join(empty)} empty'
+    try:
+        for name in layout.filled:
+            path = row[name].replace('\\', '/')
+            check_path(path, name)
+            if path.startswith('/'):
+                return f'{name} is {row[name]!r}, expected one inside the image folder'
+        return '' if side(row[layout.side], '') else f'{layout.side} empty'
+    except UserError as error:
+        return str(error)
+
+
+def _check_identity(rows: pd.DataFrame, layout: Layout) -> None:
+    names = ['patient_id'] if layout.one_row_per_breast else [name for name in IDENTITY if name in rows]
+    counts = rows.groupby('dicom_path')[names].nunique().gt(1)
+    wrong = counts.index[counts.any(axis=1)]
+    if len(wrong):
+        raise UserError(
+            f'{len(wrong)} image paths have rows that differ in {", ".join(names)}: {listed(wrong, 3)}; '
+            'correct the tables'
+        )
+
+
+def _labels(
+    table: pd.DataFrame, rows: pd.DataFrame, layout: Layout
+) -> tuple[pd.DataFrame, dict[str, dict[str, int]]]:
+    """Labels by patient, side and exam, and how often each value that has no meaning stands in the tables."""
+    keys = [key for key in KEYS if key in rows]
+    values, unknown = {}, {}
+    for task, labelling in layout.labels.items():
+        cells = [(normal_id(cell) or '').casefold() for cell in table[labelling.column]]
+        meant = labelling.applies_to(table)
+        odd = Counter(
+            c or 'empty' for c, yes in zip(cells, meant, strict=True) if yes and c not in labelling.values
+        )
+        unknown[task] = dict(sorted(odd.items()))
+        if odd:
+            logger.warning('%s: unknown values of %s: %s', task, labelling.column, unknown[task])
+        values[task] = pd.Series([labelling.values.get(c, np.nan) for c in cells], table.index).where(meant)
+    groups = rows[keys].assign(**values).groupby(keys, sort=True)
+    return groups.agg(
+        {task: _pooled(labelling) for task, labelling in layout.labels.items()}
+    ).reset_index(), unknown
+
+
+def _pooled(labelling: Labelling) -> Any:
+    top = max(labelling.values.values())
+    return lambda values: values.max() if values.notna().all() or values.max() == top else np.nan
+
+
+def _report(
+    table: pd.DataFrame, rows: pd.DataFrame, images: pd.DataFrame, labels: pd.DataFrame, layout: Layout
+) -> dict[str, Any]:
+    splits = rows.groupby('patient_id')['split'].nunique() if 'split' in rows else pd.Series(dtype=int)
+    counts = {task: labels[task].value_counts().sort_index() for task in layout.labels}
+    return dict(
+        format_version=VERSIONS['convert_report'],
+        data_set=layout.name,
+        rows=len(table),
+        images=len(images),
+        patients=int(rows['patient_id'].nunique()),
+        labels={task: {f'{value:g}': int(n) for value, n in count.items()} for task, count in counts.items()},
+        patients_on_both_sides_of_the_official_split=sorted(splits.index[splits > 1]),
+    )
+
+
+def _totals(unknown: dict[str, dict[str, int]]) -> Iterable[int]:
+    return (count for counts in unknown.values() for count in counts.values())
