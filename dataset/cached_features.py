@@ -12,10 +12,11 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader, Runner
-from mmpretrain.registry import DATASETS, MODELS, TRANSFORMS
+from mmpretrain.registry import DATASETS, TRANSFORMS
 from torch import nn
 
 from dataset.feature_cache import CacheError, FeatureCache, check_same, fingerprints
+from models.registry import MODELS
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -73,8 +74,8 @@ def cached_config(cfg: Config, cache_dir: str) -> Config:
     cfg.model.backbone.init_cfg = weights  # those that made the maps, also where they were random
     cfg.model.from_maps = True
     cfg.model.data_preprocessor = dict(type='ClsDataPreprocessor')  # no mean: maps stay as they are
-    if cfg.model.neck.type == 'TransformerNeck':
-        cfg.model.neck.pooled = True
+    if cfg.model.get('neck'):
+        cfg.model.neck.update(getattr(MODELS.get(cfg.model.neck.type), 'if_pooled', {}))
     cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='CachedViewHook')]
     return cfg
 
@@ -90,7 +91,7 @@ def settings_of(cfg: Config, num_views: int) -> dict[str, Any]:
         raise CacheError('the pipelines of val_dataloader and test_dataloader differ; a plain map is of one')
     left_out = ('init_cfg', 'frozen_stages')
     backbone = {key: value for key, value in cfg.model.backbone.to_dict().items() if key not in left_out}
-    neck = {key: cfg.model.neck.get(key) for key in ('type', 'pooling_size')}
+    neck = {key: (cfg.model.get('neck') or {}).get(key) for key in ('type', 'pooling_size')}
     return dict(
         num_views=num_views,
         backbone=backbone,
@@ -129,10 +130,11 @@ def backbone_of(cfg: Config) -> nn.Module:
         torch.manual_seed(cfg.randomness.get('seed') or 0)
         backbone = MODELS.build(cfg.model.backbone)
         backbone.init_weights()
-    if any(parameter.requires_grad for parameter in backbone.parameters()):
+    learning = [name for name, parameter in backbone.named_parameters() if parameter.requires_grad]
+    if learning and not cfg.model.get('frozen_backbone'):
         raise CacheError(
-            f'model.backbone learns (frozen_stages={cfg.model.backbone.get("frozen_stages", -1)}); '
-            'only maps of a frozen backbone can be cached'
+            f'model.backbone learns ({learning[0]} and {len(learning) - 1} more parameters); only maps of a '
+            'frozen backbone can be cached: set model.frozen_backbone=True, or frozen_stages to all stages'
         )
     if cfg.get('load_from'):
         state = CheckpointLoader.load_checkpoint(cfg.load_from, 'cpu')['state_dict']

@@ -1,13 +1,15 @@
-"""Where the class token of a Transformer neck looks.
+"""Where the class token of a neck looks, if its class says that it ``attends`` (see :mod:`models.necks`).
 
-TransformerNeck, feature maps ((B, C, H, W), ...) -> attention (B, depth, heads, h, w) on the token grid
+neck, feature maps ((B, C, H, W), ...) -> attention (B, depth, heads, h, w) on the token grid
 """
+
+from typing import Any
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
-from models.transformer_neck import Attention, TransformerNeck
+from models.transformer_neck import Attention
 
 
 def class_row(attention: Attention, x: Tensor) -> Tensor:
@@ -23,7 +25,7 @@ def class_row(attention: Attention, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def attention_maps(neck: TransformerNeck, feats: tuple[Tensor, ...]) -> Tensor:
+def attention_maps(neck: Any, feats: tuple[Tensor, ...]) -> Tensor:
     """Class-token attention of every block and head to every token; see :func:`class_row`.
 
     Shape:

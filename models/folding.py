@@ -1,6 +1,9 @@
-"""A constant ResNet run fast: batch norm, ReLU and sum within its convolutions, channels last.
+"""A constant convolutional network run fast: batch norm, ReLU and sum within convolutions, channels last.
 
-ResNet in eval mode or frozen, images (B, 3, H, W) -> the network's own maps, equal but for rounding
+network in eval mode or frozen, images (B, 3, H, W) -> the network's own maps, equal but for rounding
+
+Folded is whatever consists of the layers in :data:`LAYERS` and can be traced, ResNets among it; every other
+network runs as it is.
 """
 
 import copy
@@ -12,13 +15,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmpretrain.models.backbones import ResNet
+from mmengine.logging import print_log
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's names for mallopt, malloc.h
 SAME_IN_TRAINING = (nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.Sequential, nn.Identity)
+LAYERS = (nn.Conv2d, _BatchNorm, nn.GroupNorm, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.Identity)
 
 
 class FoldedNetwork:
@@ -54,7 +58,11 @@ class FoldedNetwork:
             self.clear()
             self._made_from = made_from
         if dtype not in self._copies:
-            folded = fold(network).to(dtype)
+            try:
+                folded: Any = fold(network).to(dtype)
+            except (fx.proxy.TraceError, TypeError) as error:  # its forward asks what a tensor holds
+                print_log(f'the backbone runs as it is, since it cannot be traced: {error}', 'current')
+                folded = copy.deepcopy(network).eval().to(dtype)
             self._copies[dtype] = torch.compile(folded) if self.compiled else folded
             if tensors[0].device.type == 'cpu':
                 keep_freed_memory()
@@ -62,13 +70,13 @@ class FoldedNetwork:
 
 
 def is_constant(network: nn.Module, images: Tensor) -> bool:
-    """Whether this call is a ResNet's, depends on its weights only, needs no gradient and is not traced."""
+    """Whether this call can be folded, depends on weights only, needs no gradient and is not traced."""
     learns = torch.is_grad_enabled() and (
         images.requires_grad or any(parameter.requires_grad for parameter in network.parameters())
     )
     tensors = [*network.parameters(), *network.buffers()]
     return (
-        isinstance(network, ResNet)
+        all(isinstance(module, LAYERS) for module in network.modules() if not [*module.children()])
         and not (torch.compiler.is_compiling() or torch.jit.is_tracing())
         and not learns
         and not any(tensor.is_inference() for tensor in tensors)  # these do not tell of changes

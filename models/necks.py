@@ -14,13 +14,15 @@ A neck tells its needs by attributes of its class; those that say nothing go by 
 
 import copy
 import inspect
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmpretrain.models.necks import GlobalAveragePooling as StockPooling
 from torch import nn
 
 from models.registry import MODELS
+
+PROBE_PX = 1344  # divisible by the usual strides: 8, 14, 16, 28, 32, 64
 
 
 @MODELS.register_module()
@@ -72,6 +74,30 @@ def fitted(
         wanted |= {width: shape[1]} if lacks_width else {}
         wanted |= {str(size): tuple(shape[2:])} if lacks_size else {}
     return wanted | {key: value for key, value in neck.items() if value is not None}
+
+
+class Cells(NamedTuple):
+    """Where the cells of a backbone's last map lie on its input, along either axis."""
+
+    cell_px: float  # from one cell to the next
+    first_px: float  # index of the pixel under the centre of the first
+
+
+def cells_of(backbone: nn.Module, channels: int = 3) -> Cells:
+    """Stride and place of a backbone's cells.
+
+    Where every strided layer has an odd kernel k and padding (k - 1) / 2, output i is centred on input
+    2 i, and so the first cell on the first pixel. All others are taken to divide the input evenly, as
+    layers that cut it into patches do.
+    """
+    cell_px = PROBE_PX / last_map_shape(backbone, (PROBE_PX, PROBE_PX), channels)[2]
+    strided = (m for m in backbone.modules() if isinstance(m, nn.Conv2d) and max(m.stride) > 1)
+    centred = all(
+        kernel % 2 and padding == (kernel - 1) // 2
+        for conv in strided
+        for kernel, padding in zip(conv.kernel_size, conv.padding, strict=True)
+    )
+    return Cells(cell_px, 0.0 if centred else (cell_px - 1) / 2)
 
 
 def last_map_shape(backbone: nn.Module, image_size: tuple[int, int], channels: int = 3) -> torch.Size:

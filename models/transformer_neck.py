@@ -155,7 +155,8 @@ class TransformerNeck(BaseModule):
                 f'TransformerNeck: pooling_size is {pooling_size!r}, expected one of {sorted(POOLS)}'
             )
         pool, self.pooling_size, self.pooled = POOLS[pooling_size], pooling_size, pooled
-        self.geometry = (pool['kernel'], pool['stride'], pool['padding'])  # each (height, width)
+        # of the pool: kernel, stride, padding, each (height, width)
+        self.geometry = (pool['kernel'], pool['stride'], pool['padding'])
         self.pool = nn.AvgPool2d(*self.geometry)
         self.grid = self._grid_of(tuple(map_size or pool['map_size']))
         self.pos_embedding = nn.Parameter(torch.randn(1, self.grid[0] * self.grid[1] + 1, in_dims))

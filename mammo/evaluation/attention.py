@@ -3,7 +3,8 @@
 attention (h, w) on the token grid, geometry -> attention (H, W) on the original image, share in lesions
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 
 from mammo.evaluation.resampling import percentile_interval
 
-STRIDE_PX = 32  # of the backbone
 OPACITY_FRAC = 0.5
 
 
@@ -24,10 +24,34 @@ class Axis(NamedTuple):
     kernel: int  # of the pool, in cells of the feature map, as are the next two
     stride: int
     padding: int
+    n_cells: int  # of the feature map
+    cell_px: float  # from one cell of it to the next, in pixels of the input, the backbone's stride
+    first_px: float  # index of the pixel under the centre of the first cell
 
-    @property
-    def n_cells(self) -> int:
-        return -(-self.input_px // STRIDE_PX)
+
+def axes_of(
+    sample: Mapping[str, Any],
+    geometry: Sequence[tuple[int, int]],
+    map_size: Sequence[int],
+    cell_px: float,
+    first_px: float,
+) -> tuple[Axis, Axis]:
+    """Rows and columns of one image.
+
+    Args:
+        sample: what its test pipeline left: Resize gives (w, h) factors, all other fields are (h, w).
+        geometry: kernel, stride and padding of the neck's pool, each (h, w).
+        map_size: (h, w) of the feature map.
+        cell_px, first_px: of the backbone, see :class:`Axis`.
+    """
+    fields = sample['ori_shape'], sample['scale_factor'][::-1], sample['img_shape']
+    rows, columns = (
+        Axis(original, scale, seen, kernel, stride, padding, cells, cell_px, first_px)
+        for original, scale, seen, kernel, stride, padding, cells in zip(
+            *fields, *geometry, map_size, strict=True
+        )
+    )
+    return rows, columns
 
 
 def cells_from_tokens(axis: Axis) -> NDArray:
@@ -44,9 +68,7 @@ def pixels_from_cells(axis: Axis, n_drawn: int) -> NDArray:
     cut_px = max(0, round((round(axis.original_px * axis.scale) - axis.input_px) / 2))
     centres_px = (np.arange(n_drawn) + 0.5) * axis.original_px / n_drawn
     input_px = centres_px * axis.scale - cut_px - 0.5  # index of a pixel of the network's input
-    # Every strided layer of a ResNet has an odd kernel k and padding (k - 1) / 2, so that output i is
-    # centred on input 2 i, and cell i of the last map on pixel 32 i.
-    place = np.clip(input_px / STRIDE_PX, 0, axis.n_cells - 1)[:, None]
+    place = np.clip((input_px - axis.first_px) / axis.cell_px, 0, axis.n_cells - 1)[:, None]
     weights = np.clip(1 - np.abs(place - np.arange(axis.n_cells)), 0, None)
     seen = (input_px >= -0.5) & (input_px <= axis.input_px - 0.5)
     return np.where(seen[:, None], weights, np.nan)

@@ -4,25 +4,27 @@ model config -> JSON data; state dicts of the members -> safetensors files
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import safetensors.torch
 import torch
+from mmengine.registry import Registry
 from torch import Tensor
 
 from mammo.inference.bundle import BundleError
+from models.registry import MODELS, SCOPE
 
-# All names that the architecture of a bundle may build; each is known to run no code of its arguments.
-ALLOWED = frozenset({
-    'ImageTabClassifier', 'ClsDataPreprocessor', 'ResNetWs', 'ResNet',
-    'TransformerNeck', 'DwiseConvResBlockPooling', 'GlobalAveragePooling',
-    'MultiTaskHead', 'BinaryTaskHead', 'RegressionTaskHead', 'SingleLinearClsHead', 'LymphNodeClsHead',
-    'LVIClsHead', 'MultifocalityClsHead', 'NposRegHead', 'TsizeRegHead', 'CrossEntropyLoss', 'MSELoss',
-    'BN', 'Conv2d', 'ReLU',
-})  # fmt: skip
-MODEL_KEYS = ('type', 'tasks', 'task', 'backbone', 'neck', 'head', 'data_preprocessor')
-DROPPED = ('init_cfg', 'pretrained')  # where weights once came from
+# What the architecture of a bundle may build, by the module that defines it: layers and networks made of
+# numbers and names, which run no code of their arguments.
+ALLOWED = ('models', 'mmpretrain.models.backbones', 'mmpretrain.models.necks', 'mmpretrain.models.losses',
+           'mmpretrain.models.utils', 'mmcv.cnn', 'mmengine.model', 'torch.nn.modules')  # fmt: skip
+MODEL_KEYS = (
+    'type', 'tasks', 'task', 'backbone', 'neck', 'head', 'data_preprocessor', 'image_size', 'frozen_backbone',
+)  # fmt: skip
+DROPPED = ('init_cfg', 'pretrained', 'checkpoint_path')  # where weights once came from
+REFERENCE = re.compile(r'[:/\\]')  # of a file or an address, in a value
 BACKBONE = 'backbone.'
 
 
@@ -42,12 +44,29 @@ def check_model(part: Any, place: str = 'model') -> None:
     """Refuse names that are not allowed and keys that would load files, at any depth."""
     for key, value in part.items() if isinstance(part, dict) else enumerate(part):
         here = f'{place}.{key}'
-        if key in DROPPED or key == '_scope_' or (key == 'type' and str(value) not in ALLOWED):
+        refused = key in DROPPED or key == '_scope_' or (key == 'type' and not _is_allowed(value))
+        if refused or (key != 'name' and isinstance(value, str) and REFERENCE.search(value)):
             raise BundleError(
-                f'{here} is {value!r}, which a bundle may not hold; there are {sorted(ALLOWED)}'
+                f'{here} is {value!r}, which a bundle may not hold: there are networks and layers of '
+                f'{", ".join(ALLOWED)}, and nothing that names a file or an address'
             )
         if isinstance(value, dict | list):
             check_model(value, here)
+
+
+def _is_allowed(name: Any) -> bool:
+    if not isinstance(name, str) or '.' in name:  # a dotted name may import anything
+        return False
+    with MODELS.switch_scope_and_registry(SCOPE) as registry:
+        cls = next((r.module_dict[name] for r in _ancestors(registry) if name in r.module_dict), None)
+    return f'{getattr(cls, "__module__", "")}.'.startswith(tuple(f'{module}.' for module in ALLOWED))
+
+
+def _ancestors(registry: Registry | None) -> Iterator[Registry]:
+    while registry is not None:
+        registry.import_from_location()
+        yield registry
+        registry = registry.parent
 
 
 def split_weights(states: Iterable[dict[str, Tensor]], *, shared: bool) -> Iterator[tuple[str, bytes]]:

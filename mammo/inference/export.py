@@ -17,7 +17,7 @@ FORMAT_VERSION = 1
 OPSET = 20
 # Steps of a test pipeline that another program can repeat; it does the last two itself.
 SIZE_STEPS = ('Resize', 'CenterCrop')
-OTHER_STEPS = ('LoadMammogram', 'LoadImageFromFile', 'MammoPackMultiTaskInputs')
+OTHER_STEPS = ('LoadMammogram', 'LoadImageFromFile', 'MammoPackMultiTaskInputs', 'PackInputs')
 
 
 class TaskOutputs(nn.Module):
@@ -72,7 +72,8 @@ def input_size(steps: list[dict[str, Any]]) -> tuple[int, int]:
         ValueError: they depend on the image.
     """
     last = steps[-1] if steps else {}
-    size = last.get('scale' if last.get('type') == 'Resize' else 'crop_size')
+    size = last.get('scale', last.get('crop_size'))
+    size = (size, size) if isinstance(size, int) else size
     if last.get('keep_ratio') or not isinstance(size, list | tuple) or len(size) != 2:
         raise ValueError(
             f'the test pipeline ends with {last or None}, which leaves the size open; expected Resize with '

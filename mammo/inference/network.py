@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import models  # noqa: F401  (registers names)
-from mammo.evaluation.attention import Axis
+from mammo.evaluation.attention import Axis, axes_of
 from mammo.inference.architecture import BACKBONE, check_model
 from mammo.inference.bundle import BundleError
 from mammo.inference.export import SIZE_STEPS
 from models.attention_maps import attention_maps
 from models.ensemble import Ensemble
-from models.transformer_neck import POOLS, TransformerNeck
+from models.necks import cells_of
 
 TRACEABLE = (['Resize'], ['Resize', 'CenterCrop'])  # steps that attention can be carried back through
 Maps = dict[int, tuple[Tensor, ...]]  # of one image, by backbone
@@ -49,7 +49,9 @@ class Network:
         self.steps = [TRANSFORMS.build({k: _tuple(v) for k, v in step.items()}) for step in steps]
         self.tasks = {name: head.kind for name, head in self.blank.head.task_heads.items()}
         traceable = [step['type'] for step in steps] in TRACEABLE
-        self.attends = traceable and isinstance(getattr(self.blank, 'neck', None), TransformerNeck)
+        neck = getattr(self.blank, 'neck', None)
+        self.attends = traceable and getattr(neck, 'attends', False)
+        self.cells = cells_of(self.blank.backbone) if self.attends else None
 
     def add(self, weights: dict[str, Tensor], name: str) -> None:
         """One more member; without weights of a backbone it shares that of the first.
@@ -81,7 +83,7 @@ class Network:
             for step in self.steps:
                 results = step(results)
             maps.append(self._maps(results['img']))
-            axes.append(_axes(results, self.blank.neck) if self.attends else None)
+            axes.append(self._axes(results, maps[-1]))
             if progress:
                 progress(i + 1, len(images))
         together = len({tuple(m.shape for part in found.values() for m in part) for found in maps}) == 1
@@ -98,6 +100,12 @@ class Network:
                 inputs = member.data_preprocessor(dict(inputs=pixels))['inputs']
                 found[id(member.backbone)] = member.maps(inputs)
         return found
+
+    def _axes(self, results: dict[str, Any], maps: Maps) -> tuple[Axis, Axis] | None:
+        if self.cells is None:
+            return None
+        map_size = next(iter(maps.values()))[-1].shape[2:]
+        return axes_of(results, self.blank.neck.geometry, map_size, *self.cells)
 
     def _through_necks(self, maps: list[Maps]) -> list[tuple[NDArray, NDArray | None]]:
         """Maps of n images -> logits (members, tasks), attention (h, w) of each.
@@ -121,7 +129,7 @@ class Network:
     ) -> tuple[tuple[Tensor, ...], Tensor | None]:
         """Output of the neck; where its last block looks, mean over heads: (B, C, H, W) -> (B, h, w)."""
         neck = member.neck if member.with_neck else nn.Identity()
-        if not (self.attends and isinstance(neck, TransformerNeck)):
+        if not self.attends:
             return neck(maps), None
         kept: list[tuple[Tensor, ...]] = []
         hook = neck.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
@@ -141,11 +149,3 @@ def probs_of(logits: NDArray, kinds: Iterable[str]) -> NDArray[np.float32]:
 
 def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def _axes(results: dict[str, Any], neck: TransformerNeck) -> tuple[Axis, Axis]:
-    """Rows and columns of one image; Resize gives (w, h) factors, all other fields are (h, w)."""
-    fields = results['ori_shape'], results['scale_factor'][::-1], results['img_shape']
-    pool = [POOLS[neck.pooling_size][key] for key in ('kernel', 'stride', 'padding')]
-    rows, columns = (Axis(*values) for values in zip(*fields, *pool, strict=True))
-    return rows, columns

@@ -45,7 +45,6 @@ def test_the_file_agrees_with_pytorch_and_names_the_tasks(
         (['--preprocess', 'gone.json'], 'gone.json'),
         (['--preprocess', 'broken.json'], 'broken.json'),
         (['--cfg-options', 'test_dataloader.dataset.pipeline.1.keep_ratio=True'], 'keep_ratio'),
-        (['--cfg-options', 'test_dataloader.dataset.pipeline.1.scale=64'], 'expected Resize with scale='),
     ],
 )
 def test_what_cannot_be_exported_ends_with_one_message(

@@ -17,14 +17,22 @@ from mammo.evaluation.attention import (
 from models.backbone import ResNetWs
 from models.transformer_neck import POOLS
 
-PLAIN = Axis(original_px=224, scale=1.0, input_px=224, kernel=2, stride=1, padding=0)
+
+def resnet_axis(
+    original_px: int, scale: float, input_px: int, kernel: int, stride: int, padding: int
+) -> Axis:
+    """An axis behind a ResNet of stride 32."""
+    return Axis(original_px, scale, input_px, kernel, stride, padding, -(-input_px // 32), 32, 0)
+
+
+PLAIN = resnet_axis(original_px=224, scale=1.0, input_px=224, kernel=2, stride=1, padding=0)
 
 
 @pytest.mark.parametrize('pooling_size', POOLS)
 @pytest.mark.parametrize('input_px', [224, 500, 1024, 1792])
 def test_cells_take_the_mean_of_the_tokens_that_pool_them(pooling_size: int, input_px: int) -> None:
     kernel, stride, padding = (POOLS[pooling_size][key][0] for key in ('kernel', 'stride', 'padding'))
-    axis = Axis(input_px, 1.0, input_px, kernel, stride, padding)
+    axis = resnet_axis(input_px, 1.0, input_px, kernel, stride, padding)
     cells = torch.eye(axis.n_cells)[:, None]  # one-hot maps through the pool: which token sees which cell
     seen = torch.nn.functional.avg_pool1d(cells, kernel, stride, padding)[:, 0].numpy() > 0
     expected = seen / np.maximum(seen.sum(1, keepdims=True), 1)
@@ -32,7 +40,7 @@ def test_cells_take_the_mean_of_the_tokens_that_pool_them(pooling_size: int, inp
 
 
 def test_last_cell_that_no_token_pools_gets_nothing() -> None:
-    rows = cells_from_tokens(Axis(1792, 1.0, 1792, 4, 3, 0))  # 56 cells, 18 tokens up to cell 54
+    rows = cells_from_tokens(resnet_axis(1792, 1.0, 1792, 4, 3, 0))  # 56 cells, 18 tokens up to cell 54
     assert rows.shape == (56, 18)
     assert rows[:55].sum(1) == pytest.approx(1)
     assert not rows[55].any()
@@ -76,7 +84,9 @@ def test_single_token_is_brightest_between_the_cells_it_pools(token: int, centre
 
 
 def test_resize_and_crop_are_undone() -> None:
-    axis = Axis(original_px=512, scale=0.5, input_px=224, kernel=2, stride=1, padding=0)  # 256, cut 16 off
+    axis = resnet_axis(
+        original_px=512, scale=0.5, input_px=224, kernel=2, stride=1, padding=0
+    )  # 256, cut 16 off
     weights = pixels_from_cells(axis, 512)
     seen = ~np.isnan(weights[:, 0])
     assert (seen.argmax(), seen.sum()) == (32, 448)  # pixels 32 to 479 of the file
@@ -85,7 +95,7 @@ def test_resize_and_crop_are_undone() -> None:
 
 
 def test_drawing_smaller_keeps_the_place() -> None:
-    axis = Axis(512, 0.5, 224, 2, 1, 0)
+    axis = resnet_axis(512, 0.5, 224, 2, 1, 0)
     full, half = (np.nan_to_num(pixels_from_cells(axis, n))[:, 2] for n in (512, 256))
     np.testing.assert_allclose(full.reshape(256, 2).mean(1), half, atol=0.01)
 

@@ -1,0 +1,166 @@
+"""Attention of a network over the images of a test set, drawn and compared with lesions.
+
+config, checkpoint, meta file -> a PNG per image, attention.json
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+from numpy.typing import NDArray
+
+from mammo.engine.config import set_options
+from mammo.engine.run import load_config
+from mammo.errors import DataError
+from mammo.evaluation.attention import (
+    axes_of,
+    lesion_mask,
+    on_image,
+    overlay,
+    ratio_to_chance,
+    share_inside,
+)
+from mammo.preprocess.breast import NoBreastError, breast_mask
+from mammo.records.files import replacing, write_json
+from mammo.records.png import read_grey, to_uint8
+from models.attention_maps import attention_maps
+from models.necks import cells_of
+
+FORMAT_VERSION = 1
+# Test pipelines whose way from file to input can be traced back; a CenterCrop comes after the Resize.
+PIPELINES = (['Resize'], ['Resize', 'CenterCrop'])
+UNMOVED = ('LoadMammogram', 'LoadImageFromFile', 'MammoPackMultiTaskInputs', 'PackInputs')
+MAX_SIDE_PX = 1024  # of a drawn image
+CAPTION_PX = 18
+
+
+def draw_attention(
+    config: str | Path,
+    checkpoint: str | Path,
+    out_dir: Path,
+    *,
+    ann_file: str | None = None,
+    single_heads: bool = False,
+    seed: int = 0,
+    cfg_options: list[str] | None = None,
+    **shared: Any,
+) -> tuple[int, list[dict[str, Any]]]:
+    """Draw every image of a meta file, and write ``attention.json``.
+
+    Args:
+        config, checkpoint: of a model whose neck attends.
+        out_dir: folder of the result.
+        ann_file: meta file, relative to ``data_root``; default: the config's test file.
+        single_heads: a map per head, not their mean.
+        seed: of the bootstrap.
+        cfg_options: ``key=value`` texts, which come last and win.
+        **shared: see :func:`mammo.engine.run.load_config`.
+
+    Returns:
+        Number of images; attention in lesions against chance for each map and area.
+
+    Raises:
+        UserError: config, data or checkpoint cannot be used.
+    """
+    cfg = load_config(config, **shared)
+    cfg.load_from = str(checkpoint)
+    set_options(cfg, cfg_options)
+    cfg.test_dataloader.dataset.ann_file = ann_file or cfg.test_dataloader.dataset.ann_file
+    records, names = [], []
+    for i, (item, image, maps, lesions) in enumerate(attended_images(build_runner(cfg), single_heads)):
+        heads = [f'head {h + 1}' for h in range(maps.shape[1])] if single_heads else ['mean']
+        names = [f'block {b + 1}, {head}' for b in range(maps.shape[0]) for head in heads]
+        maps = maps.reshape(-1, *image.shape)  # (blocks * heads, H, W)
+        file = f'{i:05d}_{Path(item["img_name"]).stem}.png'
+        with replacing(out_dir / file) as tmp:
+            cv2.imwrite(str(tmp), picture(image, maps, names, lesions)[..., ::-1])
+        record = dict(img_path=item['img_name'], patient_id=item.get('patient_id'), file=file)
+        if lesions is not None and lesions.any():
+            record['lesion_share_and_chance'] = shares(image, maps, lesions)
+        records.append(record)
+    summary = summarise(records, names, np.random.default_rng(seed))
+    content = dict(format_version=FORMAT_VERSION, maps=names, images=records, lesions=summary, seed=seed)
+    write_json(out_dir / 'attention.json', content)
+    return len(records), summary
+
+
+def build_runner(cfg: Config) -> Runner:
+    """The runner with weights loaded, if attention can be drawn for its network and test pipeline."""
+    moves = [t['type'] for t in cfg.test_dataloader.dataset.pipeline if t['type'] not in UNMOVED]
+    if moves not in PIPELINES:
+        raise DataError(f'{cfg.filename}: test pipeline has {moves}, attention is drawn for {PIPELINES} only')
+    runner = RUNNERS.build(cfg)
+    neck = getattr(runner.model, 'neck', None)
+    if not getattr(neck, 'attends', False):
+        raise DataError(
+            f'{cfg.filename}: model.neck is {type(neck).__name__}, which has no attention; '
+            'use a config with TransformerNeck'
+        )
+    runner.load_or_resume()
+    return runner
+
+
+@torch.inference_mode()
+def attended_images(
+    runner: Runner, single: bool
+) -> Iterator[tuple[dict[str, Any], NDArray, NDArray, NDArray | None]]:
+    """Item of each test image, the image (H, W), maps (depth, 1 or heads, H, W), and lesions (H, W)."""
+    model = runner.model.eval()
+    cells = cells_of(model.backbone)
+    items = {item['img_name']: item for item in runner.test_dataloader.dataset.data_list}
+    for batch in runner.test_dataloader:
+        data = model.data_preprocessor(batch)
+        feats = model.extract_feat(data['inputs'], stage='backbone')
+        maps = attention_maps(model.neck, feats)
+        maps = maps if single else maps.mean(dim=2, keepdim=True)
+        for sample, tokens in zip(data['data_samples'], maps.cpu().numpy(), strict=True):
+            item = items[sample.img_name]
+            grey, bits = read_grey(item['img_path'])
+            shrink = min(1, MAX_SIDE_PX / max(grey.shape))
+            shape = tuple(max(1, round(side * shrink)) for side in grey.shape)
+            image = cv2.resize(to_uint8(grey, bits=bits), shape[::-1], interpolation=cv2.INTER_AREA)
+            rows, columns = axes_of(sample.metainfo, model.neck.geometry, feats[-1].shape[2:], *cells)
+            lesions = item.get('lesions')
+            if lesions is not None:
+                lesions = lesion_mask(lesions, grey.shape, shape)
+            yield item, image, on_image(tokens, rows, columns, shape), lesions
+
+
+def picture(image: NDArray, maps: NDArray, names: list[str], lesions: NDArray | None) -> NDArray:
+    """Image (H, W), its maps (m, H, W) -> RGB: the image, lesions outlined, and each map beside it."""
+    plain = np.repeat(image[..., None], 3, axis=2)
+    panels = [plain, *(overlay(image, attention) for attention in maps)]
+    if lesions is not None:
+        outlines, _ = cv2.findContours(lesions.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        panels = [cv2.drawContours(panel, outlines, -1, (255, 255, 255), 1) for panel in panels]
+    strips = [np.zeros((CAPTION_PX, image.shape[1], 3), np.uint8) for _ in panels]
+    for strip, text in zip(strips, ['image', *names], strict=True):
+        cv2.putText(strip, text, (2, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
+    return np.vstack([np.hstack(strips), np.hstack(panels)])
+
+
+def shares(image: NDArray, maps: NDArray, lesions: NDArray) -> dict[str, list[tuple[float, float]]]:
+    """Share of each map (m, H, W) in lesions and chance, over the image and over the breast alone."""
+    areas: dict[str, NDArray | None] = dict(image=None)
+    with suppress(NoBreastError):  # then measured over the image alone
+        areas['breast'] = breast_mask(image)
+    return {area: [share_inside(m, lesions, mask) for m in maps] for area, mask in areas.items()}
+
+
+def summarise(records: list[dict], names: list[str], rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Attention in lesions against chance for each map and area, over the images with lesions."""
+    rows = []
+    for area in ('image', 'breast'):
+        measured = [r for r in records if area in r.get('lesion_share_and_chance', {})]
+        patients = np.array([r['patient_id'] or r['img_path'] for r in measured])
+        for i, name in enumerate(names if measured else []):
+            pairs = np.array([r['lesion_share_and_chance'][area][i] for r in measured])  # (n, 2)
+            rows.append(dict(map=name, area=area, **ratio_to_chance(pairs[:, 0], pairs[:, 1], patients, rng)))
+    return rows

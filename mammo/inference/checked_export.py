@@ -1,0 +1,77 @@
+"""Export of a checkpoint, compared with PyTorch before it is done.
+
+config, checkpoint -> FILE.onnx, largest difference
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from mmengine.registry import RUNNERS
+from torch import nn
+
+from mammo.engine.config import set_options
+from mammo.engine.run import load_config
+from mammo.errors import UserError
+from mammo.inference.export import TaskOutputs, export
+from mammo.records.files import read_record
+
+TOLERANCE = 1e-4  # between onnxruntime and PyTorch
+
+
+class ExportError(UserError):
+    """A network that cannot be exported, or whose file differs from it."""
+
+
+def export_checkpoint(
+    config: str | Path,
+    checkpoint: str | Path,
+    out: Path,
+    *,
+    preprocess: Path | None = None,
+    cfg_options: list[str] | None = None,
+    **shared: Any,
+) -> float:
+    """Write the file of a checkpoint, and compare it with PyTorch.
+
+    Args:
+        config, checkpoint: of the network.
+        out: file to write.
+        preprocess: ``preprocess.json`` of the data, to be described in the file.
+        cfg_options: ``key=value`` texts, which come last and win.
+        **shared: see :func:`mammo.engine.run.load_config`.
+
+    Returns:
+        The largest difference on noise.
+
+    Raises:
+        ExportError: it cannot be exported, or the difference is above the tolerance.
+    """
+    cfg = load_config(config, **shared)
+    cfg.load_from, cfg.resume = str(checkpoint), False
+    set_options(cfg, cfg_options)
+    runner = RUNNERS.build(cfg)
+    runner.load_or_resume()
+    extra = dict(preprocess=read_record(preprocess)) if preprocess else {}
+    try:
+        export(runner.model, cfg.test_dataloader.dataset.pipeline, out, extra)
+    except ValueError as error:
+        raise ExportError(f'{config}: not exported: {error}') from None
+    difference = largest_difference(out, TaskOutputs(runner.model).eval())
+    if difference > TOLERANCE:
+        raise ExportError(
+            f'{out}: differs from PyTorch by {difference:.1e}, more than {TOLERANCE}; do not use it'
+        )
+    return difference
+
+
+@torch.inference_mode()
+def largest_difference(path: Path, model: nn.Module) -> float:
+    """Between the file in onnxruntime and the model in PyTorch, on noise, batch of 3."""
+    session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+    height, width = session.get_inputs()[0].shape[2:]
+    image = np.random.default_rng(0).uniform(0, 255, (3, 1, height, width)).astype(np.float32)
+    pairs = zip(session.run(None, {'image': image}), model(torch.from_numpy(image)), strict=True)
+    return max(float(np.abs(found - expected.numpy()).max()) for found, expected in pairs)
