@@ -1,6 +1,7 @@
 """Datasets and transforms; importing this package registers them with mmpretrain."""
 
 from dataset.cached_features import CachedViewHook, LoadCachedMap
+from dataset.grey_noise import GreyNoise, RandomGamma
 from dataset.grey_transforms import AutoContrast, Brightness, Equalize
 from dataset.multi_task import MammoMultiTaskDataset
 from dataset.packing import MammoPackMultiTaskInputs, PackInputs
@@ -13,6 +14,7 @@ __all__ = [
     'Brightness',
     'CachedViewHook',
     'Equalize',
+    'GreyNoise',
     'LoadCachedMap',
     'LoadMammogram',
     'MammoMultiTaskDataset',
@@ -20,4 +22,5 @@ __all__ = [
     'MammoPatchDataset',
     'MammoSingleTaskDataset',
     'PackInputs',
+    'RandomGamma',
 ]
