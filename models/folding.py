@@ -62,7 +62,8 @@ class FoldedNetwork:
                 folded: Any = fold(network).to(dtype)
             except (fx.proxy.TraceError, TypeError) as error:  # its forward asks what a tensor holds
                 print_log(f'the backbone runs as it is, since it cannot be traced: {error}', 'current')
-                folded = copy.deepcopy(network).eval().to(dtype)
+                folded = copy.deepcopy(network).to(dtype)
+                folded.eval()  # returns None in some stock classes
             self._copies[dtype] = torch.compile(folded) if self.compiled else folded
             if tensors[0].device.type == 'cpu':
                 keep_freed_memory()

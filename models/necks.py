@@ -102,7 +102,8 @@ def cells_of(backbone: nn.Module, channels: int = 3) -> Cells:
 
 def last_map_shape(backbone: nn.Module, image_size: tuple[int, int], channels: int = 3) -> torch.Size:
     """Shape (1, C, h, w) of the last map that a backbone makes of an image, found without computing it."""
-    probe = copy.deepcopy(backbone).to('meta').eval()
+    probe = copy.deepcopy(backbone).to('meta')
+    probe.eval()  # which returns None in some stock classes
     with torch.no_grad():
         shape = probe(torch.zeros(1, channels, *image_size, device='meta'))[-1].shape
     if len(shape) != 4:
