@@ -191,9 +191,11 @@ def test_models_that_the_report_does_not_name_are_an_error(toy: Any) -> None:
     ('change', 'message'),
     [
         (dict(pipeline=[*PIPELINE, dict(type='RandomFlip', prob=1.0)]), 'RandomFlip'),
+        (dict(model={**MODEL, 'backbone': dict(type='HFModel')}), 'HFModel.*may not hold'),
+        (dict(model={**MODEL, 'backbone': dict(type='os.system')}), r'os\.system.*may not hold'),
         (
-            dict(model={**MODEL, 'backbone': dict(type='VisionTransformer')}),
-            'VisionTransformer.*may not hold',
+            dict(model={**MODEL, 'backbone': dict(type='TIMMBackbone', model_name='hf-hub:owner/name')}),
+            'hf-hub:owner/name.*names a file or an address',
         ),
     ],
 )
