@@ -1,5 +1,6 @@
 """Datasets and transforms; importing this package registers them with mmpretrain."""
 
+from dataset.cache_making import make_cache
 from dataset.cached_features import CachedViewHook, LoadCachedMap
 from dataset.grey_noise import GreyNoise, RandomGamma
 from dataset.grey_transforms import AutoContrast, Brightness, Equalize
@@ -23,4 +24,5 @@ __all__ = [
     'MammoSingleTaskDataset',
     'PackInputs',
     'RandomGamma',
+    'make_cache',
 ]

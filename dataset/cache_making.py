@@ -15,7 +15,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmengine.device import get_device
-from mmengine.registry import init_default_scope
+from mmengine.registry import FUNCTIONS, init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -29,6 +29,7 @@ from mammo.engine.seed import seed_all
 from mammo.records.files import replacing
 
 
+@FUNCTIONS.register_module()
 def make_cache(
     config: str | Path,
     out: Path,

@@ -10,7 +10,7 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
+from mmengine.registry import FUNCTIONS, HOOKS
 from mmengine.runner import CheckpointLoader, Runner
 from mmpretrain.registry import DATASETS, TRANSFORMS
 from torch import nn
@@ -52,6 +52,7 @@ class CachedViewHook(Hook):
                 transform.epoch = runner.epoch
 
 
+@FUNCTIONS.register_module()
 def cached_config(cfg: Config, cache_dir: str) -> Config:
     """The config with maps in the place of images; checkpoints stay those of the whole model.
 

@@ -6,20 +6,22 @@ DIR/<outer>/<inner>/ -> DIR/ensemble/, DIR/report/, DIR/cross_validate.json
 import contextlib
 import itertools
 import logging
-import runpy
-import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from mammo.crossval.fold_fusion import FUSION
 from mammo.crossval.folds import Fold, read_part
-from mammo.crossval.plan import Plan
-from mammo.crossval.settings import CONFIG, RECORD
+from mammo.crossval.plan import Plan, Request
+from mammo.crossval.settings import RECORD
 from mammo.crossval.state import FINISHED, finished, read_json
-from mammo.crossval.steps import FUSION, ROOT
+from mammo.errors import UserError
 from mammo.evaluation.cohort import read_patients
 from mammo.evaluation.ensemble import mean_records
+from mammo.evaluation.options import make_evaluation
+from mammo.evaluation.run import evaluate, summary_lines
 from mammo.records.files import write_json, write_text
 from mammo.records.predictions import PredictionError, read_predictions, write_predictions
 
@@ -28,22 +30,18 @@ IMAGES = 'mammograms'  # name of the model that sees images only
 Members = dict[str, list[Fold]]  # finished folds by outer fold
 
 
-def finish(plan: Plan, n_bootstrap: int, patient_label: str) -> Path | None:
+def finish(plan: Plan, members: Members, request: Request) -> Path | None:
     """Ensembles and reports of the finished folds -> the main report, None if it could not be made."""
-    members = complete(plan)
-    for name in plan.external:  # those that folds of an earlier run left to this step, too
-        _test_together(plan, name, [plan.work_dir / fold.name for fold in _all(members)])
     for model, files in models(plan).items():
         _ensemble(plan, members, model, *files)
-        _write_patients(plan, model, patient_label)
+        _write_patients(plan, model, request.patient_label)
     tasks = {task: kind for model in models(plan) for task, kind in _scored(plan, model).items()}
-    options = ['--bootstrap', str(n_bootstrap), '--patient-label', patient_label]
-    done = {task: _report(plan, task, kind, options, members) for task, kind in tasks.items()}
+    done = {task: _report(plan, task, kind, request, members) for task, kind in tasks.items()}
     folds = {fold.name: read_json(plan.work_dir / fold.name / FINISHED) for fold in _all(members)}
     backbones = {about['backbone_sha256'] for about in folds.values()}
     about = dict(
         tasks=plan.tasks, leak_check=plan.leaks, folds=folds, shared_backbone=len(backbones) == 1,
-        patient_label=patient_label,
+        patient_label=request.patient_label,
     )  # fmt: skip
     reports = {task: str(folder.relative_to(plan.work_dir)) for task, folder in done.items() if folder}
     write_json(plan.work_dir / RECORD, plan.record | about | dict(reports=reports))
@@ -126,36 +124,14 @@ def _all(members: Members) -> list[Fold]:
     return [fold for folds in members.values() for fold in folds]
 
 
-def _test_together(plan: Plan, name: str, folders: list[Path]) -> None:
-    """All models on an external set in one go: a backbone that they share sees each image once."""
-    targets = [folder / f'predictions_external_{name}.json' for folder in folders]
-    if all(target.is_file() for target in targets):
-        return
-    site, out_dir = plan.external[name], plan.work_dir / 'ensemble' / f'members_{name}'
-    checkpoints = [str(folder / read_json(folder / FINISHED)['checkpoint']) for folder in folders]
-    command = [
-        sys.executable,
-        str(ROOT / 'tools/test_ensemble.py'),
-        str(plan.work_dir / CONFIG),
-        *checkpoints,
-    ]
-    command += ['--meta', site['meta'], '--out-dir', str(out_dir), '--work-dir', str(out_dir)]
-    command += ['--data-root', site['data_root']] if site['data_root'] else []
-    command += ['--amp'] if plan.record['settings']['amp'] else []
-    logger.info('%s: %d models together', name, len(folders))
-    with (plan.work_dir / f'external_{name}.txt').open('w') as log:
-        code = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
-    if code:
-        raise PredictionError(f'external set {name} could not be scored, see {log.name}')
-    for target, made in zip(targets, sorted(out_dir.glob('member_*.json')), strict=True):
-        made.replace(target)
-
-
-def _report(plan: Plan, task: str, kind: str, options: list[str], members: Members) -> Path | None:
+def _report(plan: Plan, task: str, kind: str, request: Request, members: Members) -> Path | None:
     """Reports of one task -> folder of that over the outer folds, None if one was refused."""
     part = '' if task == plan.record['settings']['label'] else task
     ensembles = {m: Path('ensemble') / m for m in models(plan) if task in _scored(plan, m)}
-    options = [*options, '--task', task, '--aggregate', _aggregate(kind), '--kind', kind]
+    options = dict(
+        task=task, kind=kind, aggregate=_aggregate(kind), n_bootstrap=request.bootstrap,
+        patient_label=request.patient_label, subgroups=[*request.subgroups],
+    )  # fmt: skip
     with contextlib.chdir(plan.work_dir):  # paths in a report do not tell where it was made
         pairs = {model: (str(folder), str(folder)) for model, folder in ensembles.items()}
         done = _evaluate(pairs, Path('report') / part, options)
@@ -173,16 +149,15 @@ def _report(plan: Plan, task: str, kind: str, options: list[str], members: Membe
     return plan.work_dir / 'report' / part if done else None
 
 
-def _evaluate(pairs: dict[str, tuple[str, str]], out_dir: Path, options: list[str]) -> bool:
-    """Run tools/evaluate.py: predictions to judge, and development predictions for the thresholds."""
-    sys.argv = ['evaluate.py', '--out-dir', str(out_dir), *options]
-    for model, (test, development) in pairs.items():
-        sys.argv += ['--pred', f'{model}={test}', '--dev', f'{model}={development}']
-    logger.info('%s', out_dir)
+def _evaluate(pairs: dict[str, tuple[str, str]], out_dir: Path, options: dict[str, Any]) -> bool:
+    """Report on predictions, with development predictions for the thresholds -> whether it could be made."""
+    test, development = ([f'{model}={pair[i]}' for model, pair in pairs.items()] for i in (0, 1))
     try:
-        runpy.run_path(str(ROOT / 'tools' / 'evaluate.py'), run_name='__main__')
-    except SystemExit as end:
-        return not end.code
+        report = evaluate(make_evaluation(pred=test, dev=development, out_dir=out_dir, **options))
+    except UserError as error:
+        sys.stderr.write(f'{out_dir}: no report: {error}\n')
+        return False
+    print(*summary_lines(report), out_dir / 'report.html', sep='\n')
     return True
 
 

@@ -9,7 +9,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mammo.errors import DataError, listed
+import pandas as pd
+
+from mammo.errors import DataError, UserError, listed
+from mammo.fusion.clinical import ClinicalEncoder, Schema
 from mammo.leaks import Traces, check_spelling, merged, named_by_content, refuse_shared, traces_of
 from mammo.records.folds import PARTS, repeat_of
 from mammo.records.meta import read_meta
@@ -19,7 +22,7 @@ class Part(NamedTuple):
     """One meta file, as far as the checks need it."""
 
     traces: Traces
-    labelled: frozenset[str]  # tasks with a known label
+    labelled: dict[str, frozenset[float]]  # the different labels of each task that has any
 
     @property
     def patients(self) -> frozenset[str]:
@@ -73,7 +76,11 @@ def read_part(path: Path, images: str | os.PathLike = '') -> Part:
     if unnamed or not items:
         what = f'{len(unnamed)} images have no patient_id: {listed(unnamed)}' if items else 'it has no image'
         raise DataError(f'{path}: {what}; cross-validation needs the patient of every image')
-    return Part(traces_of(items, images), frozenset(task for item in items for task in item['gt_label']))
+    labels: dict[str, set[float]] = {}
+    for item in items:
+        for task, value in item['gt_label'].items():
+            labels.setdefault(task, set()).add(value)
+    return Part(traces_of(items, images), {task: frozenset(values) for task, values in labels.items()})
 
 
 def selected(folds: Sequence[Fold], only: str | None) -> list[Fold]:
@@ -91,22 +98,73 @@ def selected(folds: Sequence[Fold], only: str | None) -> list[Fold]:
     return [fold for fold in folds if fold.name in wanted]
 
 
-def check_labels(folds: Sequence[Fold], main: str, label: str) -> None:
-    """See that training can choose a checkpoint, by the loss of the main task, and a report has labels.
+def check_labels(folds: Sequence[Fold], tasks: dict[str, str], label: str) -> None:
+    """See that every fold can be trained, can choose a checkpoint by its main task, and a report has labels.
+
+    Args:
+        folds: all of them.
+        tasks: kind by name, the main one first.
+        label: task of the report.
 
     Raises:
-        DataError: a part to learn or choose from lacks the main task, or all test parts lack ``label``.
+        DataError: names every part to learn or choose from that lacks the main task, or to learn from that
+            has one class of it; or all test parts lack ``label``.
     """
+    main = next(iter(tasks))
+    problems = []
     for fold in folds:
         for name in ('train', 'val'):
-            if main not in fold.parts[name].labelled:
-                raise DataError(
-                    f'{fold.folder / name}.json: no image has a label {main!r} of the main task (known: '
-                    f'{sorted(fold.parts[name].labelled)}); split again, or put another task first'
-                )
-    known = sorted(frozenset().union(*(fold.parts['test'].labelled for fold in folds)))
-    if label not in known:
-        raise DataError(f'no test part has a label {label!r} (known: {known}); choose another --label')
+            labels = fold.parts[name].labelled
+            if main not in labels:
+                known = f'known: {sorted(labels)}'
+                problems.append(f'{fold.folder / name}.json: no image has a label {main!r} ({known})')
+        if tasks[main] == 'binary' and len(fold.parts['train'].labelled.get(main, '01')) == 1:
+            problems.append(f'{fold.folder}/train.json: {_one_class(fold, "train", main)}')
+    if problems:
+        raise DataError(
+            f'{listed(problems, separator="; ")}. {main} is the main task, by which a fold learns and its '
+            'checkpoint is chosen: split again with tools/split.py --stratify, or put another task first'
+        )
+    labelled = sorted(frozenset().union(*(fold.parts['test'].labelled for fold in folds)))
+    if label not in labelled:
+        raise DataError(f'no test part has a label {label!r} (known: {labelled}); choose another --label')
+
+
+def check_fusion(folds: Sequence[Fold], values: pd.DataFrame, schema: Schema, label: str) -> None:
+    """See that the fusion can be fitted in every fold.
+
+    Args:
+        folds: all of them.
+        values: checked clinical table, patient x variable.
+        schema: of these variables.
+        label: the binary task that the fusion predicts.
+
+    Raises:
+        DataError: names every part without the label or with one class of it, and every fold whose train
+            patients have no value of a variable.
+    """
+    problems = []
+    for fold in folds:
+        for name, part in fold.parts.items():
+            if label not in part.labelled:
+                known = f'known: {sorted(part.labelled)}'
+                problems.append(f'{fold.folder / name}.json: no image has a label {label!r} ({known})')
+            elif name != 'test' and len(part.labelled[label]) == 1:
+                problems.append(f'{fold.folder / name}.json: {_one_class(fold, name, label)}')
+        try:
+            ClinicalEncoder(schema).fit(values.reindex(sorted(fold.parts['train'].patients)))
+        except UserError as error:
+            problems.append(f'fold {fold.name}: {error}')
+    if problems:
+        raise DataError(
+            f'the fusion cannot be fitted: {listed(problems, separator="; ")}. Split again with fewer folds '
+            'or --stratify, choose another --label, remove the variable, or leave --with-fusion out'
+        )
+
+
+def _one_class(fold: Fold, name: str, task: str) -> str:
+    (value,) = fold.parts[name].labelled[task]
+    return f'all labels {task!r} are {value:g}, both classes are needed'
 
 
 def check_leaks(

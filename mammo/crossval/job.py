@@ -1,6 +1,8 @@
 """One fold as a plain function, the same for local processes, SLURM tasks and Dask workers.
 
 spec -> whether the fold is finished; its files lie in spec['folder']
+
+``python -m mammo.crossval.job SPEC`` is a task of a SLURM job array.
 """
 
 import contextlib
@@ -12,11 +14,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from mammo.crossval.state import LOG, finished, write_state
+from mammo.crossval.state import LOG, finished, read_json, write_state
 from mammo.records.files import write_json
 
 SPEC = 'spec.json'
-COMMAND = Path(__file__).resolve().parents[2] / 'tools' / 'cross_validate.py'
+ROOT = Path(__file__).resolve().parents[2]
+CHILD = (sys.executable, '-m', 'mammo.crossval.fold')
 ATTEMPTS = 2
 GRACE_S = 60  # a training that is told to stop may first save a checkpoint
 
@@ -52,8 +55,10 @@ def stop_all() -> None:
 
 def _run_child(folder: Path, spec: dict[str, Any], device: str | None) -> int:
     env = os.environ | {name: str(spec['threads']) for name in ('OMP_NUM_THREADS',) if spec['threads']}
-    env |= {} if device is None else {'CUDA_VISIBLE_DEVICES': device}
-    command = [sys.executable, str(COMMAND), '--fold-steps', str(folder / SPEC)]
+    if device is not None:
+        env['CUDA_VISIBLE_DEVICES'] = device
+    env['PYTHONPATH'] = os.pathsep.join(filter(None, [str(ROOT), env.get('PYTHONPATH')]))
+    command = [*CHILD, str(folder / SPEC)]
     with (folder / LOG).open('ab') as log:
         child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=spec['cwd'], env=env,
@@ -79,3 +84,8 @@ def _end(child: subprocess.Popen) -> None:
     child.wait()
     assert child.stdin is not None
     child.stdin.close()
+
+
+if __name__ == '__main__':
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    sys.exit(not run_fold(read_json(Path(sys.argv[1]))))

@@ -1,25 +1,63 @@
-"""From a command line to the jobs of a cross-validation: read, check for leaks, compare with what is there.
+"""From a request to the jobs of a cross-validation: read, check for leaks, compare with what is there.
 
-arguments of tools/cross_validate.py -> Plan: folds, settings, and a spec (plain dict) per selected fold
+Request -> Plan: folds, settings, and a spec (plain dict) per selected fold
 """
 
 import os
 import shutil
-from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
-from mammo.crossval.folds import Fold, Part, check_labels, check_leaks, read_folds, read_part, selected
-from mammo.crossval.settings import CONFIG, RECORD, describe, keep, read_config, start_weights, tasks_of
+from mammo.crossval.folds import (
+    PARTS,
+    Fold,
+    Part,
+    check_fusion,
+    check_labels,
+    check_leaks,
+    read_folds,
+    read_part,
+    selected,
+)
+from mammo.crossval.settings import CONFIG, RECORD, config_of, describe, keep, start_weights, tasks_of
 from mammo.crossval.slurm import refuse_queued
-from mammo.crossval.state import CACHE, in_use
+from mammo.crossval.state import CACHE, FINISHED, in_use, read_json
+from mammo.engine.image_check import check_images
 from mammo.errors import DataError
 from mammo.fusion.clinical import read_clinical, read_schema
 from mammo.preprocess.patches import patients_of_list
 from mammo.records.meta import read_meta
+from models.registry import MODELS
+
+
+class Request(NamedTuple):
+    """What a cross-validation is asked to do; see ``tools/cross_validate.py --help``."""
+
+    config: Path
+    folds: Path
+    work_dir: Path
+    data_root: Path | None = None
+    launcher: str = 'local'
+    scheduler: str | None = None
+    devices: int | None = None
+    sbatch_args: str = ''
+    only: str | None = None
+    external: Sequence[str] = ()
+    with_fusion: Path | None = None
+    clinical: Path | None = None
+    label: str | None = None
+    pretrain_list: Path | None = None
+    bootstrap: int = 10_000
+    patient_label: str = 'same'
+    subgroups: Sequence[str] = ()
+    cache: int | None = None
+    amp: bool = False
+    fresh: bool = False
+    cfg_options: Sequence[str] = ()
 
 
 class Plan(NamedTuple):
@@ -36,77 +74,102 @@ class Plan(NamedTuple):
     external: dict[str, dict[str, Any]]
 
 
-def make_plan(args: Namespace) -> Plan:
+def make_plan(request: Request) -> Plan:
     """Read and check everything; nothing is written if anything is wrong.
 
     Raises:
-        DataError, MetaError, ClinicalError: the input is at fault.
+        UserError: the input is at fault.
     """
-    cfg = read_config(args.config, args.cfg_options)
+    data_root = request.data_root.resolve() if request.data_root else None
+    cfg = config_of(request.config, request.cfg_options, data_root)
+    init_default_scope(cfg.get('default_scope', 'mammo'))
     images = _image_folder(cfg)
-    folds = read_folds(args.folds, images)
-    chosen = [fold.name for fold in selected(folds, args.only)]
+    folds = read_folds(request.folds, images)
+    chosen = [fold.name for fold in selected(folds, request.only)]
     tasks = tasks_of(cfg)
-    label = args.label or next(iter(tasks))
+    label = request.label or next(iter(tasks))
     if label not in tasks:
         raise DataError(f'--label {label}: no task of the config; choose one of {", ".join(tasks)}')
-    check_labels(folds, next(iter(tasks)), label)
-    known = _fusable_patients(args, folds, label, tasks)
-    _check_cache(args.cache, cfg)
-    parts = _external(args, images)
-    pretrained_on = patients_of_list(args.pretrain_list) if args.pretrain_list else set()
+    check_labels(folds, tasks, label)
+    fusable = _fusable_patients(request, folds, label, tasks)
+    parts = _external(request.external, images)
+    _check_cache(request.cache, cfg)
+    pretrained_on = patients_of_list(request.pretrain_list) if request.pretrain_list else set()
     leaks = check_leaks(folds, {name: part for name, (_, part) in parts.items()}, pretrained_on)
+    if _reads_files(cfg):
+        everything = [part for fold in folds for part in fold.parts.values()]
+        check_images(*(part.traces.images for part in [*everything, *(part for _, part in parts.values())]))
     files = {f'external {name}': meta for name, (meta, _) in parts.items()}
-    if known:
-        files |= dict(clinical=args.clinical, schema=args.with_fusion)
+    if request.with_fusion and request.clinical:
+        files |= dict(clinical=request.clinical, schema=request.with_fusion)
     files |= start_weights(cfg)
-    settings = describe(cfg, folds, files, amp=args.amp, label=label, cache=args.cache)
-    work_dir = args.work_dir.resolve()
-    if args.fresh:
+    settings = describe(cfg, folds, files, amp=request.amp, label=label, cache=request.cache)
+    work_dir = request.work_dir.resolve()
+    if request.fresh:
         _throw_away(work_dir)
     record = keep(work_dir, cfg, settings)
-    together = not (known or args.scheduler or args.launcher == 'slurm') and _frozen(cfg)
-    external = {
-        name: dict(
-            meta=_text(meta), data_root=_data_root(meta), together=together,
-            fusion=bool(known & part.patients) and label in part.labelled,
-        )
-        for name, (meta, part) in parts.items()
-    }  # fmt: skip
-    names = ('clinical', 'schema')
-    fusion = {name: _text(files[name]) for name in names} | dict(label=label) if known else None
-    maps = None if args.cache is None else str(work_dir / CACHE)
-    specs = _specs(work_dir, folds, cfg, amp=args.amp, external=external, fusion=fusion, maps=maps)
-    about = dict(name=CACHE, folder=maps, metas=_text(args.folds), views=args.cache, wanted=[], maps=None)
+    external = _sites(parts, request, cfg, fusable, label)
+    names = ('clinical', 'schema') if 'schema' in files else ()
+    fusion = {name: _text(files[name]) for name in names} | dict(label=label) if names else None
+    maps = None if request.cache is None else str(work_dir / CACHE)
+    others = dict(external=external, fusion=fusion, maps=maps, amp=request.amp, main_task=next(iter(tasks)))
+    specs = _specs(work_dir, folds, cfg, others)
+    about: dict[str, Any] = dict(
+        name=CACHE, folder=maps, metas=_text(request.folds), views=request.cache, wanted=[], maps=None
+    )
     before = [specs[chosen[0]] | about] if maps else []
     return Plan(work_dir, folds, specs, before, chosen, tasks, record, leaks, external)
 
 
+def together_spec(plan: Plan, name: str, folders: Sequence[Path]) -> dict[str, Any]:
+    """The job that scores an external set by the models of all ``folders`` at once."""
+    out_dir = plan.work_dir / 'ensemble' / f'members_{name}'
+    checkpoints = {
+        str(folder / f'predictions_external_{name}.json'): str(
+            folder / read_json(folder / FINISHED)['checkpoint']
+        )
+        for folder in folders
+    }
+    about = dict(name=f'external {name}', folder=str(out_dir), site=plan.external[name], wanted=[])
+    return plan.specs[plan.chosen[0]] | about | dict(checkpoints=checkpoints)
+
+
+def _sites(
+    parts: dict[str, tuple[Path, Part]], request: Request, cfg: Config, fusable: frozenset[str], label: str
+) -> dict[str, dict[str, Any]]:
+    """What is done with each external set."""
+    on_this_machine = not (fusable or request.scheduler or request.launcher == 'slurm')
+    together = bool(parts) and on_this_machine and _frozen(cfg)
+    return {
+        name: dict(
+            meta=_text(meta), data_root=_data_root(meta), together=together,
+            fusion=bool(fusable & part.patients) and label in part.labelled,
+        )
+        for name, (meta, part) in parts.items()
+    }  # fmt: skip
+
+
 def _specs(
-    work_dir: Path, folds: Sequence[Fold], cfg: Config, external: dict, fusion: dict | None, **others: Any
+    work_dir: Path, folds: Sequence[Fold], cfg: Config, others: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """What run_fold needs to know of each fold, as plain values."""
-    wanted = [*external, *(['fusion'] if fusion else [])]
-    common: dict[str, Any] = dict(
-        cwd=os.getcwd(), config=str(work_dir / CONFIG), external=external, fusion=fusion
-    )
-    common |= dict(
-        wanted=wanted, threads=None, metric=_metric(cfg), max_epochs=cfg.train_cfg.get('max_epochs', 0)
-    )
+    common = others | dict(
+        cwd=os.getcwd(), config=str(work_dir / CONFIG), threads=None,
+        wanted=[*others['external'], *(['fusion'] if others['fusion'] else [])],
+        max_epochs=cfg.train_cfg.get('max_epochs', 0),
+    )  # fmt: skip
     return {
-        fold.name: common
-        | others
-        | dict(name=fold.name, folder=str(work_dir / fold.name), metas=_text(fold.folder))
+        fold.name: common | dict(name=fold.name, folder=str(work_dir / fold.name), metas=_text(fold.folder))
         for fold in folds
     }
 
 
-def _external(args: Namespace, images: str) -> dict[str, tuple[Path, Part]]:
+def _external(texts: Sequence[str], images: str) -> dict[str, tuple[Path, Part]]:
     """External sets by name, with images beside their meta file or in the folder of the config's."""
     sets: dict[str, tuple[Path, Part]] = {}
-    for text in args.external:
-        given, _, path = text.rpartition('=')
-        name = given or Path(path).stem
+    for text in texts:
+        name, _, path = text.rpartition('=')
+        name = name or Path(path).stem
         if name in sets or not name.replace('_', '').replace('-', '').isalnum():
             raise DataError(
                 f'--external {text}: name {name!r} is taken or not of letters, digits, - and _; give another '
@@ -117,22 +180,17 @@ def _external(args: Namespace, images: str) -> dict[str, tuple[Path, Part]]:
 
 
 def _fusable_patients(
-    args: Namespace, folds: Sequence[Fold], label: str, tasks: dict[str, str]
+    request: Request, folds: Sequence[Fold], label: str, tasks: dict[str, str]
 ) -> frozenset[str]:
-    """Patients of the clinical table, if every part has the label to fuse for; none without --with-fusion."""
-    if not args.with_fusion:
+    """Patients of the clinical table, once the fusion is sure to be fitted; none without --with-fusion."""
+    if not (request.with_fusion and request.clinical):
         return frozenset()
     if tasks[label] != 'binary':
         raise DataError(f'--label {label}: the fusion predicts binary tasks; {label} is a {tasks[label]}')
-    for fold in folds:
-        for name, part in fold.parts.items():
-            if label not in part.labelled:
-                raise DataError(
-                    f'{fold.folder / name}.json: no image has a label {label!r} (known: '
-                    f'{sorted(part.labelled)}); choose another --label'
-                )
-    schema = read_schema(args.with_fusion)
-    return frozenset(read_clinical(args.clinical, schema).index)
+    schema = read_schema(request.with_fusion)
+    values = read_clinical(request.clinical, schema)
+    check_fusion(folds, values, schema, label)
+    return frozenset(values.index)
 
 
 def _image_folder(cfg: Config) -> str:
@@ -147,28 +205,31 @@ def _data_root(meta: Path) -> str | None:
     return _text(meta.parent) if items and (meta.parent / items[0]['img_path']).is_file() else None
 
 
+def _reads_files(cfg: Config) -> bool:
+    """Whether images are files, which they are not if a transform reads them through a file backend."""
+    steps = [step for part in PARTS for step in cfg[f'{part}_dataloader'].dataset.get('pipeline', ())]
+    return not any(step.get('backend_args') for step in steps)
+
+
 def _check_cache(views: int | None, cfg: Config) -> None:
     """Refuse a cache of maps that training changes."""
     if views is not None and (views < 0 or not _frozen(cfg)):
         raise DataError(
             f'--cache {views}: expected 0 or more views, and a frozen backbone (model.backbone.frozen_stages '
-            f'is {cfg.model.backbone.get("frozen_stages", -1)}); set that to 4, or leave --cache out'
+            f'is {cfg.model.backbone.get("frozen_stages", -1)}); freeze all stages, or leave --cache out'
         )
 
 
 def _frozen(cfg: Config) -> bool:
     """Whether all models have the backbone that they started from, so that one pass serves them all."""
-    return cfg.model.backbone.get('frozen_stages', -1) >= 4
+    if cfg.model.get('frozen_backbone'):
+        return True
+    backbone = MODELS.build({**cfg.model.backbone, 'init_cfg': None})
+    return not any(parameter.requires_grad for parameter in backbone.parameters())
 
 
 def _text(path: Path) -> str:
     return str(path.resolve())
-
-
-def _metric(cfg: Config) -> str:
-    """The number that the table shows: validation loss of the main task; bare for single-task data."""
-    bare = 'SingleTask' in cfg.val_dataloader.dataset.type
-    return 'loss' if bare else f'{next(iter(tasks_of(cfg)))}_loss'
 
 
 def _throw_away(work_dir: Path) -> None:

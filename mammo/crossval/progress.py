@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
@@ -26,11 +27,11 @@ class Progress(Protocol):
 
 @contextmanager
 def progress(specs: Sequence[dict[str, Any]]) -> Iterator[Progress]:
-    """A live table if standard output is a terminal, else lines."""
-    if not sys.stdout.isatty():
+    """A live table if standard error is a terminal, else lines."""
+    if not sys.stderr.isatty():
         yield _lines(specs)
         return
-    with Live(table([]), auto_refresh=False) as live:
+    with Live(table([]), console=Console(stderr=True), auto_refresh=False) as live:
         yield lambda: live.update(table(_statuses(specs)), refresh=True)
 
 

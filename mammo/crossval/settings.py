@@ -12,21 +12,29 @@ from typing import Any
 from mmengine.config import Config
 
 from mammo.crossval.folds import Fold
+from mammo.engine.config import read_config, set_options
 from mammo.errors import DataError, listed
 from mammo.records.files import sha256_of, write_json, write_text
 from mammo.records.folds import PARTS
+from models.registry import MODELS
 
 FORMAT_VERSION = 1
 RECORD = 'cross_validate.json'
 CONFIG = 'config.py'
 
 
-def read_config(path: Path, options: dict[str, Any] | None) -> Config:
-    """The config with ``--cfg-options`` merged in."""
-    if not path.is_file():
-        raise DataError(f'{path}: no such config')
-    cfg = Config.fromfile(str(path), import_custom_modules=False)
-    cfg.merge_from_dict(options or {})
+def config_of(path: Path, options: Sequence[str], data_root: Path | None = None) -> Config:
+    """The config of all folds.
+
+    Args:
+        path: config file.
+        options: ``key=value`` texts of ``--cfg-options``, which come last and win.
+        data_root: folder of the images; default: the config's.
+    """
+    cfg = read_config(path)
+    for part in PARTS if data_root else ():
+        cfg[f'{part}_dataloader'].dataset.data_root = str(data_root)
+    set_options(cfg, options)
     cfg.default_hooks.checkpoint.pop('out_dir', None)  # checkpoints of all folds would meet there
     return cfg
 
@@ -42,7 +50,7 @@ def tasks_of(cfg: Config) -> dict[str, str]:
     heads = cfg.model.head.get('task_heads')
     if not heads:
         raise DataError(f'{cfg.filename}: model.tasks is empty; declare them as in configs/_base_/tasks.py')
-    return {name: 'regression' if 'Reg' in head['type'] else 'binary' for name, head in heads.items()}
+    return {name: getattr(MODELS.get(head['type']), 'kind', 'binary') for name, head in heads.items()}
 
 
 def describe(cfg: Config, folds: Sequence[Fold], files: Mapping[str, Path], **others: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mammo.crossval.job import COMMAND, SPEC
+from mammo.crossval.job import ROOT, SPEC
 from mammo.crossval.state import STATE, finished, read_json
 from mammo.errors import DataError
 from mammo.records.files import write_json, write_text
@@ -21,9 +21,11 @@ logger = logging.getLogger(__name__)
 SCRIPT = """#!/usr/bin/env bash
 # One fold of a cross-validation; the array index is the line of folds.txt, from 0.
 cd {cwd} || exit 1
-exec {python} {command} --fold-spec "$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" {folds})"
+export PYTHONPATH={root}${{PYTHONPATH:+:$PYTHONPATH}}
+exec {python} -m {task} "$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" {folds})"
 """
 NAME = 'cross_validate'
+TASK = 'mammo.crossval.job'
 JOB = 'job.json'
 SUBMISSIONS = 2  # a fold whose node died gets a second one
 
@@ -79,7 +81,7 @@ class SlurmEngine:
         specs = [str(Path(spec['folder']) / SPEC) for spec in self.specs]
         folds, script = self.folder / f'folds_{time.time_ns()}.txt', self.folder / 'job.sh'
         write_text(folds, '\n'.join(specs) + '\n')
-        parts = dict(cwd=self.specs[0]['cwd'], python=sys.executable, command=COMMAND, folds=folds)
+        parts = dict(cwd=self.specs[0]['cwd'], python=sys.executable, root=ROOT, task=TASK, folds=folds)
         write_text(script, SCRIPT.format(**{key: shlex.quote(str(part)) for key, part in parts.items()}))
         array = ','.join(map(str, indices)) + self.limit
         command = ['sbatch', '--parsable', f'--array={array}']

@@ -3,11 +3,12 @@
 folder of a fold -> Status(step, epoch, best metric, seconds left)
 """
 
-import fcntl
 import json
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from filelock import FileLock, Timeout
 
 from mammo.records.files import write_json
 
@@ -46,14 +47,13 @@ def finished(spec: dict[str, Any]) -> bool:
 
 def in_use(folder: Path) -> bool:
     """Whether a process works on the fold, and so holds its lock."""
-    try:
-        with (folder / LOCK).open('r+') as file:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
+    if not (folder / LOCK).exists():
         return False
-    except (BlockingIOError, PermissionError):
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            return False
+    except (Timeout, PermissionError):
         return True
-    return False
 
 
 def read_status(spec: dict[str, Any]) -> Status:
@@ -62,7 +62,7 @@ def read_status(spec: dict[str, Any]) -> Status:
     state = read_json(folder / STATE)
     step = 'finished' if finished(spec) else state.get('step', 'waiting')
     logs = sorted((folder / 'checkpoints').glob('*/vis_data/scalars.json'))
-    validations = [[row for row in _rows(log) if spec['metric'] in row and 'iter' not in row] for log in logs]
+    validations = [_validations(log, spec['main_task']) for log in logs]
     rows = [row for part in validations for row in part]
     if not rows:
         return Status(spec['name'], step)
@@ -71,7 +71,7 @@ def read_status(spec: dict[str, Any]) -> Status:
     if step == 'train' and validations[-1] and logs[-1].stat().st_mtime >= state['since']:
         pace = (logs[-1].stat().st_mtime - state['since']) / len(validations[-1])  # seconds per epoch
         left_s = max(0.0, pace * (spec['max_epochs'] - epoch) - (time.time() - logs[-1].stat().st_mtime))
-    return Status(spec['name'], step, epoch, min(row[spec['metric']] for row in rows), left_s)
+    return Status(spec['name'], step, epoch, min(row['loss'] for row in rows), left_s)
 
 
 def tail(folder: Path, lines: int = 20) -> str:
@@ -81,12 +81,15 @@ def tail(folder: Path, lines: int = 20) -> str:
     return '\n'.join(text.splitlines()[-lines:])
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """Lines of mmengine's scalars; the last may still be being written."""
-    rows = []
+def _validations(path: Path, main_task: str) -> list[dict[str, Any]]:
+    """Lines of mmengine's scalars that tell of a validation, with the loss of the main task."""
+    validations = []
     for line in path.read_text(encoding='utf-8').splitlines():
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
+            row = json.loads(line)
+        except json.JSONDecodeError:  # the last may still be being written
             continue
-    return rows
+        loss = row.get(f'{main_task}_loss', row.get('loss'))  # bare where there is but one task
+        if 'iter' not in row and loss is not None:
+            validations.append(row | dict(loss=loss))
+    return validations

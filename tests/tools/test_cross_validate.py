@@ -5,6 +5,7 @@ import json
 import os
 import re
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,7 +45,8 @@ def items(numbers: Sequence[int], folder: Path, prefix: str = 'p') -> list[dict]
     for i, view in itertools.product(numbers, ('CC', 'MLO')):
         path = folder / f'{prefix}{i}_{view}.png'
         if not path.exists():
-            image = np.random.default_rng(i).integers(0, 60, (96, 64), dtype=np.uint8)
+            rng = np.random.default_rng([i, *f'{prefix}{view}'.encode()])
+            image = rng.integers(0, 60, (96, 64), dtype=np.uint8)
             cv2.circle(image, (30, 48), 8 + 8 * (i % 2), 200, -1)
             cv2.imwrite(str(path), image)
         labels = dict(N=i % 2, tumor_size=0.2 + 0.6 * (i % 2))
@@ -85,6 +87,11 @@ class MadeUpEngine:
             folder.mkdir(parents=True, exist_ok=True)
             if spec['name'] in self.failing:
                 (folder / 'log.txt').write_text('the end of the log')
+                continue
+            if 'checkpoints' in spec:  # all models on an external set
+                for target in spec['checkpoints']:
+                    write_predictions(target, self.records(Path(spec['site']['meta']), 0.3))
+                (folder / 'fold.json').write_text('{"done": []}')
                 continue
             metas = {part: Path(spec['metas']) / f'{part}.json' for part in ('val', 'test')}
             sites = {name: site for name, site in spec['external'].items() if not site['together']}
@@ -203,20 +210,45 @@ def test_an_external_set_that_an_earlier_run_left_out_is_scored_by_whatever_engi
 ) -> None:
     site = f'b={study / "other/meta.json"}'
     options = ('--external', site, '--cfg-options', 'model.backbone.frozen_stages=4')
-    monkeypatch.setattr(finish, '_test_together', lambda *_: None)
+    monkeypatch.setattr(MadeUpEngine, 'failing', ('external b',))
     assert call(*options) == 1
-    assert 'predictions_external_b.json' in capsys.readouterr().err
-
-    def score(_: object, name: str, folders: list[Path]) -> None:
-        records = MadeUpEngine.records(study / 'other/meta.json', 0.3)
-        for folder in folders:
-            write_predictions(folder / f'predictions_external_{name}.json', records)
-
-    monkeypatch.setattr(finish, '_test_together', score)
+    assert 'external set b could not be scored' in capsys.readouterr().err
+    monkeypatch.setattr(MadeUpEngine, 'failing', ())
     assert call('--scheduler', 'not asked', *options) == 0  # all folds are done
+    records = read_predictions(tmp_path / 'run/ensemble/mammograms/external_b.json')
+    assert records[0]['tasks']['N']['pred_score'] == pytest.approx(0.3)
     assert (tmp_path / 'run/report/external_b/report.json').is_file()
     monkeypatch.setattr(finish, '_evaluate', lambda _, out_dir, __: 'external_b' not in str(out_dir))
     assert call(*options) == 1  # its report is refused
+
+
+def test_images_that_are_missing_are_found_once_before_the_folds(
+    call, study: Path, tmp_path: Path, capsys
+) -> None:
+    assert call('--data-root', tmp_path) == 2
+    told = capsys.readouterr().err
+    assert re.search(r'error: 48 of 48 images cannot be used; .*p0_CC.png: No such file', told)
+    assert told.count('\n') == 1
+    assert not (tmp_path / 'run').exists()
+    assert call('--data-root', study) == 0
+
+
+def test_a_fold_of_one_class_is_found_before_anything_is_written(
+    call, study: Path, tmp_path: Path, capsys
+) -> None:
+    folds = tmp_path / 'folds'
+    shutil.copytree(study / 'folds', folds)
+    for part in ('0/1/val', '1/0/val'):
+        meta = read_meta(folds / f'{part}.json')
+        relabelled = [item | dict(gt_label=dict(N=0)) for item in meta['data_list']]
+        write_meta(folds / f'{part}.json', relabelled, TASKS)
+    files = ['--with-fusion', study / 'schema.yaml', '--clinical', study / 'clinical.csv']
+    assert call(*files, folds=folds) == 2
+    told = capsys.readouterr().err
+    assert re.search(
+        r"fusion cannot be fitted: \S+0/1/val.json: all labels 'N' are 0.*; \S+1/0/val.json: all", told
+    )
+    assert not (tmp_path / 'run').exists()
 
 
 def test_a_failing_fold_is_named_with_its_log_and_the_rest_is_kept(
@@ -319,7 +351,7 @@ def test_patients_of_the_pretraining_list_are_refused(call, tmp_path: Path, caps
         (['--label', 'LVI'], "no test part has a label 'LVI'"),
         (
             ['--cache', '2'],
-            r'--cache 2: .*a frozen backbone \(model.backbone.frozen_stages is -1\); set that',
+            r'--cache 2: .*a frozen backbone \(model.backbone.frozen_stages is -1\); freeze all',
         ),
         (
             ['--cache', '-1', '--cfg-options', 'model.backbone.frozen_stages=4'],
@@ -349,6 +381,13 @@ def command(study: Path, work_dir: Path, *options: str) -> list[str]:
 
 def reports(work_dir: Path) -> dict[str, bytes]:
     return {str(path.relative_to(work_dir)): path.read_bytes() for path in work_dir.rglob('report.json')}
+
+
+def traces(work_dir: Path) -> set[tuple[str, int]]:
+    """What a run has left so far, and when."""
+    patterns = ('*/*/state.json', '*/*/checkpoints/*.pth', '*/*/predictions_*.json', '*/*/fold.json')
+    paths = [path for pattern in patterns for path in work_dir.glob(pattern)]
+    return {(str(path), path.stat().st_mtime_ns) for path in paths if path.exists()}
 
 
 @pytest.fixture(scope='module')
@@ -387,10 +426,11 @@ def test_fusion_encoders_know_the_train_patients_only(study: Path, undisturbed: 
 def test_a_run_that_is_killed_again_and_again_ends_in_the_same_reports(
     study: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(4):
+    for n_changes in (1, 5, 9, 13):  # in training, testing, fusion of the first folds, and later
         process = subprocess.Popen(command(study, tmp_path, '--devices', '2'), env=environment())
-        time.sleep(rng.uniform(8, 30))
+        before = traces(tmp_path)
+        while len(traces(tmp_path) - before) < n_changes and process.poll() is None:
+            time.sleep(0.1)
         process.kill()
         process.wait()
     subprocess.run(command(study, tmp_path, '--devices', '2'), check=True, env=environment())
@@ -483,21 +523,6 @@ def frozen(study: Path, folder: Path) -> Path:
     path = folder / 'frozen.py'
     path.write_text(text.replace('base_channels=8)', f'base_channels=8, frozen_stages=4, {weights})'))
     return path
-
-
-@pytest.mark.slow
-def test_a_cache_that_cannot_be_made_ends_before_the_folds(study: Path, tmp_path: Path) -> None:
-    options = [
-        f'train_dataloader.dataset.data_root={tmp_path}',
-        f'test_dataloader.dataset.data_root={tmp_path}',
-    ]
-    command = [TOOL, frozen(study, tmp_path), '--folds', study / 'folds', '--work-dir', tmp_path / 'run', '--cache', 0, '--cfg-options', *options]  # fmt: skip  # noqa: E501
-    done = subprocess.run(
-        [sys.executable, *map(str, command)], capture_output=True, text=True, env=environment()
-    )
-    assert done.returncode == 1
-    assert re.search(r'fold cache failed; .*p0_CC.png', done.stderr, re.DOTALL)
-    assert not (tmp_path / 'run/0').exists()
 
 
 @pytest.mark.slow

@@ -4,12 +4,22 @@ import itertools
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from mammo.crossval.folds import Part, check_labels, check_leaks, read_folds, read_part, selected
+from mammo.crossval.folds import (
+    Part,
+    check_fusion,
+    check_labels,
+    check_leaks,
+    read_folds,
+    read_part,
+    selected,
+)
 from mammo.errors import DataError
+from mammo.fusion.clinical import Schema
 from mammo.leaks import traces_of
-from mammo.records.meta import write_meta
+from mammo.records.meta import read_meta, write_meta
 
 
 def items(names: str, prefix: str = '') -> list[dict]:
@@ -34,7 +44,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def outside(names: str, prefix: str = 'outside_') -> Part:
-    return Part(traces_of(items(names, prefix)), frozenset())
+    return Part(traces_of(items(names, prefix)), {})
 
 
 def test_clean_folds_pass_and_are_counted(root: Path) -> None:
@@ -158,18 +168,80 @@ def test_a_folder_without_folds_names_the_tool_that_makes_them(tmp_path: Path) -
         read_folds(tmp_path)
 
 
-@pytest.mark.parametrize('part', ['train', 'val'])
-def test_a_part_to_learn_from_without_the_main_task_is_refused(root: Path, part: str) -> None:
-    check_labels(read_folds(root), 'N', 'N')
-    unlabelled = [item | dict(gt_label=dict(LVI=1)) for item in items('ab')]
-    write_meta(root / f'0/1/{part}.json', unlabelled, ['N', 'LVI'])
-    with pytest.raises(DataError, match=rf"0/1/{part}.json: no image has a label 'N' of .*\['LVI'\]"):
-        check_labels(read_folds(root), 'N', 'N')
+TASKS = dict(N='binary')
+
+
+def relabel(path: Path, **labels: float) -> None:
+    """Give all images of a part these labels, and no others."""
+    content = read_meta(path)
+    write_meta(path, [item | dict(gt_label=labels) for item in content['data_list']], [*labels])
+
+
+def test_all_parts_to_learn_from_without_the_main_task_are_refused_together(root: Path) -> None:
+    check_labels(read_folds(root), TASKS, 'N')
+    for part in ('0/1/train', '1/0/val'):
+        relabel(root / f'{part}.json', LVI=1)
+    with pytest.raises(
+        DataError,
+        match=r"0/1/train.json: no image has a label 'N' \(known: \['LVI'\]\); \S+1/0/val.json: no image has",
+    ):
+        check_labels(read_folds(root), TASKS, 'N')
+
+
+def test_folds_that_learn_from_one_class_are_refused_together(root: Path) -> None:
+    for part in ('0/1/train', '1/1/train', '1/1/val'):
+        relabel(root / f'{part}.json', N=0)
+    with pytest.raises(
+        DataError, match=r"0/1/train.json: all labels 'N' are 0, .*1/1/train.json: all"
+    ) as error:
+        check_labels(read_folds(root), TASKS, 'N')
+    assert 'val.json' not in str(error.value)  # a loss is defined there
+    check_labels(read_folds(root), dict(N='regression'), 'N')
 
 
 def test_a_label_that_no_test_part_has_is_refused(root: Path) -> None:
     with pytest.raises(DataError, match=r"no test part has a label 'LVI' \(known: \['N'\]\); choose another"):
-        check_labels(read_folds(root), 'N', 'LVI')
+        check_labels(read_folds(root), TASKS, 'LVI')
+
+
+SCHEMA = Schema.from_dict(
+    dict(
+        patient_id='patient_id',
+        variables=[
+            dict(name='age', column='age', kind='continuous', unit='years', range=[18, 110]),
+            dict(name='er', column='er', kind='binary', levels=[['0'], ['1']]),
+        ],
+    )
+)
+
+
+@pytest.fixture
+def values() -> pd.DataFrame:
+    return pd.DataFrame(dict(age=50.0, er=1.0), index=list(''.join(HALVES)))
+
+
+def test_folds_in_which_the_fusion_can_be_fitted_pass(root: Path, values: pd.DataFrame) -> None:
+    relabel(root / '1/1/test.json', N=0)  # is only scored
+    check_fusion(read_folds(root), values, SCHEMA, 'N')
+
+
+def test_all_folds_in_which_the_fusion_lacks_a_class_are_named(root: Path, values: pd.DataFrame) -> None:
+    relabel(root / '0/1/val.json', N=1)
+    relabel(root / '1/0/train.json', N=0)
+    with pytest.raises(
+        DataError,
+        match=r"cannot be fitted: \S+0/1/val.json: all labels 'N' are 1, .*; \S+1/0/train.json: all",
+    ):
+        check_fusion(read_folds(root), values, SCHEMA, 'N')
+
+
+def test_all_folds_in_which_a_variable_has_no_value_are_named(root: Path, values: pd.DataFrame) -> None:
+    learners = sorted(read_part(root / '1/0/train.json').patients)
+    values.loc[learners, 'er'] = None
+    with pytest.raises(
+        DataError, match=r"cannot be fitted: fold 1/0: \['er'\]: no value in 4 train patients"
+    ):
+        check_fusion(read_folds(root), values, SCHEMA, 'N')
 
 
 def test_a_missing_part_is_named(root: Path) -> None:

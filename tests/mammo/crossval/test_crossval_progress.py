@@ -16,7 +16,7 @@ from mammo.crossval.state import Status, read_status, tail, write_state
 
 @pytest.fixture
 def spec(tmp_path: Path) -> dict:
-    return dict(name='0/1', folder=str(tmp_path), metric='N_loss', max_epochs=10, wanted=[])
+    return dict(name='0/1', folder=str(tmp_path), main_task='N', max_epochs=10, wanted=[])
 
 
 def log(spec: dict, run: str, *rows: dict) -> Path:
@@ -105,7 +105,7 @@ def test_the_tail_is_the_end_of_the_log(tmp_path: Path) -> None:
 
 
 def test_on_a_terminal_there_is_a_live_table(spec: dict, monkeypatch, capsys: pytest.CaptureFixture) -> None:
-    monkeypatch.setattr(sys.stdout, 'isatty', lambda: True)
+    monkeypatch.setattr(sys.stderr, 'isatty', lambda: True)
     with progress([spec]) as update:
         update()
-    assert '0 of 1 folds are finished' in capsys.readouterr().out
+    assert '0 of 1 folds are finished' in capsys.readouterr().err

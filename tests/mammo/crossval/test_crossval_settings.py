@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mammo.crossval.settings import RECORD, describe, differences, keep, read_config, start_weights, tasks_of
-from mammo.errors import DataError
+from mammo.crossval.settings import RECORD, config_of, describe, differences, keep, start_weights, tasks_of
+from mammo.errors import DataError, UserError
 
 ROOT = Path(__file__).resolve().parents[3]
 DEMO = ROOT / 'configs/demo/full_breast_224x128_transformer.py'
@@ -19,8 +19,8 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
-def start(work_dir: Path, options: dict | None = None, amp: bool = False, **files: Path) -> dict:
-    cfg = read_config(DEMO, options)
+def start(work_dir: Path, *options: str, amp: bool = False, **files: Path) -> dict:
+    cfg = config_of(DEMO, options)
     return keep(work_dir, cfg, describe(cfg, [], files, amp=amp))
 
 
@@ -29,14 +29,14 @@ def test_the_same_settings_are_taken_up_again(tmp_path: Path, table: Path) -> No
 
 
 def test_the_kept_config_is_a_config_with_the_options_merged(tmp_path: Path) -> None:
-    start(tmp_path, {'model.neck.depth': 3})
-    assert read_config(tmp_path / 'config.py', None).model.neck.depth == 3
+    start(tmp_path, 'model.neck.depth=3')
+    assert config_of(tmp_path / 'config.py', []).model.neck.depth == 3
 
 
 def test_a_changed_option_is_refused_with_both_values(tmp_path: Path) -> None:
     start(tmp_path)
     with pytest.raises(DataError, match=r'config.model.neck.depth: 1 -> 2\n.*another --work-dir, or --fresh'):
-        start(tmp_path, {'model.neck.depth': 2})
+        start(tmp_path, 'model.neck.depth=2')
 
 
 def test_a_changed_flag_is_refused(tmp_path: Path) -> None:
@@ -62,8 +62,9 @@ def test_a_file_may_be_added_but_not_taken_away(tmp_path: Path, table: Path) -> 
 @pytest.mark.parametrize('key', ['load_from', 'model.backbone.init_cfg'])
 def test_other_start_weights_under_the_same_name_are_refused(tmp_path: Path, table: Path, key: str) -> None:
     def begin() -> None:
+        cfg = config_of(DEMO, [])
         weights = str(table) if key == 'load_from' else [dict(type='Pretrained', checkpoint=str(table))]
-        cfg = read_config(DEMO, {key: weights})
+        cfg.merge_from_dict({key: weights})
         keep(tmp_path / 'run', cfg, describe(cfg, [], start_weights(cfg)))
 
     begin()
@@ -74,11 +75,11 @@ def test_other_start_weights_under_the_same_name_are_refused(tmp_path: Path, tab
 
 
 def test_weights_that_are_no_local_file_are_left_to_training() -> None:
-    assert start_weights(read_config(DEMO, dict(load_from='https://example.org/a.pth'))) == {}
+    assert start_weights(config_of(DEMO, ['load_from=https://example.org/a.pth'])) == {}
 
 
 def test_the_label_is_compared_with_a_fusion_only(tmp_path: Path, table: Path) -> None:
-    cfg = read_config(DEMO, None)
+    cfg = config_of(DEMO, [])
     keep(tmp_path, cfg, describe(cfg, [], {}, label='N'))
     keep(tmp_path, cfg, describe(cfg, [], dict(schema=table), label='LVI'))
     with pytest.raises(DataError, match='label: "LVI" -> "N"'):
@@ -93,7 +94,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_many_differences_are_shortened(tmp_path: Path) -> None:
     start(tmp_path)
     with pytest.raises(DataError, match=r'and \d+ more'):
-        start(tmp_path, {f'a{i}': i for i in range(12)})
+        start(tmp_path, *(f'+a{i}={i}' for i in range(12)))
 
 
 @pytest.mark.parametrize('text', ['{', '{}', '[]'])
@@ -110,25 +111,29 @@ def test_a_record_of_another_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_checkpoints_of_folds_never_share_a_folder() -> None:
-    assert (
-        'out_dir' not in read_config(DEMO, {'default_hooks.checkpoint.out_dir': 'x'}).default_hooks.checkpoint
-    )
+    assert 'out_dir' not in config_of(DEMO, ['default_hooks.checkpoint.out_dir=x']).default_hooks.checkpoint
 
 
 def test_tasks_come_from_the_list_or_from_the_heads() -> None:
-    assert list(tasks_of(read_config(DEMO, None)).items())[::3] == [('N', 'binary'), ('NumPos', 'regression')]
+    assert list(tasks_of(config_of(DEMO, [])).items())[::3] == [('N', 'binary'), ('NumPos', 'regression')]
     gap = ROOT / 'configs/ROIs_N_SSL_evaluation/resnet50-expan2_SSL_finetune_Gap_Aug3_ep20.py'
-    assert tasks_of(read_config(gap, None)) == dict(N='binary')
+    assert tasks_of(config_of(gap, [])) == dict(N='binary')
 
 
 def test_a_config_without_tasks_is_refused() -> None:
     with pytest.raises(DataError, match=r'model\.tasks is empty'):
-        tasks_of(read_config(DEMO, {'model.tasks': None}))
+        tasks_of(config_of(DEMO, ['model.tasks=None']))
 
 
 def test_a_missing_config_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r'no.py: no such config'):
-        read_config(tmp_path / 'no.py', None)
+    with pytest.raises(UserError, match=r'no.py: no such config'):
+        config_of(tmp_path / 'no.py', [])
+
+
+def test_one_folder_of_images_serves_all_parts(tmp_path: Path) -> None:
+    cfg = config_of(DEMO, ['val_dataloader.dataset.data_root=/other'], tmp_path / 'my study')
+    roots = [cfg[f'{part}_dataloader'].dataset.data_root for part in ('train', 'val', 'test')]
+    assert roots == [str(tmp_path / 'my study'), '/other', str(tmp_path / 'my study')]
 
 
 def test_differences_name_added_removed_and_changed_values() -> None:
