@@ -157,7 +157,8 @@ def _evaluate(pairs: dict[str, tuple[str, str]], out_dir: Path, options: dict[st
     except UserError as error:
         sys.stderr.write(f'{out_dir}: no report: {error}\n')
         return False
-    print(*summary_lines(report), out_dir / 'report.html', sep='\n')
+    for line in (*summary_lines(report), out_dir / 'report.html'):
+        logger.info('%s', line)
     return True
 
 
