@@ -138,11 +138,11 @@ def test_perfect_separation_has_the_bound_of_disjoint_pairs(sign, value):
     assert 'perfect separation' in result['method']
 
 
-def test_wilson_interval_is_that_of_the_formula():
-    result = proportion(9, 10)  # centre and half width from Wilson 1927, z = 1.959964
-    z2 = stats.norm.ppf(0.975) ** 2
-    centre, half = (0.9 + z2 / 20) / (1 + z2 / 10), np.sqrt(z2) * np.sqrt(0.009 + z2 / 400) / (1 + z2 / 10)
-    assert (result['ci_low'], result['ci_high']) == pytest.approx((centre - half, centre + half))
+@pytest.mark.parametrize(('count', 'total'), [(9, 10), (0, 7), (7, 7), (1, 1), (300, 1000)])
+def test_interval_of_a_proportion_is_that_of_scipy(count, total):
+    result, theirs = proportion(count, total), stats.binomtest(count, total).proportion_ci(method='wilson')
+    assert (result['ci_low'], result['ci_high']) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+    assert (result['count'], result['total']) == (count, total)
 
 
 def test_proportion_of_nobody_is_null():
