@@ -34,7 +34,6 @@ def main() -> None:
     add('--threshold-range', type=threshold_range, default='0.01,0.6', help='threshold probabilities of interest, for the decision curve and its mean')  # fmt: skip  # noqa: E501
     add('--subgroup', dest='subgroups', action='append', default=[], metavar='COLUMN', help='column of the predictions, e.g. age, density, maker, site, detection')  # fmt: skip  # noqa: E501
     add('--min-group', type=at_least(1), default=usual.min_group, help='smallest subgroup with estimates')
-    add('--clinical', type=Path, metavar='DIR', help='fusion set: count imputed values, check what missing values tell')  # fmt: skip  # noqa: E501
     add('--kind', choices=['auto', 'binary', 'regression'], default=usual.kind, help='of the task')
     add('--strict', action='store_true', help='refuse to compare models on different patients')
     add('--seed', type=int, default=usual.seed, help='same seed, same report')

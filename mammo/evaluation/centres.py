@@ -64,8 +64,8 @@ def _summary(key: str, rows: list[dict[str, Any]]) -> Estimate:
     back = expit if MEASURES[key] else float
     if pooled['prediction_low'] is not None:
         pooled |= {end: float(back(pooled[end])) for end in ('prediction_low', 'prediction_high')}
-    ends = (float(back(pooled.pop(end))) for end in ('value', 'ci_low', 'ci_high'))
-    return estimate(*ends, f'{METHOD} {MEASURES[key]}'.strip(), n_cohorts=len(values), **pooled)
+    value, low, high = (float(back(pooled.pop(end))) for end in ('value', 'ci_low', 'ci_high'))
+    return estimate(value, low, high, f'{METHOD} {MEASURES[key]}'.strip(), n_cohorts=len(values), **pooled)
 
 
 def random_effects(values: NDArray, variances: NDArray) -> dict[str, Any]:

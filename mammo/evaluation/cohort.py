@@ -48,7 +48,7 @@ def read_patients(
         patient_label: ``same``: all images of a patient carry her label; ``max``: the highest of theirs is,
             for sets labelled by breast or by image.
     """
-    files = list(_files(paths, part))
+    files = list(prediction_files(paths, part))
     rows = pd.concat([_read(file, fold, task) for file, fold in files])
     images = _one_score_per_image(_outside_merged(rows) if part == 'test' else rows)
     flow = dict(
@@ -85,7 +85,8 @@ def check_separate(development: pd.DataFrame, test: pd.DataFrame, name: str) -> 
         )
 
 
-def _files(paths: Sequence[str | os.PathLike], part: str) -> Iterator[tuple[Path, str]]:
+def prediction_files(paths: Sequence[str | os.PathLike], part: str) -> Iterator[tuple[Path, str]]:
+    """Files of one model, each with its outer fold ('' without)."""
     for path in map(Path, paths):
         if not path.is_dir():
             yield path, ''

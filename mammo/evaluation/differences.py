@@ -41,9 +41,12 @@ def delta_npv(called_a: NDArray, called_b: NDArray, labels: NDArray) -> Estimate
     a, b = (proportion(np.sum(below & healthy), np.sum(below)) for below in (below_a, below_b))
     if not n_a or not n_b:
         raise UndefinedError('a model has no patient below its threshold')
-    shared = np.sum(below_a & below_b) / math.sqrt(n_a * n_b)
-    if shared > 1 - 1e-12:
+    if np.array_equal(below_a, below_b):
         raise UndefinedError('both models have the same patients below their thresholds')
+    rest_a, rest_b = below_a * (healthy - a['value']), below_b * (healthy - b['value'])  # (n,)
+    spread = math.sqrt(np.sum(rest_a**2) * np.sum(rest_b**2))
+    overlap = np.sum(below_a & below_b) / math.sqrt(n_a * n_b)  # where a model misses nobody
+    shared = float(np.sum(rest_a * rest_b)) / spread if spread > 1e-12 else overlap
     (a_down, a_up), (b_down, b_up) = ((e['value'] - e['ci_low'], e['ci_high'] - e['value']) for e in (a, b))
     down = math.sqrt(max(a_down**2 + b_up**2 - 2 * shared * a_down * b_up, 0))
     up = math.sqrt(max(a_up**2 + b_down**2 - 2 * shared * a_up * b_down, 0))

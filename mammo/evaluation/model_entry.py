@@ -10,15 +10,17 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from mammo.evaluation import calibration, clinical_utility, resampling, statistics
+from mammo.evaluation import calibration, clinical_utility, resampling, sample_size, statistics
+from mammo.evaluation.centres import centres
 from mammo.evaluation.estimates import Estimate, UndefinedError, Z, estimate, undefined
+from mammo.evaluation.missingness import missingness
 from mammo.evaluation.options import Options
 from mammo.evaluation.pooling import Model, arrays
 from mammo.evaluation.recalibration import recalibration
 from mammo.evaluation.subgroups import heterogeneity, subgroup_rows
 from mammo.evaluation.within_folds import within_fold_auc
 
-OPTIMISTIC = 'no interval: the threshold was chosen on these patients'
+OPTIMISTIC = 'no interval: threshold chosen on these patients'
 
 
 def binary_entry(model: Model, drawn: resampling.Replicates | None, options: Options) -> dict[str, Any]:
@@ -42,6 +44,10 @@ def binary_entry(model: Model, drawn: resampling.Replicates | None, options: Opt
         brier=calibration.brier(scores, labels),
         calibration=calibration.summary(scores, labels),
         cross_validation=_cross_validation(model),
+        sample_size=_sample_size(scores, labels),
+        missing_inputs=missingness(table),
+        centres=centres(table, options.min_group),
+        stability=None,
         recalibration=recalibration(model, clinical_utility.threshold_grid(*options.threshold_range)),
         net_benefit=clinical_utility.net_benefit(
             scores, labels, clinical_utility.threshold_grid(*options.threshold_range)
@@ -62,8 +68,18 @@ def regression_entry(model: Model, _drawn: object, options: Options) -> dict[str
         r2=statistics.r2(scores, labels, options.n_bootstrap, options.seed),
         pearson=statistics.pearson(scores, labels, options.n_bootstrap, options.seed),
         cross_validation=None,
+        stability=None,
         subgroups=[],
     )
+
+
+def _sample_size(scores: NDArray, labels: NDArray) -> dict[str, Any] | None:
+    """Patients that precise estimates would need, at this event rate and AUC; None where they do not tell."""
+    auc, inside = statistics.roc_auc(scores, labels)['value'], scores[(scores > 0) & (scores < 1)]
+    if auc is None or not 0.5 < auc < 1 or len(inside) < len(scores) or np.ptp(inside) == 0:
+        return None
+    predictors = logit(inside), np.full(len(inside), 1 / len(inside))
+    return sample_size.validation(float(labels.mean()), auc, predictors)
 
 
 def _cross_validation(model: Model) -> dict[str, Any] | None:

@@ -5,6 +5,8 @@ report -> sentences
 
 from typing import Any
 
+from mammo.evaluation.missingness import telling
+
 MIN_EVENTS = 20  # of each class: below, no method keeps its 95 % (see docs/evaluation.md)
 MAX_GAP = 0.02  # of the pooled and the within-fold AUC that needs no word
 
@@ -13,6 +15,7 @@ def notices(report: dict[str, Any]) -> list[str]:
     """Sentences for the banner, the gravest first."""
     sentences = [_few(name, model) for name, model in report['models'].items()]
     sentences += [_wrong_way(name, model) for name, model in report['models'].items()]
+    sentences += [_missing(name, model) for name, model in report['models'].items()]
     sentences += [_gap(name, model) for name, model in report['models'].items()]
     first = next(iter(report['models'].values()))
     sentences += [_conditional(first)]
@@ -36,6 +39,16 @@ def _wrong_way(name: str, model: dict[str, Any]) -> str:
     if auc.get('ci_high') is None or auc['ci_high'] >= 0.5:
         return ''
     return f'{name}: patients with the event score lower than those without; check labels and scores.'
+
+
+def _missing(name: str, model: dict[str, Any]) -> str:
+    inputs = telling(model.get('missing_inputs', []))
+    if not inputs:
+        return ''
+    return (
+        f'{name}: patients with unknown {", ".join(inputs)} have another event rate than those where it is '
+        'known. A model can learn who was examined instead of what was found.'
+    )
 
 
 def _gap(name: str, model: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ command line or arguments -> Evaluation
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,7 +47,7 @@ class Evaluation(NamedTuple):
     out_dir: Path
     dev: Sequence[str] = ()
     gallery: Path | None = None
-    clinical: Path | None = None  # fusion set
+    members: Mapping[str, Sequence[tuple[str, Path]]] = {}  # by model: outer fold and file of each member
     reading: Reading = Reading()
     options: Options = Options()
 

@@ -6,11 +6,14 @@ Evaluation -> DIR/report.json, DIR/report.html, DIR/figures/, and the report
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mammo.evaluation.cohort import Patients, read_patients
+import pandas as pd
+
+from mammo.evaluation.cohort import Patients, prediction_files, read_patients
 from mammo.evaluation.gallery import gallery
 from mammo.evaluation.options import FORM, Evaluation
 from mammo.evaluation.page.write import write_report
 from mammo.evaluation.report import build_report, make_models
+from mammo.evaluation.stability import read_members, stability
 from mammo.records.predictions import PredictionError
 
 
@@ -26,9 +29,12 @@ def evaluate(evaluation: Evaluation) -> dict[str, Any]:
     report = build_report(test, development, evaluation.task, options)
     report['settings'] |= evaluation.reading._asdict()
     models, _ = make_models(test, development, evaluation.task, options)
+    members = {name: _members(name, evaluation) for name in models}
+    for name, table in members.items():
+        report['models'][name]['stability'] = None if table is None else stability(table, models[name].table)
     first = next(iter(models.values()))
     pictures = gallery(evaluation.gallery, first.table) if evaluation.gallery else []
-    write_report(evaluation.out_dir, report, models, pictures)
+    write_report(evaluation.out_dir, report, models, pictures, members)
     return report
 
 
@@ -39,6 +45,15 @@ def summary_lines(report: dict[str, Any]) -> Iterator[str]:
         numbers = [model[headline][key] for key in ('value', 'ci_low', 'ci_high')]
         shown = ['null' if number is None else f'{number:.3f}' for number in numbers]
         yield f'{name:<14}{model["n_patients"]:>5} patients  {headline} {shown[0]} ({shown[1]} to {shown[2]})'
+
+
+def _members(name: str, evaluation: Evaluation) -> pd.DataFrame | None:
+    """Scores of the members of one model; None where they are not known one by one."""
+    files = evaluation.members.get(name)
+    if files is None:
+        paths = dict(item.split('=', 1) for item in evaluation.pred)[name].split(',')
+        files = [(fold, path) for path, fold in prediction_files(paths, 'test')]
+    return read_members(files, evaluation.task, **evaluation.reading._asdict())
 
 
 def _read_all(named: Sequence[str], evaluation: Evaluation, part: str) -> dict[str, Patients]:

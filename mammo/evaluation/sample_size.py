@@ -136,7 +136,7 @@ def _of_auc(event_rate: float, auc: float, error: float) -> float:
 
 def _result(criteria: dict[str, float], event_rate: float) -> dict[str, Any]:
     rows = [dict(criterion=name, n=math.ceil(n)) for name, n in criteria.items()]
-    n = max(row['n'] for row in rows)
+    n = math.ceil(max(criteria.values()))
     return dict(n=n, n_events=math.ceil(n * event_rate), criteria=rows)
 
 

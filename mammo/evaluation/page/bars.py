@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mammo.evaluation.page.drawing import EVENT, MARKERS, MAX_LINES, NO_EVENT, STYLES, Drawn, axes
 
+ENDS = ('value', 'ci_low', 'ci_high')
 OUTCOMES = {
     'spared, without event': ('#1B7F4D', 'white', ''),
     'spared, event missed': ('#111111', 'white', 'xx'),
@@ -29,6 +31,8 @@ def bars(report: dict[str, Any]) -> Iterator[Drawn]:
         yield _outcome(pd.DataFrame(rows).T)
     if any(model['subgroups'] for model in report['models'].values()):
         yield _forest(report)
+    if any(model['centres'] for model in report['models'].values()):
+        yield _centres(report)
 
 
 def chosen(model: dict[str, Any]) -> dict[str, Any]:
@@ -69,36 +73,56 @@ def _outcome(rows: pd.DataFrame) -> Drawn:
 
 
 def _forest(report: dict[str, Any]) -> Drawn:
-    names = list(report['models'])[:MAX_LINES]
-    frame = pd.DataFrame(
-        [
-            dict(model=name, column=r['column'], group=r['group'], n=r['n_patients'], events=r['n_events'])
-            | {key: r['roc_auc'][key] for key in ('value', 'ci_low', 'ci_high')}
-            for name in names
-            for r in report['models'][name]['subgroups']
-        ]
+    rows = [
+        dict(model=name, group=f'{row["column"]} {row["group"]}', n=row['n_patients'], events=row['n_events'])
+        | {key: row['roc_auc'][key] for key in ENDS}
+        for name, model in report['models'].items()
+        for row in model['subgroups']
+    ]
+    caption = (
+        'ROC AUC by subgroup, DeLong intervals; thin lines: all patients. Groups without mark are too small.'
     )
-    ticks = (frame.column + ' ' + frame.group).drop_duplicates().tolist()
-    figure, ax = axes(width=4.6, height=1.4 + 0.17 * len(ticks) * (len(names) + 0.6))
+    return Drawn('subgroups', 'subgroups', caption, *_intervals(rows, report))
+
+
+def _centres(report: dict[str, Any]) -> Drawn:
+    rows = [
+        dict(model=name, group=row['cohort'], n=row['n_patients'], events=row['n_events'])
+        | {key: row['roc_auc'][key] for key in ENDS}
+        for name, model in report['models'].items()
+        for row in (model['centres'] or dict(cohorts=[]))['cohorts']
+    ]
+    for name, model in report['models'].items():
+        summary = model['centres'] and model['centres']['summary']['roc_auc']
+        if summary and summary['value'] is not None:
+            rows.append(dict(model=name, group='mean') | {key: summary[key] for key in ENDS})
+            if summary['prediction_low'] is not None:
+                new = dict(value=None, ci_low=summary['prediction_low'], ci_high=summary['prediction_high'])
+                rows.append(dict(model=name, group='a new centre') | new)
+    caption = (
+        'ROC AUC by centre, their random-effects mean, and the 95 % prediction interval of a new centre.'
+    )
+    return Drawn('centres', 'centres', caption, *_intervals(rows, report))
+
+
+def _intervals(rows: list[dict[str, Any]], report: dict[str, Any]) -> tuple[Figure, pd.DataFrame]:
+    """One line per group, one mark per model."""
+    frame = pd.DataFrame(rows).astype(dict.fromkeys(ENDS, float))
+    names, groups = list(report['models'])[:MAX_LINES], frame.group.drop_duplicates().tolist()
+    figure, ax = axes(width=4.6, height=1.4 + 0.17 * len(groups) * (len(names) + 0.6))
     for i, (style, name) in enumerate(zip(STYLES, names, strict=False)):
         part = frame[(frame.model == name) & frame.ci_low.notna()]
-        y = [
-            ticks.index(t) + (i - (len(names) - 1) / 2) * 0.6 / len(names)
-            for t in part.column + ' ' + part.group
-        ]
+        y = part.group.map(groups.index) + (i - (len(names) - 1) / 2) * 0.6 / len(names)
         ax.hlines(y, part.ci_low, part.ci_high, color=style['color'])
         ax.plot(part.value, y, MARKERS[i], color=style['color'], markersize=5)
         whole = report['models'][name]['roc_auc']['value']
         if whole is not None:
             ax.axvline(whole, linewidth=0.8, **{**style, 'alpha': 0.6})
-    ax.set(yticks=range(len(ticks)), yticklabels=ticks, ylim=(len(ticks) - 0.4, -0.6))
+    ax.set(yticks=range(len(groups)), yticklabels=groups, ylim=(len(groups) - 0.4, -0.6))
     ax.set(xlabel='ROC AUC, 95 % interval')
     handles = [
         Line2D([], [], color=s['color'], marker=m, label=n)
         for s, m, n in zip(STYLES, MARKERS, names, strict=False)
     ]
     ax.legend(handles=handles, loc='lower center', bbox_to_anchor=(0.4, 1.0), ncols=2)
-    caption = (
-        'ROC AUC by subgroup, DeLong intervals; thin lines: all patients. Groups without mark are too small.'
-    )
-    return Drawn('subgroups', 'subgroups', caption, figure, frame)
+    return figure, frame

@@ -75,15 +75,19 @@ def _size(name: str, model: dict[str, Any]) -> str:
 
 def _missing(report: dict[str, Any]) -> str:
     name, first = next(iter(report['models'].items()))
-    flow, about = first['flow'], report.get('clinical')
+    flow = first['flow']
     text = (
         f'{flow["patients_without_label"]} patients without label and '
-        f'{flow["patients_without_usable_image"]} without usable image were left out ({name}). '
+        f'{flow["patients_without_usable_image"]} without usable image were left out ({name}).'
     )
-    if not about:
-        return f'{text}{AUTHORS}: missing predictors (--clinical counts imputed values).'
-    counts = [f'{row["variable"]} {row["n_imputed"]} of {row["n_patients"]}' for row in about['imputed']]
-    return f'{text}Imputed values in test: {", ".join(counts) or "none"}.'
+    imputed = [_imputed(name, model['missing_inputs']) for name, model in report['models'].items()
+               if model.get('missing_inputs')]  # fmt: skip
+    return f'{text} {" ".join(imputed) or f"{AUTHORS}: missing predictors."}'
+
+
+def _imputed(name: str, rows: list[dict[str, Any]]) -> str:
+    counts = ', '.join(f'{row["input"]} {row["n_imputed"]}' for row in rows)
+    return f'{name}, imputed for this many of {rows[0]["n_patients"]} patients: {counts}.'
 
 
 def _measures(is_binary: bool) -> str:

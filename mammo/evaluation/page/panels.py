@@ -3,7 +3,7 @@
 Model by name, report -> Drawn
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -15,6 +15,7 @@ from mammo.evaluation import calibration
 from mammo.evaluation.estimates import UndefinedError
 from mammo.evaluation.page.drawing import EVENT, GREY, MAX_PANELS, NO_EVENT, Drawn, axes
 from mammo.evaluation.pooling import Model, arrays
+from mammo.evaluation.stability import with_mean
 from mammo.evaluation.statistics import proportion
 
 BLUE = '#0072B2'
@@ -25,6 +26,8 @@ CALIBRATION = (
 )
 WATERFALL = 'One bar per patient, by rising distance of the score from the threshold that is hers.'
 SCATTER = 'Observed against predicted value, by patient; the diagonal is ideal.'
+STABILITY = 'Scores of the single members against their mean, by patient.'
+Members = Mapping[str, pd.DataFrame | None]
 Plot = Callable[[str, Model, dict[str, Any]], tuple[Figure, pd.DataFrame]]
 
 
@@ -102,3 +105,15 @@ def _scatter(name: str, model: Model, _report: dict[str, Any]) -> tuple[Figure, 
     ax.axline((float(labels.mean()),) * 2, slope=1, color=GREY, linewidth=0.8)
     ax.set(xlabel='predicted', ylabel='observed', title=name)
     return figure, pd.DataFrame(dict(predicted=scores, observed=labels))
+
+
+def instability(models: dict[str, Model], members: Members) -> Iterator[Drawn]:
+    """Prediction instability plot (Riley & Collins 2023) of every model whose members are known."""
+    tables = {name: table for name, table in members.items() if table is not None}
+    for i, (name, table) in enumerate(islice(tables.items(), MAX_PANELS), 1):
+        together = with_mean(table, models[name].table)
+        figure, ax = axes()
+        ax.plot(together['mean'], together.score, '.', markersize=2, alpha=0.4, color=BLUE, rasterized=True)
+        ax.axline((float(together['mean'].mean()),) * 2, slope=1, color=GREY, linewidth=0.8)
+        ax.set(xlabel='mean that was evaluated', ylabel='single members', title=name)
+        yield Drawn(f'instability_{i}', 'stability', STABILITY, figure, together[['mean', 'score']])

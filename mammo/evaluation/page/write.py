@@ -18,18 +18,22 @@ from mammo.evaluation.page.bars import bars
 from mammo.evaluation.page.checklist import checklist
 from mammo.evaluation.page.curves import curves
 from mammo.evaluation.page.drawing import REPORT_RC, Drawn
-from mammo.evaluation.page.panels import panels
+from mammo.evaluation.page.panels import Members, instability, panels
 from mammo.evaluation.pooling import Model
 from mammo.records.files import replacing, write_json, write_text
 
 
 def write_report(
-    out_dir: Path, report: dict[str, Any], models: dict[str, Model], gallery: list[dict[str, Any]]
+    out_dir: Path,
+    report: dict[str, Any],
+    models: dict[str, Model],
+    gallery: list[dict[str, Any]],
+    members: Members,
 ) -> None:
     """Write all files; ``report.json`` comes last, so that it stands for a whole report."""
     figures: dict[str, list[dict[str, str]]] = {}
     with mpl.rc_context(REPORT_RC):
-        for drawn in draw(report, models):
+        for drawn in draw(report, models, members):
             source = _save(out_dir / 'figures', drawn)
             entry = dict(name=drawn.name, source=source, caption=drawn.caption)
             figures.setdefault(drawn.section, []).append(entry)
@@ -37,10 +41,10 @@ def write_report(
     write_json(out_dir / 'report.json', report)
 
 
-def draw(report: dict[str, Any], models: dict[str, Model]) -> Iterator[Drawn]:
+def draw(report: dict[str, Any], models: dict[str, Model], members: Members) -> Iterator[Drawn]:
     """Every figure that the data allow, one at a time."""
     lines = curves(models, report) if report['settings']['kind'] == 'binary' else ()
-    return itertools.chain(bars(report), lines, panels(models, report))
+    return itertools.chain(bars(report), lines, panels(models, report), instability(models, members))
 
 
 def _save(folder: Path, drawn: Drawn) -> str:
