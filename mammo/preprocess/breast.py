@@ -193,11 +193,24 @@ def _film_base(film: NDArray[Any], low: float, bright: float) -> float:
     """Grey value of unexposed film: the commonest of the dark values; 0 in most digital images."""
     if not low < bright:
         return low
-    if film.shape[1] == 1 and (film <= low + FILM_BASE_FRAC * (bright - low)).mean() < MIN_FILM_FRAC:
-        return low  # all air is padding: what is dark here is skin
-    edges = np.linspace(low, low + FILM_BASE_FRAC * (bright - low), 27)
-    counts = cv2.calcHist([film], [0], None, [26], [edges[0], edges[-1]])
-    return float(edges[int(counts.argmax())])
+    shares, edges = _dark_shares(film, low, bright, FILM_BASE_FRAC)
+    if shares.sum() >= MIN_FILM_FRAC:
+        return float(edges[int(shares.argmax())])
+    # The darkest is no film: a black plate under a label, or skin where all air is padding or cut away.
+    wider, wider_edges = _dark_shares(film, low, bright, 3 * FILM_BASE_FRAC)
+    if wider.max() >= MIN_FILM_FRAC:
+        return float(wider_edges[int(wider.argmax())])
+    return low if film.shape[1] == 1 else float(edges[int(shares.argmax())])
+
+
+def _dark_shares(
+    film: NDArray[Any], low: float, bright: float, frac: float
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Shares of the film in narrow bins above ``low``, and their edges."""
+    n_bins = round(260 * frac)
+    edges = np.linspace(low, low + frac * (bright - low), n_bins + 1)
+    counts = cv2.calcHist([film], [0], None, [n_bins], [edges[0], edges[-1]])
+    return counts.ravel() / film.size, edges
 
 
 def _spacing(shape: tuple[int, ...], spacing_mm: float | None) -> float:

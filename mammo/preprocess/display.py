@@ -14,6 +14,9 @@ from mammo.preprocess import headers, pixels
 from mammo.preprocess.errors import PreprocessError, Reason
 
 SCALE_PERCENTILES = (0.01, 99.99)  # of the breast; single hot pixels and clips do not set the scale
+LABEL_BINS, LABEL_PEAK_BINS, LABEL_GAP_BINS = 64, 3, 5  # of the histogram of the breast, of text, below it
+LABEL_SPARSE_FRAC = 1.5e-4  # of the breast in a bin of the gap: edges of letters
+LABEL_FRACS = (1e-4, 0.05)  # of the breast that text may cover; less does not set the scale
 VOI_RULES = ('LUT', 'LINEAR', 'SIGMOID')  # each gives values 0..1
 
 
@@ -73,11 +76,27 @@ def to_uint8(image: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.
     Raises:
         PreprocessError: NO_BREAST if the masked pixels are all equal.
     """
-    low, high = np.percentile(image[mask], SCALE_PERCENTILES)
+    values = image[mask]
+    high = np.percentile(values[values <= _label_edge(values)], SCALE_PERCENTILES[1])
+    low = np.percentile(values[values >= -_label_edge(-values)], SCALE_PERCENTILES[0])
     if not low < high:
         raise PreprocessError(Reason.NO_BREAST, f'every pixel of the breast shows {low:g}: nothing to see')
     grey = (image - np.float32(low)) * np.float32(255 / (high - low))
     return np.where(mask, np.rint(grey.clip(0, 255)), 0).astype(np.uint8)
+
+
+def _label_edge(values: NDArray[np.float32]) -> float:
+    """Value above which there is burned-in text only, infinity if there is none. (n,) -> value
+
+    Text is of one grey and far brighter than the tissue it lies on: a peak at the end of the histogram, few
+    pixels in all, with nearly nothing below it. Tissue that a window cuts off has its neighbours below.
+    """
+    counts, edges = np.histogram(values, LABEL_BINS)
+    n_above = counts[-LABEL_PEAK_BINS:].sum()
+    gap = counts[:-LABEL_PEAK_BINS][::-1] < LABEL_SPARSE_FRAC * len(values)
+    n_gap = int(gap.argmin()) if not gap.all() else len(gap)
+    is_text = LABEL_FRACS[0] < n_above / len(values) < LABEL_FRACS[1] and n_gap >= LABEL_GAP_BINS
+    return float(edges[LABEL_BINS - LABEL_PEAK_BINS - n_gap]) if is_text else np.inf
 
 
 def _presented(values: NDArray, ds: Dataset, voi: str | None) -> tuple[NDArray, str]:
