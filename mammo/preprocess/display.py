@@ -16,7 +16,7 @@ from mammo.preprocess.errors import PreprocessError, Reason
 SCALE_PERCENTILES = (0.01, 99.99)  # of the breast; single hot pixels and clips do not set the scale
 LABEL_BINS, LABEL_PEAK_BINS, LABEL_GAP_BINS = 64, 3, 5  # of the histogram of the breast, of text, below it
 LABEL_SPARSE_FRAC = 1.5e-4  # of the breast in a bin of the gap: edges of letters
-LABEL_FRACS = (1e-4, 0.05)  # of the breast that text may cover; less does not set the scale
+LABEL_FRACS = (1e-3, 0.05)  # of the breast that text may cover; less may be a clip or a calcification
 VOI_RULES = ('LUT', 'LINEAR', 'SIGMOID')  # each gives values 0..1
 
 

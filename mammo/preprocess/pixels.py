@@ -98,7 +98,7 @@ def _words(ds: Dataset) -> NDArray[Any]:
     try:
         if syntax.is_encapsulated:
             bombs.check_codestream(ds)
-        words = pixel_array(ds, raw=True, correct_unused_bits=False)
+        words = pixel_array(ds, raw=True, correct_unused_bits=False, bits_stored=int(ds.BitsAllocated))
     except PreprocessError:
         raise
     except Exception as error:  # every decoder has exceptions of its own

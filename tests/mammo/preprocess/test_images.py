@@ -311,3 +311,47 @@ def test_a_bug_becomes_a_reason_without_header_values(tmp_path, monkeypatch, cap
     assert reason == 'INTERNAL'
     assert 'KeyError at test_images.py' in record['message']
     assert 'Zweifel' not in record['message'] + caplog.text
+
+
+PLATES = (None, 0, 2000, 4095)
+
+
+@pytest.mark.parametrize('air', [0, 400])
+@pytest.mark.parametrize('place', [(100, 205), (105, 30), (60, 130), (90, 240)])  # air, corner, tissue, edge
+@pytest.mark.parametrize('plate', PLATES)
+def test_a_burned_in_label_never_dims_the_breast(plate, place, air, tmp_path):
+    image = breast_image() + np.uint16(air)
+    labelled, letters = image.copy(), np.zeros(image.shape, np.uint8)
+    x, y = place
+    if plate is not None:
+        labelled[y - 14 : y + 4, x - 3 : x + 46] = plate
+    cv2.putText(letters, 'LCC', (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 1, 2)
+    labelled[letters > 0] = 4095 + air if plate != 4095 else 0
+    greys = []
+    for name, pixels in (('plain', image), ('labelled', labelled)):
+        (tmp_path / name).mkdir()
+        record, _ = outcome(save(mammogram(pixels, 13), tmp_path / name / 'a.dcm'), tmp_path / name)
+        matrix = np.array(record['item']['from_source'])
+        png = cv2.imread(str(tmp_path / name / 'out' / record['item']['img_path']), -1)
+        greys.append(cv2.warpAffine(png, matrix, image.shape[::-1], flags=cv2.WARP_INVERSE_MAP))
+    untouched = (labelled == image) & (greys[0] > 20)
+    change = (greys[1].astype(int) - greys[0])[cv2.erode(untouched.astype(np.uint8), np.ones((5, 5))) > 0]
+    assert abs(change.mean()) < 4
+    assert np.percentile(np.abs(change), 99) < 10
+
+
+@pytest.mark.real_data
+def test_a_real_film_has_the_greys_of_an_independent_window(real_data, tmp_path):
+    """The first VOI LUT, read here word by word: table[value - first] of its own bits."""
+    path = real_data / 'dicom_mg/fodicom_GE_Essential_JPEGLossless.dcm'
+    ds = dicom.read(path)
+    stored = stored_values(ds).astype(int)
+    item = ds.VOILUTSequence[0]
+    n_entries, first, bits = item.LUTDescriptor
+    table = np.array(item.LUTData)
+    expected = table[np.clip(stored - first, 0, n_entries - 1)] / (2**bits - 1)
+    shown = display_values(stored_values(ds), ds)
+    is_image = stored != ds.PixelPaddingValue
+    assert np.abs(shown.image - expected)[is_image].max() * 255 < 1
+    record, _ = outcome(path, tmp_path, spacing_mm=0.2)
+    assert (record['item']['laterality'], record['item']['view']) == ('R', 'MLO')
