@@ -19,13 +19,17 @@ def main() -> None:
         'python tools/build_fusion.py --clinical clinical.csv --schema configs/clinical/example.yaml '
         '--features features.npz --splits folds/0/0 --label N --out-dir fusion',
     )
-    parser.add_argument('--clinical', type=Path, required=True, help='CSV or TSV, one row per patient')
+    parser.add_argument('--clinical', type=Path, required=True, help='table, one row per patient')
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument('--schema', type=Path, help='YAML, see configs/clinical/example.yaml')
     source.add_argument('--fitted', type=Path, help='schema.json of the site whose checkpoint is applied')
     parser.add_argument('--features', type=Path, required=True, help='npz of tools/extract_features.py')
     parser.add_argument('--splits', type=Path, required=True, help='folder of train, val and test.json')
     parser.add_argument('--label', required=True, help='task in the meta files, such as N')
+    parser.add_argument(
+        '--allow-unmatched', action='store_true', help='more than one in ten patients may match nothing'
+    )
+    parser.add_argument('--strict', action='store_true', help='refuse patient ids that look alike')
     parser.add_argument('--out-dir', type=Path, required=True, help='folder of the fusion set')
     args = parser.parse_args()
 

@@ -24,6 +24,7 @@ from mammo.records.fusion_set import (
     FusionError,
     read_fusion_schema,
 )
+from mammo.records.matching import check_patients
 from mammo.records.meta import read_meta
 
 SPLITS = ('train', 'val', 'test')
@@ -46,7 +47,8 @@ class FusionSet(NamedTuple):
 
 def build_from_files(
     clinical: Path, features: Path, splits: Path, label: str, out_dir: Path, *,
-    schema: Path | None = None, fitted: Path | None = None,
+    schema: Path | None = None, fitted: Path | None = None, allow_unmatched: bool = False,
+    strict: bool = False,
 ) -> None:  # fmt: skip
     """Read, match, fit on train (or take ``fitted``), encode, write; nothing before all is well.
 
@@ -56,6 +58,8 @@ def build_from_files(
         splits: folder of train, val and test.json.
         schema: YAML of the clinical variables; or
         fitted: schema.json of the site whose checkpoint is applied.
+        allow_unmatched: more than one in ten patients of table or splits may match nothing.
+        strict: refuse patient ids that look alike.
     """
     old = read_fusion_schema(fitted) if fitted else None
     if old:
@@ -67,6 +71,8 @@ def build_from_files(
     of_images = read_features(features)
     names = [name for name in SPLITS if not old or (splits / f'{name}.json').exists()]
     labels = {name: read_labels(splits / f'{name}.json', label) for name in names}
+    patients = {patient for y in labels.values() for patient in y.index}
+    check_patients(set(values.index), patients, clinical.name, allow=allow_unmatched, strict=strict)
     places = (clinical.name, str(features))
     built = build_fusion_set(values, declared, of_images, labels, label, fitted=old, places=places)
     built.write(out_dir)

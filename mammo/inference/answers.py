@@ -23,6 +23,7 @@ from mammo.preprocess.labels import side
 from mammo.preprocess.privacy import digest
 from mammo.records.files import replacing, write_text
 from mammo.records.ids import normal_id
+from mammo.records.numerals import decimal_points
 from mammo.records.tables import read_table
 
 OVERLAY = '{}_attention.png'
@@ -91,6 +92,8 @@ def clinical_of(path: Path, predictor: Predictor) -> dict[str, dict[Any, str]]:
     schema = predictor.fusion.schema
     cells = read_table(path, kept=[schema.patient_id, *(v.column for v in schema.variables)])
     check_table(cells, schema, str(path))
+    for v in schema.variables:
+        cells[v.column] = decimal_points(list(cells[v.column])) if v.range else cells[v.column]
     wanted = [c for c in cells.columns if c == SIDE or c in {v.column for v in schema.variables}]
     rows = cells[wanted].to_dict('records')
     ids = [normal_id(cell) or '' for cell in cells[schema.patient_id]]

@@ -14,6 +14,7 @@ from mammo.preprocess.inputs import Job
 from mammo.preprocess.persons import Person, exam_day, person_of
 from mammo.preprocess.privacy import HIDDEN, digest, is_personal, names_somebody
 from mammo.preprocess.settings import Settings
+from mammo.records.ids import normal_id
 
 BY_ROW = ('view', 'laterality')  # where a row and a header may contradict each other
 
@@ -60,7 +61,7 @@ def _of_header(job: Job, ds: Dataset, settings: Settings) -> Description:
     dicom.check_usable(ds, for_processing=settings.for_processing)
     kinds.check_kinds(special, settings.keep)
     kinds.check_orientation(ds)
-    patient = job.given.get('patient_id') or headers.text(ds, 'PatientID')
+    patient = job.given.get('patient_id') or normal_id(headers.text(ds, 'PatientID'))
     if not patient:
         raise PreprocessError(Reason.NO_PATIENT_ID, 'PatientID is empty; give patient_id in an input CSV')
     person = person_of(ds, patient)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from mammo.errors import UserError
 from mammo.preprocess.errors import PreprocessError, Reason
+from mammo.records.ids import normal_path
+from mammo.records.numerals import decimal_points, number
 
 CORNERS, CENTRE = ('x0', 'y0', 'x1', 'y1'), ('x', 'y')
 
@@ -29,8 +31,8 @@ def find_regions(table: pd.DataFrame, items: Sequence[dict]) -> Iterator[Region 
     """Join rows with images, in the order of the table.
 
     Args:
-        table: text cells; ``img_path`` with pixels of that PNG, or ``source`` with pixels of the input
-            that preprocessing read, and ``x0, y0, x1, y1`` or ``x, y``.
+        table: text cells by line; ``img_path`` with pixels of that PNG, or ``source`` with pixels of the
+            input that preprocessing read, and ``x0, y0, x1, y1`` or ``x, y``.
         items: of the meta file; ``source`` needs their ``from_source``.
 
     Yields:
@@ -43,15 +45,17 @@ def find_regions(table: pd.DataFrame, items: Sequence[dict]) -> Iterator[Region 
     names = CORNERS if set(CORNERS) <= set(table.columns) else CENTRE
     if missing := [name for name in (key, *names) if name not in table]:
         raise UserError(f'column {missing} is missing; found {list(table.columns)}')
-    found = {item.get(key): item for item in items}
-    for line, row in enumerate(table.to_dict('records'), start=2):
+    by_path = {normal_path(item[key]): item for item in items if key in item}
+    table = table.assign(**{name: decimal_points(list(table[name])) for name in names})
+    for line, row in zip(table.index, table.to_dict('records'), strict=True):
         try:
-            item = found.get(row[key])
+            item = by_path.get(normal_path(row[key]))
             if item is None:
-                raise ValueError(f'no image with {key} {row[key]!r} in the meta file')
-            numbers = [float(row[name]) for name in names]
-            yield Region(line, item, _box(numbers, item if key == 'source' else None))
-        except ValueError as error:
+                hint = '; write / instead of back-slashes' if '\\' in row[key] else ''
+                raise UserError(f'no image with {key} {row[key]!r} in the meta file{hint}')
+            corners = [number(row[name], name) for name in names]
+            yield Region(line, item, _box(corners, item if key == 'source' else None))
+        except UserError as error:
             yield PreprocessError(Reason.BAD_ROW, f'row {line}: {error}')
 
 
@@ -101,11 +105,11 @@ def list_lines(items: Sequence[dict], task: str) -> list[str]:
 def _box(numbers: list[float], source: dict[str, Any] | None) -> tuple[float, float, float, float]:
     x0, y0, x1, y1 = numbers if len(numbers) == 4 else numbers * 2
     if not np.isfinite(numbers).all() or x0 > x1 or y0 > y1:
-        raise ValueError(f'coordinates are {numbers}, expected numbers with x0 <= x1 and y0 <= y1')
+        raise UserError(f'coordinates are {numbers}, expected numbers with x0 <= x1 and y0 <= y1')
     if source is None:
         return x0, y0, x1, y1
     if 'from_source' not in source:
-        raise ValueError(f'{source["img_path"]} has no from_source in the meta file; give pixels of img_path')
+        raise UserError(f'{source["img_path"]} has no from_source in the meta file; give pixels of img_path')
     corners = np.array(source['from_source']) @ np.array(
         [[x0, x1], [y0, y1], [1, 1]]
     )  # (2, 2): x and y of both

@@ -4,10 +4,11 @@ ids of two sides -> a warning with the first that match nothing; an error if the
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from mammo.errors import UserError, listed
+from mammo.records.ids import check_look_alikes
 
 logger = logging.getLogger(__name__)
 LARGEST_SHARE = 0.1  # of a side, that may match nothing
@@ -22,6 +23,28 @@ class Unmatched(NamedTuple):
 
     def __str__(self) -> str:
         return f'{len(self.names)} of {self.n_all} {self.what}: {listed(dict.fromkeys(self.names))}'
+
+
+def check_patients(
+    rows: Collection[str], images: Collection[str], table: str, *, allow: bool, strict: bool = False
+) -> None:
+    """Tell of patients of a table and of images that do not match, and of ids that look alike.
+
+    Args:
+        rows: ids of the table; ``images`` those of the patients with images.
+        table: its name in messages.
+
+    Raises:
+        UserError: more than one in ten match nothing, unless ``allow``; or ids look alike, and ``strict``.
+    """
+    check_look_alikes({*rows, *images}, f'{table} and images', strict=strict)
+    check_unmatched(
+        Unmatched(f'rows of {table} match no image', sorted(set(rows) - set(images)), len(rows)),
+        Unmatched(
+            f'patients with images match no row of {table}', sorted(set(images) - set(rows)), len(images)
+        ),
+        allow=allow,
+    )
 
 
 def check_unmatched(*sides: Unmatched, allow: bool) -> None:

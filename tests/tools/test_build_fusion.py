@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -189,7 +190,7 @@ def test_another_site_is_encoded_as_the_first_and_scored_by_its_checkpoint(
     other.rows['test0'][0] = ''
     for patient in other.ids['test'][1:]:
         other.rows[patient][0] = '100'
-    second = build(other, '--fitted', first / 'schema.json')
+    second = build(other, '--fitted', first / 'schema.json', '--allow-unmatched')
     assert load(second, 'test_x_preope')[0, 0] == np.median(
         [float(site.rows[i][0]) for i in site.ids['train']]
     )
@@ -216,9 +217,20 @@ def test_a_patient_in_two_splits_is_refused(site: Site, refused: Callable) -> No
 def test_ids_that_match_nowhere_are_shown_from_both_sides(site: Site, refused: Callable) -> None:
     site.rows = {f'0{i}': row for i, row in site.rows.items()}
     message = refused(site)
-    assert 'clinical.csv: no id matches' in message
-    assert "'test0'" in message
-    assert "'0train0'" in message
+    assert '48 of 48 rows of clinical.csv match no image: 0test0, ' in message
+    assert '48 of 48 patients with images match no row of clinical.csv: test0, ' in message
+    assert '--allow-unmatched' in message
+
+
+def test_few_unmatched_patients_are_named_and_look_alikes_refused_on_demand(
+    site: Site, build: Callable, refused: Callable, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.rows['Test-0'] = site.rows.pop('test0')
+    folder = build(site)
+    assert "'Test-0' and 'test0'; if it is one, write one id" in caplog.text
+    assert '1 of 48 rows of clinical.csv match no image: Test-0' in caplog.text
+    shutil.rmtree(folder)
+    assert "'Test-0' and 'test0'" in refused(site, '--schema', site.folder / 'schema.yaml', '--strict')
 
 
 def test_unknown_level_and_wrong_unit_at_test_time_are_refused(site: Site, refused: Callable) -> None:

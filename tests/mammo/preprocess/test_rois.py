@@ -17,7 +17,7 @@ ITEM = dict(img_path='a.png', source='a.dcm', gt_label={'N': 1.0}, patient_id='P
 
 
 def table(**columns):
-    return pd.DataFrame({name: [str(v) for v in values] for name, values in columns.items()})
+    return pd.DataFrame({name: [str(v) for v in values] for name, values in columns.items()}, index=[2])
 
 
 def region(*box, row=2):
@@ -54,16 +54,24 @@ def test_source_coordinates_go_through_the_transform_of_the_item():
     ('columns', 'message'),
     [
         (dict(img_path=['b.png'], x=[1], y=[1]), "row 2: no image with img_path 'b.png'"),
-        (dict(img_path=['a.png'], x=['?'], y=[1]), 'row 2: could not convert'),
-        (dict(img_path=['a.png'], x=['nan'], y=[1]), 'row 2: coordinates are'),
+        (dict(img_path=['a.png'], x=['?'], y=[1]), "row 2: x is '?', expected a number"),
+        (dict(img_path=['a.png'], x=['nan'], y=[1]), "row 2: x is 'nan', expected a number"),
         (dict(img_path=['a.png'], x0=[5], y0=[1], x1=[4], y1=[2]), 'x0 <= x1'),
         (dict(source=['a.dcm'], x=[1], y=[1]), 'has no from_source'),
+        (dict(img_path=['a.png'], x=['1_0'], y=[1]), "x is '1_0', expected a number"),
+        (dict(img_path=['a.png'], x=['1,500'], y=[1]), 'comma may be thousands; write a decimal point'),
+        (dict(img_path=['png\\\\a.png'], x=[1], y=[1]), 'write / instead of back-slashes'),
     ],
 )
 def test_a_bad_row_is_named(columns, message):
     (error,) = rois.find_regions(table(**columns), [ITEM])
     with pytest.raises(PreprocessError, match=message.replace('?', r'\?')):
         raise error
+
+
+def test_paths_and_decimal_commas_are_read_in_their_normal_form():
+    (region,) = rois.find_regions(table(img_path=['.//a.png'], x=['1,5'], y=['2']), [ITEM])
+    assert region.box == (1.5, 2, 1.5, 2)
 
 
 def test_a_missing_column_is_named():
