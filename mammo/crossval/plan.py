@@ -30,6 +30,7 @@ from mammo.engine.image_check import check_images
 from mammo.errors import DataError
 from mammo.fusion.clinical import read_clinical, read_schema
 from mammo.preprocess.patches import patients_of_list
+from mammo.records.matching import check_patients
 from mammo.records.meta import read_meta
 from models.registry import MODELS
 
@@ -49,6 +50,7 @@ class Request(NamedTuple):
     external: Sequence[str] = ()
     with_fusion: Path | None = None
     clinical: Path | None = None
+    allow_unmatched: bool = False
     label: str | None = None
     pretrain_list: Path | None = None
     bootstrap: int = 10_000
@@ -93,6 +95,7 @@ def make_plan(request: Request) -> Plan:
     check_labels(folds, tasks, label)
     fusable = _fusable_patients(request, folds, label, tasks)
     parts = _external(request.external, images)
+    _check_table(request, fusable, folds, [part for _, part in parts.values()])
     _check_cache(request.cache, cfg)
     pretrained_on = patients_of_list(request.pretrain_list) if request.pretrain_list else set()
     leaks = check_leaks(folds, {name: part for name, (_, part) in parts.items()}, pretrained_on)
@@ -191,6 +194,19 @@ def _fusable_patients(
     values = read_clinical(request.clinical, schema)
     check_fusion(folds, values, schema, label)
     return frozenset(values.index)
+
+
+def _check_table(
+    request: Request, rows: frozenset[str], folds: Sequence[Fold], external: Sequence[Part]
+) -> None:
+    """See that the clinical table is about the women of the folds, or of the external sets."""
+    if rows and request.clinical:
+        inside = {
+            patient for fold in folds for part in fold.parts.values() for patient in part.traces.patients
+        }
+        outside = {patient for part in external for patient in part.traces.patients}
+        table, allow = request.clinical.name, request.allow_unmatched
+        check_patients(rows - outside, inside, table, allow=allow)
 
 
 def _image_folder(cfg: Config) -> str:
