@@ -12,6 +12,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, generate_uid
 from scipy.special import expit
 
+from mammo.errors import UserError
+
 FIELD_HEIGHT_MM = 120.0  # of the image, whatever its number of rows
 MIN_SIDE_PX = 64
 BREAST_MAX = 0.85  # of the grey range; only the burned-in marker is brighter
@@ -34,7 +36,7 @@ def render_exam(
     """
     if min(shape) < MIN_SIDE_PX or not 0.45 <= shape[1] / shape[0] <= 1:
         size = f'{shape[0]}x{shape[1]} (height x width)'
-        raise ValueError(f'image size is {size}; use >= {MIN_SIDE_PX} each, width 0.45 to 1 of the height')
+        raise UserError(f'image size is {size}; use >= {MIN_SIDE_PX} each, width 0.45 to 1 of the height')
     rng, vendor = np.random.default_rng([seed, 2, index]), VENDORS[index % len(VENDORS)]
     density = rng.uniform(-1, 1)
     radii_mm = patient['diameter_mm'] / 2 * np.array([1, *rng.uniform(0.5, 0.7, patient['n_lesions'] - 1)])
