@@ -28,7 +28,7 @@ class Traces(NamedTuple):
     studies: dict[str, str]  # StudyInstanceUID -> patient
 
 
-def traces_of(items: Iterable[Mapping[str, Any]], folder: str | os.PathLike = '') -> Traces:
+def traces_of(items: Iterable[Mapping[Any, Any]], folder: str | os.PathLike = '') -> Traces:
     """What the items of a meta file, or records of predictions, tell of whom they show.
 
     Args:
@@ -43,7 +43,7 @@ def traces_of(items: Iterable[Mapping[str, Any]], folder: str | os.PathLike = ''
     return traces
 
 
-def add_item(traces: Traces, item: Mapping[str, Any], folder: str | os.PathLike = '') -> None:
+def add_item(traces: Traces, item: Mapping[Any, Any], folder: str | os.PathLike = '') -> None:
     """Add one item to ``traces``; see :func:`traces_of`."""
     patient = normal_id(item.get('patient_id')) or ''
     if patient:
@@ -132,7 +132,7 @@ def refuse_shared(sides: Mapping[str, Traces], place: str = '') -> None:
         raise DataError(f'leak check: {listed(lines, SHOWN_LINES, "; ")}; {REMEDY}')
 
 
-def _studies(item: Mapping[str, Any]) -> set[str]:
+def _studies(item: Mapping[Any, Any]) -> set[str]:
     """StudyInstanceUIDs of an item: our own exam_id is one, unless a table gave another."""
     exam = str(item.get('exam_id') or '').strip()
     named = {str(item[field]).strip() for field in STUDY_FIELDS if item.get(field)}

@@ -44,6 +44,7 @@ def main() -> int:
     add('--pretrain-list', type=Path, metavar='LIST', help='patches that stage a learned from')
     add('--bootstrap', type=int, default=10_000, help='draws of the report')
     add('--patient-label', choices=['same', 'max'], default='same', help='of images whose labels differ: an error, or the highest')  # fmt: skip  # noqa: E501
+    add('--unit', choices=['patient', 'breast'], default='patient', help='whom scores and labels of the report are of')  # fmt: skip  # noqa: E501
     add('--subgroup', dest='subgroups', action='append', default=[], metavar='COLUMN', help='subgroups of the report by this field of the meta file; may be repeated')  # fmt: skip  # noqa: E501
     add('--cache', type=int, metavar='VIEWS', help='run the frozen backbone once, before the folds: on VIEWS augmented views of each image; 0: no augmentation')  # fmt: skip  # noqa: E501
     add('--amp', action='store_true', help='mixed precision; bfloat16 on CPU')
@@ -52,6 +53,9 @@ def main() -> int:
     args = parser.parse_args()
     if bool(args.with_fusion) != bool(args.clinical):
         parser.error('--with-fusion SCHEMA and --clinical TABLE belong together')
+
+    if args.unit == 'breast' and args.with_fusion:
+        parser.error('--with-fusion: clinical variables are of women; take --unit patient')
 
     import logging
     import signal

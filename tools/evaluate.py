@@ -28,6 +28,7 @@ def main() -> None:
     add('--patient-label', choices=['same', 'max'], default=reading.patient_label, help='of images whose labels differ: an error, or the highest')  # fmt: skip  # noqa: E501
     add('--all-sides', action='store_true', help='also images of the other side than tumor_side')
     add('--all-exams', action='store_true', help='also earlier exams')
+    add('--unit', choices=['patient', 'breast'], default=reading.unit, help='whom scores and labels are of')
     add('--gallery', type=Path, help='folder of tools/attention_maps.py: show patients of the first model')
     add('--bootstrap', dest='n_bootstrap', type=at_least(100), default=usual.n_bootstrap, help='resamplings')
     add('--sensitivity', type=fraction, default=usual.sensitivity, help='to keep, for biopsies spared')

@@ -34,14 +34,14 @@ def finish(plan: Plan, members: Members, request: Request) -> Path | None:
     """Ensembles and reports of the finished folds -> the main report, None if it could not be made."""
     for model, files in models(plan).items():
         _ensemble(plan, members, model, *files)
-        _write_patients(plan, model, request.patient_label)
+        _write_patients(plan, model, request)
     tasks = {task: kind for model in models(plan) for task, kind in _scored(plan, model).items()}
     done = {task: _report(plan, task, kind, request, members) for task, kind in tasks.items()}
     folds = {fold.name: read_json(plan.work_dir / fold.name / FINISHED) for fold in _all(members)}
     backbones = {about['backbone_sha256'] for about in folds.values()}
     about = dict(
         tasks=plan.tasks, leak_check=plan.leaks, folds=folds, shared_backbone=len(backbones) == 1,
-        patient_label=request.patient_label,
+        patient_label=request.patient_label, unit=request.unit,
     )  # fmt: skip
     reports = {task: str(folder.relative_to(plan.work_dir)) for task, folder in done.items() if folder}
     write_json(plan.work_dir / RECORD, plan.record | about | dict(reports=reports))
@@ -102,18 +102,20 @@ def _ensemble(plan: Plan, members: Members, model: str, part_file: str, external
             write_predictions(target / f'external_{name}.json', records)
 
 
-def _write_patients(plan: Plan, model: str, patient_label: str) -> None:
+def _write_patients(plan: Plan, model: str, request: Request) -> None:
     """Table of what the report evaluates."""
     target = plan.work_dir / 'ensemble' / model
-    tables = [_patients(target, task, kind, patient_label) for task, kind in _scored(plan, model).items()]
+    tables = [_patients(target, task, kind, request) for task, kind in _scored(plan, model).items()]
     write_text(target / 'patients.csv', pd.concat(tables).to_csv())
 
 
-def _patients(target: Path, task: str, kind: str, patient_label: str) -> pd.DataFrame:
+def _patients(target: Path, task: str, kind: str, request: Request) -> pd.DataFrame:
     """One task per patient; empty if it cannot be brought to patients."""
     columns = ['task', 'fold', 'score', 'label', 'n_images']
     try:
-        found = read_patients([target], task, _aggregate(kind), patient_label=patient_label)
+        found = read_patients(
+            [target], task, _aggregate(kind), patient_label=request.patient_label, unit=request.unit
+        )
         return found.table.assign(task=task)[columns]
     except PredictionError as error:
         logger.warning('%s', error)
@@ -130,7 +132,7 @@ def _report(plan: Plan, task: str, kind: str, request: Request, members: Members
     ensembles = {m: Path('ensemble') / m for m in models(plan) if task in _scored(plan, m)}
     options = dict(
         task=task, kind=kind, aggregate=_aggregate(kind), n_bootstrap=request.bootstrap,
-        patient_label=request.patient_label, subgroups=[*request.subgroups],
+        patient_label=request.patient_label, unit=request.unit, subgroups=[*request.subgroups],
     )  # fmt: skip
     with contextlib.chdir(plan.work_dir):  # paths in a report do not tell where it was made
         pairs = {model: (str(folder), str(folder)) for model, folder in ensembles.items()}

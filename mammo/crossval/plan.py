@@ -55,6 +55,7 @@ class Request(NamedTuple):
     pretrain_list: Path | None = None
     bootstrap: int = 10_000
     patient_label: str = 'same'
+    unit: str = 'patient'  # or breast, in the report
     subgroups: Sequence[str] = ()
     cache: int | None = None
     amp: bool = False

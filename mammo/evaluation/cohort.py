@@ -12,7 +12,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from mammo.errors import listed
-from mammo.patients import speaking
+from mammo.leaks import Traces, traces_of
+from mammo.patients import SIDES, speaking
 from mammo.records.files import sha256_of
 from mammo.records.predictions import PredictionError, read_predictions
 
@@ -25,6 +26,7 @@ class Patients(NamedTuple):
     table: pd.DataFrame  # index patient_id (and fold); score, label (NaN: unknown), further columns
     flow: dict[str, int]  # images and patients at each step, in order
     sources: list[dict[str, str]]  # path and sha256 of every file read
+    traces: dict[str, Traces] = {}  # by fold: all images and studies, used or not
 
 
 def read_patients(
@@ -35,6 +37,7 @@ def read_patients(
     all_exams: bool = False,
     part: str = 'test',
     patient_label: str = 'same',
+    unit: str = 'patient',
 ) -> Patients:
     """Read one model's predictions and bring them to patients (SPEC 8).
 
@@ -47,6 +50,7 @@ def read_patients(
         part: which file of a cross-validation folder to read.
         patient_label: ``same``: all images of a patient carry her label; ``max``: the highest of theirs is,
             for sets labelled by breast or by image.
+        unit: ``breast``: a row per breast, whose index is the id and the side, and a column ``woman``.
     """
     files = list(prediction_files(paths, part))
     rows = pd.concat([_read(file, fold, task) for file, fold in files])
@@ -54,6 +58,8 @@ def read_patients(
     flow = dict(
         prediction_files=len(files), images=len(images), patients_with_images=images.patient_id.nunique()
     )
+    if unit == 'breast':
+        images, all_sides = _by_breast(images), True
     kept = images[speaking(images, all_sides=all_sides, all_exams=True)]
     flow['images_of_the_other_side'] = len(images) - len(kept)
     latest = images[speaking(images, all_sides=all_sides, all_exams=all_exams)]
@@ -67,22 +73,17 @@ def read_patients(
     flow |= dict(
         patients_without_label=table[~labelled].index.nunique(), patients=table[labelled].index.nunique()
     )
-    return Patients(table, flow, [dict(path=str(file), sha256=sha256_of(file)) for file, _ in files])
+    sources = [dict(path=str(file), sha256=sha256_of(file)) for file, _ in files]
+    traces = {str(fold): traces_of(part.to_dict('records')) for fold, part in rows.groupby('fold')}
+    return Patients(table, flow, sources, traces)
 
 
-def check_separate(development: pd.DataFrame, test: pd.DataFrame, name: str) -> None:
-    """Refuse patients that are in development and test (within one outer fold, where there are folds)."""
-    keys = (
-        ['patient_id']
-        if (development.fold == '').all() or (test.fold == '').all()
-        else ['fold', 'patient_id']
+def _by_breast(images: pd.DataFrame) -> pd.DataFrame:
+    """A breast in the place of a patient; the latest exam of each is kept, whatever the other has."""
+    _refuse(
+        'predictions', ~images.laterality.isin(SIDES), images.img_path, 'images have no side (--unit breast)'
     )
-    both = pd.merge(development.reset_index()[keys], test.reset_index()[keys]).drop_duplicates()
-    if len(both):
-        found = listed(' in fold '.join(row[::-1]) for row in both.itertuples(index=False))
-        raise PredictionError(
-            f'{name}: {len(both)} patients are in development and test: {found}; split by patient'
-        )
+    return images.assign(woman=images.patient_id, patient_id=images.patient_id + ' ' + images.laterality)
 
 
 def prediction_files(paths: Sequence[str | os.PathLike], part: str) -> Iterator[tuple[Path, str]]:

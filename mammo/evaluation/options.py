@@ -37,6 +37,7 @@ class Reading(NamedTuple):
     patient_label: str = 'same'  # or max
     all_sides: bool = False
     all_exams: bool = False
+    unit: str = 'patient'  # or breast
 
 
 class Evaluation(NamedTuple):

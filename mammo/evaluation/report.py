@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 
 from mammo.evaluation import resampling
-from mammo.evaluation.cohort import Patients, check_separate
+from mammo.evaluation.cohort import Patients
 from mammo.evaluation.comparison import Drawn, compare
 from mammo.evaluation.model_entry import binary_entry, regression_entry
 from mammo.evaluation.notices import notices
 from mammo.evaluation.options import Options
 from mammo.evaluation.pooling import Model, make_model
+from mammo.evaluation.separation import check_separate
 from mammo.records.predictions import PredictionError
 
 FORMAT_VERSION = 2
@@ -74,7 +75,7 @@ def _check(tables: dict, tuning: dict, test: Named, development: Named) -> None:
     if unknown:
         raise PredictionError(f'--dev {unknown[0]}: no --pred has this name; names are {", ".join(test)}')
     for name, patients in development.items():
-        check_separate(patients.table, test[name].table, name)
+        check_separate(patients, test[name], name)
     for name, table in (*tables.items(), *tuning.items()):
         if table.empty:
             raise PredictionError(

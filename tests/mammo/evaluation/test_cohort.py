@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mammo.errors import UserError
-from mammo.evaluation.cohort import check_separate, read_patients
+from mammo.evaluation.cohort import read_patients
+from mammo.evaluation.separation import check_separate
 from mammo.records.predictions import PredictionError, write_predictions
 
 
@@ -137,7 +138,7 @@ def test_development_patient_of_another_outer_fold_is_no_leak(tmp_path):
     fold(tmp_path, '0', '0', 'test', image('p', 0.1))
     fold(tmp_path, '1', '0', 'test', image('q', 0.1))
     fold(tmp_path, '0', '0', 'val', image('q', 0.1))
-    development, test = (read_patients([tmp_path], 'N', part=part).table for part in ('val', 'test'))
+    development, test = (read_patients([tmp_path], 'N', part=part) for part in ('val', 'test'))
     check_separate(development, test, 'A')
 
 
@@ -145,7 +146,7 @@ def test_patient_in_development_and_test_of_one_fold_is_listed(tmp_path):
     fold(tmp_path, '0', '0', 'test', image('p', 0.1), image('r', 0.1))
     fold(tmp_path, '1', '0', 'test', image('q', 0.1))
     fold(tmp_path, '0', '0', 'val', image('p', 0.1), image('q', 0.1))
-    development, test = (read_patients([tmp_path], 'N', part=part).table for part in ('val', 'test'))
+    development, test = (read_patients([tmp_path], 'N', part=part) for part in ('val', 'test'))
     with pytest.raises(
         PredictionError, match='A: 1 patients are in development and test: p in fold 0; split'
     ):
@@ -153,7 +154,7 @@ def test_patient_in_development_and_test_of_one_fold_is_listed(tmp_path):
 
 
 def test_patient_in_development_and_test_file_is_listed(tmp_path):
-    test = read_patients([write(tmp_path / 'a.json', image('p', 0.1), image('q', 0.1))], 'N').table
+    test = read_patients([write(tmp_path / 'a.json', image('p', 0.1), image('q', 0.1))], 'N')
     with pytest.raises(PredictionError, match='A: 2 patients are in development and test: p, q'):
         check_separate(test, test, 'A')
 
@@ -207,11 +208,12 @@ def test_development_patients_of_several_outer_folds_stay_apart(tmp_path):
     for outer, (own, *others) in dict(a='pqr', b='qpr', c='rpq').items():
         fold(tmp_path, outer, '0', 'test', image(own, 0.1))
         fold(tmp_path, outer, '0', 'val', *(image(p, 0.1) for p in others))
-    development = read_patients([tmp_path], 'N', part='val').table
-    assert sorted(zip(development.fold, development.index, strict=True)) == [
+    development = read_patients([tmp_path], 'N', part='val')
+    table = development.table
+    assert sorted(zip(table.fold, table.index, strict=True)) == [
         ('a', 'q'), ('a', 'r'), ('b', 'p'), ('b', 'r'), ('c', 'p'), ('c', 'q'),
     ]  # fmt: skip
-    check_separate(development, read_patients([tmp_path], 'N').table, 'A')
+    check_separate(development, read_patients([tmp_path], 'N'), 'A')
 
 
 def test_folder_without_folds_is_refused(tmp_path):
@@ -237,3 +239,40 @@ def test_patients_without_usable_image_are_counted_once_in_development_parts_of_
     for outer in 'ab':
         fold(tmp_path, outer, '0', 'val', image('p', 0.1), image('q', 0.1))
     assert read_patients([tmp_path], 'N', part='val').flow['patients_without_usable_image'] == 0
+
+
+def test_a_study_in_development_and_test_is_refused_and_a_path_of_both_is_named(tmp_path, caplog):
+    study = '1.2.840.113619.2.401.1'
+    development = read_patients(
+        [write(tmp_path / 'd.json', image('p', 0.1, name='./x.png', exam_id=study))], 'N'
+    )
+    other = read_patients([write(tmp_path / 'a.json', image('q', 0.1, name='x.png'))], 'N')
+    check_separate(development, other, 'A')
+    assert 'A: 1 images are in development and test: x.png' in caplog.text
+    same = read_patients([write(tmp_path / 'b.json', image('q', 0.1, exam_id=study))], 'N')
+    with pytest.raises(PredictionError, match=f'A: 1 studies are in development and test: {study}'):
+        check_separate(development, same, 'A')
+
+
+def test_with_the_breast_as_unit_each_breast_has_its_score_and_label_whatever_the_tumor_side(tmp_path):
+    images = [
+        image('p', score, label, laterality=side, tumor_side='L', name=f'{side}{score}')
+        for side, label, score in (('L', 1, 0.7), ('L', 1, 0.9), ('R', 0, 0.2))
+    ]
+    table = read_patients([write(tmp_path / 'a.json', *images)], 'N', unit='breast').table
+    assert table.score.to_dict() == {'p L': 0.9, 'p R': 0.2}
+    assert table.label.to_dict() == {'p L': 1, 'p R': 0}
+    assert set(table.woman) == {'p'}
+
+
+def test_with_the_breast_as_unit_two_breasts_of_one_woman_are_not_on_two_sides(tmp_path):
+    paths = [write(tmp_path / f'{side}.json', image('p', 0.1, laterality=side, name=side)) for side in 'LR']
+    left, right = (read_patients([path], 'N', unit='breast') for path in paths)
+    with pytest.raises(PredictionError, match='A: 1 patients are in development and test: p; split'):
+        check_separate(left, right, 'A')
+
+
+def test_with_the_breast_as_unit_an_image_without_a_side_is_refused(tmp_path):
+    path = write(tmp_path / 'a.json', image('p', 0.1, laterality=None))
+    with pytest.raises(PredictionError, match=r'1 images have no side \(--unit breast\): p_0'):
+        read_patients([path], 'N', unit='breast')
