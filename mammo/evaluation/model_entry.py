@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 from scipy.special import expit, logit
 
 from mammo.evaluation import calibration, clinical_utility, resampling, sample_size, statistics
 from mammo.evaluation.centres import centres
-from mammo.evaluation.estimates import Estimate, UndefinedError, Z, estimate, undefined
+from mammo.evaluation.estimates import Estimate, UndefinedError, estimate, undefined
 from mammo.evaluation.missingness import missingness
 from mammo.evaluation.options import Options
 from mammo.evaluation.pooling import Model, arrays
@@ -38,6 +39,7 @@ def binary_entry(model: Model, drawn: resampling.Replicates | None, options: Opt
     return dict(
         n_patients=len(table),
         n_events=int(labels.sum()),
+        n_women=table.woman.nunique() if 'woman' in table else None,
         roc_auc=statistics.roc_auc(scores, labels),
         roc_auc_bootstrap=auc,
         pr_auc=pr,
@@ -105,7 +107,9 @@ def _resampled(
     method = 'bootstrap over patients, percentile'
     return [
         _interval(auc, *resampling.percentile_interval(drawn.roc_auc), method),
-        _interval(pr, *_logit_interval(pr, drawn.pr_auc), 'bootstrap over patients, normal on the logit'),
+        _interval(
+            pr, *_logit_interval(pr, drawn.pr_auc, w_pos.size), 'bootstrap over patients, t on the logit'
+        ),
         _interval(
             reduction,
             *resampling.percentile_interval(drawn.reduction),
@@ -120,12 +124,16 @@ def _interval(value: float, low: float, high: float, method: str) -> Estimate:
     return estimate(value, low, high, method)
 
 
-def _logit_interval(value: float, replicates: NDArray) -> tuple[float, float]:
-    """Normal interval on the logit with the spread of replicates (n_bootstrap,); no width at 0 or 1."""
+def _logit_interval(value: float, replicates: NDArray, n_events: int) -> tuple[float, float]:
+    """Interval of t on the logit with the spread of replicates (n_bootstrap,); no width at 0 or 1.
+
+    The variance of a bootstrap is too small by (n - 1) / n: Davison & Hinkley 1997, section 2.3, n of events.
+    """
     inside = replicates[(replicates > 0) & (replicates < 1)]  # without NaN
     if not 0 < value < 1 or len(inside) < len(replicates) / 2:
         return value, value
-    half = Z * float(np.std(logit(inside)))
+    error = float(np.std(logit(inside))) * np.sqrt(n_events / (n_events - 1))
+    half = float(stats.t.ppf(0.975, n_events - 1)) * error
     return float(expit(logit(value) - half)), float(expit(logit(value) + half))
 
 

@@ -14,6 +14,7 @@ MAX_GAP = 0.02  # of the pooled and the within-fold AUC that needs no word
 def notices(report: dict[str, Any]) -> list[str]:
     """Sentences for the banner, the gravest first."""
     sentences = [_few(name, model) for name, model in report['models'].items()]
+    sentences += [_women(name, model) for name, model in report['models'].items()]
     sentences += [_wrong_way(name, model) for name, model in report['models'].items()]
     sentences += [_missing(name, model) for name, model in report['models'].items()]
     sentences += [_gap(name, model) for name, model in report['models'].items()]
@@ -31,6 +32,16 @@ def _few(name: str, model: dict[str, Any]) -> str:
     return (
         f'{name}: only {n_rare} patients {what} the event. With fewer than {MIN_EVENTS}, intervals and p '
         'values are not reliable, and none of these figures should guide a decision.'
+    )
+
+
+def _women(name: str, model: dict[str, Any]) -> str:
+    n_women, n = model.get('n_women'), model['n_patients']
+    if n_women is None or n_women == n:
+        return ''
+    return (
+        f'{name}: {n} breasts of {n_women} women. Breasts of one woman are not independent, but every '
+        'interval and p value takes them so: they are too narrow, and too small.'
     )
 
 

@@ -163,18 +163,21 @@ def _fisher_z(x: NDArray, y: NDArray, weights: NDArray) -> NDArray:
 
 @defined
 def r2(scores: NDArray, labels: NDArray, n_bootstrap: int = 2000, seed: int = 0) -> Estimate:
-    """Coefficient of determination; bootstrap over patients, normal interval of the logarithm of 1 - R2."""
+    """Coefficient of determination; of two bootstrap intervals over patients the wider ends."""
     if len(scores) < 4 or _is_constant(labels):
         raise UndefinedError('fewer than four patients, or all labels equal')
     y, error = (labels - labels.mean()) / labels.std(), ((labels - scores) / labels.std()) ** 2
     first, second, squares = _resampled_means(np.stack([y, y**2, error], axis=1), n_bootstrap, seed)
     total = np.where(second - first**2 > 1e-12, second - first**2, np.nan)  # NaN: all drawn labels are equal
-    method, value = 'bootstrap over patients, normal on the logarithm of 1 - R2', 1 - float(error.mean())
+    value = 1 - float(error.mean())
+    method = 'bootstrap over patients, the wider of percentile and normal on the logarithm of 1 - R2'
     unexplained = squares / total
     if _is_constant(unexplained):
         return estimate(value, None, None, method, reason='no interval: all replicates are equal')
     half = Z * float(np.nanstd(np.log(unexplained)))
-    return estimate(value, 1 - (1 - value) * math.exp(half), 1 - (1 - value) * math.exp(-half), method)
+    low, high = percentile_interval(1 - unexplained)
+    low, high = min(low, 1 - (1 - value) * math.exp(half)), max(high, 1 - (1 - value) * math.exp(-half))
+    return estimate(value, low, high, method)
 
 
 def _is_constant(values: NDArray) -> bool:

@@ -41,3 +41,11 @@ def test_nothing_is_said_of_one_model_with_enough_events():
 def test_regression_tasks_have_no_events():
     entry = dict(n_patients=9, n_events=None, cross_validation=None)
     assert notices(dict(models=dict(A=entry))) == []
+
+
+def test_two_breasts_of_one_woman_are_not_taken_for_two_women_without_a_word():
+    two = report()
+    two['models']['A']['n_women'] = 150
+    assert '200 breasts of 150 women' in ' '.join(notices(two))
+    two['models']['A']['n_women'] = 200
+    assert notices(two) == []

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import norm
+from scipy.stats import norm, t
 from sklearn.metrics import roc_auc_score
 
-from mammo.evaluation.within_folds import within_fold_auc
+from mammo.evaluation.within_folds import _standard_error, within_fold_auc
 
 
 def rows(n=200, n_folds=5, seed=0, shift=0.0, repeats=1):
@@ -33,13 +33,36 @@ def influence_by_definition(table):
     return np.sqrt(np.mean(variances) / len(table))
 
 
-def test_value_is_the_mean_of_the_folds_and_the_interval_that_of_the_influence_curve():
+def test_value_is_the_mean_of_the_folds():
     table = rows()
     result = within_fold_auc(table)
     aucs = [roc_auc_score(part.label, part.score) for _, part in table.groupby('fold')]
     assert result['value'] == pytest.approx(np.mean(aucs))
-    half = norm.ppf(0.975) * influence_by_definition(table)
+    assert result['ci_low'] < result['value'] < result['ci_high']
+
+
+def test_standard_error_without_correction_is_that_of_cvauc():
+    table = rows()
+    parts = [part for _, part in table.groupby('fold')]
+    error = _standard_error(parts, pd.Series({1.0: 1.0, 0.0: 1.0}))
+    assert error == pytest.approx(influence_by_definition(table))
+
+
+def test_interval_has_the_degrees_of_freedom_that_the_folds_leave():
+    table = rows()
+    result, n_events = within_fold_auc(table), int(table.label.sum())
+    parts = [part for _, part in table.groupby('fold')]
+    factors = {1.0: np.sqrt(n_events / (n_events - 5)), 0.0: np.sqrt((200 - n_events) / (195 - n_events))}
+    half = t.ppf(0.975, n_events - 5) * _standard_error(parts, pd.Series(factors))
     assert result['ci_high'] - result['value'] == pytest.approx(half)
+
+
+def test_as_few_events_as_folds_have_no_interval():
+    table = rows()
+    events = table[table.label == 1].groupby('fold').head(1)
+    result = within_fold_auc(pd.concat([events, table[table.label == 0]]))
+    assert result['ci_low'] is None
+    assert 'no more events' in result['reason']
 
 
 def test_scales_of_the_folds_do_not_matter():
