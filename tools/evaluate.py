@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
-from mammo.evaluation.options import FORM, Options, Reading, at_least, fraction, threshold_range
+from mammo.evaluation.options import FORM, Options, Reading, at_least, confidence, fraction, threshold_range
 
 
 @command()
@@ -32,6 +32,7 @@ def main() -> None:
     add('--gallery', type=Path, help='folder of tools/attention_maps.py: show patients of the first model')
     add('--bootstrap', dest='n_bootstrap', type=at_least(100), default=usual.n_bootstrap, help='resamplings')
     add('--sensitivity', type=fraction, default=usual.sensitivity, help='to keep, for biopsies spared')
+    add('--confidence', type=confidence, help='that the true sensitivity is kept, e.g. 0.95; without it, the sensitivity is that of the development patients')  # fmt: skip  # noqa: E501
     add('--threshold-range', type=threshold_range, default='0.01,0.6', help='threshold probabilities of interest, for the decision curve and its mean')  # fmt: skip  # noqa: E501
     add('--subgroup', dest='subgroups', action='append', default=[], metavar='COLUMN', help='column of the predictions, e.g. age, density, maker, site, detection')  # fmt: skip  # noqa: E501
     add('--min-group', type=at_least(1), default=usual.min_group, help='smallest subgroup with estimates')

@@ -157,6 +157,8 @@ def _from_development(model: Model) -> dict[str, Any] | None:
     if not model.thresholds:
         return _no_threshold('development', model.reason or '')
     result = clinical_utility.slnb(*arrays(model.table), model.table.threshold.to_numpy(), 'development')
+    if model.promises:
+        result |= dict(promise=model.promises)
     if '' in model.thresholds:
         return result
     return result | dict(threshold=None, threshold_by_fold=model.thresholds)

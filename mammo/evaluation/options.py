@@ -18,6 +18,7 @@ class Options(NamedTuple):
 
     n_bootstrap: int = 10_000
     sensitivity: float = 0.9  # to keep
+    confidence: float | None = None  # that the true sensitivity is kept; None: where the threshold is chosen
     subgroups: Sequence[str] = ()  # columns of the predictions
     min_group: int = 20  # smaller subgroups get no estimate
     threshold_range: tuple[float, float] = (0.01, 0.6)  # of prob, decision curve
@@ -75,6 +76,13 @@ def fraction(text: str) -> float:
     """A number above 0 and up to 1, for argparse."""
     if not 0 < float(text) <= 1:
         raise argparse.ArgumentTypeError(f'{text} is not above 0 and up to 1')
+    return float(text)
+
+
+def confidence(text: str) -> float:
+    """A number between 0 and 1, for argparse."""
+    if not 0 < float(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text} is not between 0 and 1')
     return float(text)
 
 

@@ -3,7 +3,7 @@
 rows per patient and outer fold of test and development, sensitivity to keep -> Model
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mammo.evaluation.clinical_utility import slnb_threshold
 from mammo.evaluation.estimates import UndefinedError
+from mammo.evaluation.thresholds import promised_threshold
 from mammo.records.predictions import PredictionError
 
 
@@ -22,6 +23,7 @@ class Model(NamedTuple):
     tuning: pd.DataFrame | None  # rows of development
     thresholds: dict[str, float]  # from development, by outer fold; '' if one serves all; empty: none
     reason: str | None  # why development data gave no threshold
+    promises: dict[str, dict[str, Any]] | None = None  # of the true sensitivity, by outer fold
 
     @property
     def is_cross_validated(self) -> bool:
@@ -62,23 +64,41 @@ def by_fold(test: pd.DataFrame, tuning: pd.DataFrame) -> dict[str, pd.DataFrame]
     return parts
 
 
-def make_model(test: pd.DataFrame, tuning: pd.DataFrame | None, sensitivity: float | None) -> Model:
+def make_model(
+    test: pd.DataFrame,
+    tuning: pd.DataFrame | None,
+    sensitivity: float | None,
+    confidence: float | None = None,
+) -> Model:
     """Choose the thresholds on development, by outer fold, and pool the patients of the test.
 
     Args:
         test, tuning: index patient_id; columns score, label, fold and others.
         sensitivity: that the thresholds keep; None for a regression task, which has no threshold.
+        confidence: that the true sensitivity is kept; None: that of the development patients is.
     """
     thresholds: dict[str, float] = {}
+    promises: dict[str, dict[str, Any]] = {}
     reason = None
     if tuning is not None and sensitivity is not None:
         try:
-            parts = by_fold(test, tuning)
-            thresholds = {fold: slnb_threshold(*arrays(part), sensitivity) for fold, part in parts.items()}
+            for fold, part in by_fold(test, tuning).items():
+                thresholds[fold], promises[fold] = _threshold(part, sensitivity, confidence)
         except UndefinedError as error:
-            reason = str(error)
+            thresholds, reason = {}, str(error)
     folds = pd.Series('', test.index) if '' in thresholds else test.fold
     threshold = folds.map(thresholds).astype(float).groupby(level=0).mean()
     table = pooled(test)
     table = table.assign(threshold=threshold.reindex(table.index) if thresholds else np.nan)
-    return Model(test, table, tuning, thresholds, reason)
+    return Model(test, table, tuning, thresholds, reason, promises if confidence else None)
+
+
+def _threshold(
+    part: pd.DataFrame, sensitivity: float, confidence: float | None
+) -> tuple[float, dict[str, Any]]:
+    if confidence is None:
+        return slnb_threshold(*arrays(part), sensitivity), {}
+    promise = promised_threshold(*arrays(part), sensitivity, confidence)
+    if promise['threshold'] is None:
+        raise UndefinedError(promise['reason'])
+    return promise['threshold'], promise

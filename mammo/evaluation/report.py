@@ -37,7 +37,10 @@ def make_models(test: Named, development: Named, task: str, options: Options) ->
     _check(tables, tuning, test, development)
     kind = _kind(pd.concat([*tables.values(), *tuning.values()]).label, options.kind, task)
     sensitivity = options.sensitivity if kind == 'binary' else None
-    models = {name: make_model(table, tuning.get(name), sensitivity) for name, table in tables.items()}
+    models = {
+        name: make_model(table, tuning.get(name), sensitivity, options.confidence)
+        for name, table in tables.items()
+    }
     return models, kind
 
 

@@ -35,7 +35,7 @@ def within_fold_auc(rows: pd.DataFrame) -> Estimate:
     if free.min() < 1:
         reason = 'no interval: no more events, or patients without, than folds'
         return estimate(value, None, None, METHOD, reason=reason, **more)
-    error = _standard_error(parts, np.sqrt(by_class / free))
+    error = _standard_error(parts, (by_class / free) ** 0.5)
     half = float(stats.t.ppf(0.975, free.min())) * error
     if not half:
         return estimate(

@@ -251,3 +251,64 @@ def test_regression_task_gets_r2_and_pearson():
 def test_wrong_input_is_refused(test, development, options, message):
     with pytest.raises(PredictionError, match=message):
         report(test, development, options)
+
+
+def test_confidence_makes_the_threshold_cautious_and_the_promise_is_in_the_report():
+    development = draw(n=400, ids=[f'd{i}' for i in range(400)])
+    plain = report(dict(A=draw()), dict(A=development))['models']['A']['slnb']['development']
+    safe = report(dict(A=draw()), dict(A=development), QUICK._replace(confidence=0.95))
+    safe = safe['models']['A']['slnb']['development']
+    assert safe['threshold'] < plain['threshold']
+    assert safe['promise']['']['confidence'] == 0.95
+    assert 'promise' not in plain
+
+
+def test_too_few_events_for_a_promise_give_no_threshold_but_say_how_many_it_takes():
+    development = draw(n=40, ids=[f'd{i}' for i in range(40)])
+    slnb = report(dict(A=draw()), dict(A=development), QUICK._replace(confidence=0.95))
+    slnb = slnb['models']['A']['slnb']['development']
+    assert slnb['threshold'] is None
+    assert '29 are needed' in slnb['sensitivity']['reason']
+
+
+def repeated(shift):
+    """Two repeats of a cross-validation in two folds each: every patient is tested twice."""
+    once = draw(folds=['r0f0', 'r0f1'] * 60)
+    twice = once.table.assign(fold=['r1f0'] * 60 + ['r1f1'] * 60, score=once.table.score + shift)
+    return once, once._replace(table=pd.concat([once.table, twice]))
+
+
+def test_repeats_are_pooled_by_patient():
+    once, twice = repeated(shift=0.0)
+    one, two = (report(dict(A=data))['models']['A'] for data in (once, twice))
+    assert two['n_patients'] == one['n_patients'] == 120
+    assert two['roc_auc'] == one['roc_auc']
+    assert (one['cross_validation']['n_repeats'], two['cross_validation']['n_repeats']) == (1, 2)
+
+
+def test_score_and_threshold_of_a_patient_are_the_means_over_her_repeats():
+    test = patients([0.2, 0.6, 0.4, 0.8], [1, 0, 1, 0], ids=['a', 'b'] * 2, folds=['r0', 'r0', 'r1', 'r1'])
+    development = patients([0.1, 0.7], [1, 1], ids=['x', 'y'], folds=['r0', 'r1'])
+    slnb = report(dict(A=test), dict(A=development))['models']['A']['slnb']['development']
+    assert (slnb['fnr']['count'], slnb['reduction_rate']['count']) == (1, 1)  # a: 0.3 < 0.4; b: 0.7
+
+
+def test_isotonic_recalibration_has_no_slope_but_an_observed_over_expected():
+    development = dict(A=draw(ids=[f'd{i}' for i in range(120)]))
+    isotonic = report(dict(A=draw(seed=3)), development)['models']['A']['recalibration']['isotonic']
+    assert isotonic['slope']['value'] is None
+    assert 'step function' in isotonic['slope']['reason']
+    assert isotonic['observed_expected']['ci_low'] < 1.3
+
+
+def test_groups_that_differ_are_told_apart_by_one_test_each():
+    rng = np.random.default_rng(0)
+    site = np.repeat(['A', 'B'], 300)
+    risk = rng.normal(-1, 1.5, 600)
+    labels = (rng.random(600) < expit(risk + 1.5 * (site == 'B'))).astype(float)
+    scores = np.where(site == 'A', expit(risk), rng.random(600))  # no information on site B
+    (row,) = report(dict(M=patients(scores, labels, site=site)), options=QUICK._replace(subgroups=('site',)))[
+        'models'
+    ]['M']['heterogeneity']
+    assert row['p_auc'] < 0.001
+    assert row['p_calibration'] < 0.001
