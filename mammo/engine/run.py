@@ -43,6 +43,8 @@ def load_config(
     if amp:  # the same numbers in all tools; float16, torch's choice on a GPU, overflows
         torch.set_autocast_dtype('cuda', torch.bfloat16)
     cfg = read_config(config)
+    if 'data_preprocessor' in cfg and cfg.get('model'):  # where published configs have it
+        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
     cfg.launcher = launcher
     cfg.work_dir = str(work_dir or cfg.get('work_dir') or f'work_dirs/{Path(config).stem}')
     if 'data_check' in cfg.default_hooks:

@@ -24,6 +24,16 @@ from mammo.engine.saving.schedule import Schedule
 from mammo.engine.saving.stop import handling_signals
 
 
+def complete_loader(loader: Config, *, is_training: bool) -> None:
+    """Settings that published configs leave to the published tools, and those that torch wants."""
+    loader.setdefault('collate_fn', dict(type='default_collate'))
+    if loader.get('num_workers', 0) == 0:
+        loader.persistent_workers = False  # torch refuses it without workers
+    if not is_training and loader.dataset.get('pipeline') is not None:
+        # NOTE[DIFF]: published configs leave it False, so that a damaged image is replaced by another
+        loader.dataset.setdefault('test_mode', True)
+
+
 @RUNNERS.register_module()
 class MammoRunner(Runner):
     """Runner that runs the same config on CPU and GPU, one process and several.
@@ -42,8 +52,8 @@ class MammoRunner(Runner):
         if use_cpu():
             adapt_to_cpu(cfg)
         for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-            if cfg.get(key) and cfg[key].get('num_workers', 0) == 0:
-                cfg[key].persistent_workers = False  # torch refuses it without workers
+            if cfg.get(key):
+                complete_loader(cfg[key], is_training=key == 'train_dataloader')
         if cfg.get('train_dataloader'):
             # NOTE[DIFF]: workers that outlive an epoch have random numbers that a resumed run cannot have
             cfg.train_dataloader.persistent_workers = False

@@ -3,6 +3,7 @@
 dataset, model -> {'backbone': (n, C), 'projection': (n, D)} on every process
 """
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -50,14 +51,21 @@ def _batch(dataset: Any, start: int, batch_size: int) -> torch.Tensor:
 def _embed_batch(module: Any, images: torch.Tensor) -> Embeddings:
     """Pooled features of the (online) backbone, and their projection if the algorithm has one."""
     inputs = module.data_preprocessor(dict(inputs=images, data_samples=[]), False)['inputs']
-    maps = module.backbone(inputs)  # of which the last is (B, C, h, w)
-    found = dict(backbone=maps[-1].mean(dim=(2, 3)))
+    maps = module.extract_feat(inputs)
+    embeddings = dict(backbone=_pooled(maps[-1]))
     neck: Any = getattr(module, 'neck', None)
     if hasattr(neck, 'forward_projection'):  # SwAV, whose forward wants the maps of all sizes of crops
-        found['projection'] = neck.forward_projection(found['backbone'])
-    elif neck is not None:
-        found['projection'] = neck(maps)[-1]
-    return {name: value.float().cpu().numpy() for name, value in found.items()}
+        embeddings['projection'] = neck.forward_projection(embeddings['backbone'])
+    elif neck is not None and len(inspect.signature(neck.forward).parameters) == 1:  # else a decoder
+        embeddings['projection'] = _pooled(neck(maps)[-1])
+    return {name: value.float().cpu().numpy() for name, value in embeddings.items()}
+
+
+def _pooled(features: torch.Tensor) -> torch.Tensor:
+    """Mean over places: a map (B, C, h, w), tokens (B, N, C) or a vector (B, C) -> (B, C)."""
+    if features.ndim == 4:
+        return features.mean(dim=(2, 3))
+    return features.mean(dim=1) if features.ndim == 3 else features
 
 
 @contextmanager
