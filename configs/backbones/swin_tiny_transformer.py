@@ -1,6 +1,6 @@
 # Swin-T (Liu et al. 2021, arXiv 2103.14030), stride 32.
 # Frozen, with the Transformer neck on full-breast images; width and position grid follow from the map.
-# Needs: tools/convert_weights.py timm-swin FILE work_dirs/start/swin_tiny.pth
+# Needs: tools/convert_weights.py <this file> FILE --source timm-swin --out <the checkpoint of init_cfg>
 _base_ = '../multi_task_SL/fullimage1792x1024_resnet50-expan2_barlowtwin_finetune_transformer_Aug3.py'
 
 model = dict(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseAveragedModel
@@ -26,9 +27,16 @@ OTHER_SCHEMES = ['pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://', 'modelzoo://
 def load_from_file(filename: str, map_location: Any = 'cpu', *, trust: bool = False) -> dict[str, Any]:
     """Load a checkpoint file of tensors and plain values; see :func:`mammo.records.pickles.load_tensors`.
 
+    A file of tensors alone may be a .safetensors.
+
     Raises:
         CheckpointError: see there; or the file holds no dict.
     """
+    if Path(filename).suffix == '.safetensors':
+        try:
+            return safetensors.torch.load_file(Path(filename).expanduser(), device=str(map_location or 'cpu'))
+        except (OSError, safetensors.SafetensorError) as error:
+            raise CheckpointError(f'{filename}: cannot be read as safetensors: {error}') from None
     content = load_tensors(filename, trust=trust, map_location=map_location)
     if not isinstance(content, dict):
         raise CheckpointError(f'{filename}: no checkpoint: it holds a {type(content).__name__}, not a dict')

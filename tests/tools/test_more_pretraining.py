@@ -4,6 +4,7 @@ import json
 import math
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,7 +70,13 @@ def test_two_processes_train_together(name: str, data: Path, tmp_path: Path) -> 
     command = ['bash', 'tools/dist_train.sh', str(FOLDER / f'{name}.py'), '2', '--work-dir', str(tmp_path)]
     subprocess.run(
         [*command, '--cfg-options', *options(name, data, 4)], cwd=ROOT, check=True, timeout=600,
-        env=dict(os.environ, OMP_NUM_THREADS='1', PORT='29617', CUDA_VISIBLE_DEVICES=''),
+        env=dict(
+            os.environ,
+            PATH=f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
+            OMP_NUM_THREADS='1',
+            PORT='29617',
+            CUDA_VISIBLE_DEVICES='',
+        ),
     )  # fmt: skip
     losses = logged(tmp_path, 'loss')
     assert len(losses) == 4
