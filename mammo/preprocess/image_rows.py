@@ -51,7 +51,8 @@ def read_rows(table: Path) -> Iterator[ImageRow]:
 
 
 def _image_row(folder: Path, cells: dict[Any, str], further: dict[str, Any], line: int) -> ImageRow:
-    dicom, png = (normal_path(cells.get(name, '')) for name in PATHS)
+    paths = [cells.get(name, '') for name in PATHS]
+    dicom, png = ('' if is_missing(path) else normal_path(path) for path in paths)
     name = dicom or png or f'row {line}'
     given: dict[str, Any] = dict(clinic_vars=further)
     error = None
@@ -61,6 +62,8 @@ def _image_row(folder: Path, cells: dict[Any, str], further: dict[str, Any], lin
             raise UserError(f'row {line}: give dicom_path or png_path, one of them')
         check_path(name, f'row {line}')
         path = _on_disk(folder / name)
+        if path.is_dir():
+            raise UserError(f'row {line}: {name!r} is a folder, expected a file')
         if '\\' in name and not path.exists():
             raise UserError(f'row {line}: no such file; its path has back-slashes, write / instead')
     except UserError as wrong:

@@ -93,7 +93,7 @@ def normal_path(path: str) -> str:
         >>> normal_path('./png//a.png'), normal_path('/data/./a.png')
         ('png/a.png', '/data/a.png')
     """
-    if ('//' not in path and './' not in path and not path.endswith('/.')) or '://' in path:
+    if ('//' not in path and './' not in path and path != '.' and not path.endswith('/.')) or '://' in path:
         return path
     parts = [part for part in path.split('/') if part not in ('', '.')]
     return ('/' if path.startswith('/') else '') + '/'.join(parts)

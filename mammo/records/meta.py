@@ -5,6 +5,7 @@ JSON file <-> dict(metainfo=dict(tasks=[...]), data_list=[dict(img_path=..., gt_
 
 import gc
 import json
+import logging
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -14,11 +15,12 @@ from typing import Any
 
 import orjson
 
-from mammo.errors import UserError
+from mammo.errors import UserError, listed
 from mammo.records.files import write_json
 from mammo.records.ids import ID_FIELDS, IdError, InexactIdError, normal_id, normal_path
 
 FORMAT_VERSION = 1
+logger = logging.getLogger(__name__)
 LARGEST_LABEL = 3.4e38  # labels become float32
 
 EXAMPLE = '{"metainfo": {"tasks": ["N"]}, "data_list": [{"img_path": "a.png", "gt_label": {"N": 1}}]}'
@@ -79,10 +81,14 @@ def _read(path: Path, parse: Callable[[bytes], Any]) -> dict[str, Any]:
     metainfo = _metainfo(content.get('metainfo', {}), path)
     declared = set(metainfo['tasks']) if 'tasks' in metainfo else None
     named: dict[str, None] = {}
+    respelled: dict[str, str] = {}
     for i, item in enumerate(items):  # in place: a million items are in memory once
-        labels = _check_item(item, f'{path}: item {i}', declared)
+        labels = _check_item(item, f'{path}: item {i}', declared, respelled)
         if declared is None:
             named.update(dict.fromkeys(labels))
+    if respelled:
+        pairs = listed(f'{old!r} is {new!r}' for old, new in respelled.items())
+        logger.warning('%s: ids with blanks, invisible characters or another spelling: %s', path, pairs)
     return dict(metainfo={'tasks': list(named), **metainfo}, data_list=items)
 
 
@@ -140,8 +146,13 @@ def _metainfo(metainfo: Any, path: Path) -> dict[str, Any]:
     return dict(metainfo)
 
 
-def _check_item(item: Any, place: str, declared: set[str] | None) -> dict[str, Any]:
-    """Check an item, and bring its labels and ids to their types -> its labels as they stood."""
+def _check_item(
+    item: Any, place: str, declared: set[str] | None, respelled: dict[str, str]
+) -> dict[str, Any]:
+    """Check an item, and bring its labels and ids to their types -> its labels as they stood.
+
+    Ids that had another spelling than their normal form are noted in ``respelled``.
+    """
     if not isinstance(item, dict):
         raise MetaError(f'{place} is {item!r}, expected an object with "img_path"')
     name = item.get('img_path')
@@ -164,8 +175,12 @@ def _check_item(item: Any, place: str, declared: set[str] | None) -> dict[str, A
         if label is not None:
             known[task] = label
     for key in ID_FIELDS:
-        if key in item:
-            item[key] = normal_id(item[key], f'{place}: {key!r}')
+        value = item.get(key)
+        is_plain = type(value) is str and value.isascii() and value.isalnum()  # so it is in its normal form
+        if value is not None and not is_plain:
+            item[key] = normal_id(value, f'{place}: {key!r}')
+            if isinstance(value, str) and value != item[key]:
+                respelled[value] = item[key] or ''
     return labels
 
 

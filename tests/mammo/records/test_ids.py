@@ -64,6 +64,11 @@ def test_one_spelling_of_a_path(path):
     assert normal_path(path) == 'a/b.png'
 
 
+@pytest.mark.parametrize('path', ['', '.', './', './/.'])
+def test_no_path_is_no_path(path):
+    assert normal_path(path) == ''
+
+
 @pytest.mark.parametrize('path', ['/a.png', '//a.png', '/./a.png'])
 def test_absolute_paths_stay_absolute(path):
     assert normal_path(path) == '/a.png'

@@ -299,6 +299,14 @@ def test_ids_have_one_normal_form(tmp_path: Path) -> None:
     )
 
 
+def test_ids_that_are_read_in_another_spelling_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    read_item(tmp_path, dict(img_path='a', patient_id='p0 ', exam_id='1', cohort='site_1'))
+    assert "ids with blanks, invisible characters or another spelling: 'p0 ' is 'p0'" in caplog.text
+    assert 'site_1' not in caplog.text
+
+
 def test_whole_numbers_of_any_length_stay_exact(tmp_path: Path) -> None:
     ids = [10**22, 10**22 + 1, 2**64, 2**53 + 1]
     path = tmp_path / 'meta.json'
