@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from mmengine.dist import all_reduce, broadcast_object_list, is_main_process
+from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
 
 from mammo.engine.image_check import check_images
+from mammo.engine.launch import on_main_process
 from mammo.errors import DataError, listed
 from mammo.leaks import Traces, add_item, check_spelling, named_by_content, shared
 
@@ -66,20 +67,14 @@ class DataCheckHook(Hook):
                 )
 
     def _run(self, runner: Runner, datasets: dict[str, Any], *, check_test_split: bool) -> None:
-        problem: list[str | None] = [None]
-        if is_main_process():
-            try:
-                self._check(runner, datasets, check_test_split=check_test_split)
-            except DataError as error:
-                problem = [str(error)]
-        broadcast_object_list(problem)  # so that no process waits for one that has stopped
-        if problem[0]:
-            raise DataError(problem[0])
+        on_main_process(lambda: self._check(runner, datasets, check_test_split=check_test_split))
 
     def _check(self, runner: Runner, datasets: dict[str, Any], *, check_test_split: bool) -> None:
         kinds = _task_kinds(runner.model)
         _compare_tasks(kinds, datasets)
         scans = {split: _scan(_items(dataset), kinds) for split, dataset in datasets.items()}
+        if 'val' in scans and kinds:
+            _warn_without_best(runner, kinds, scans['val'].labelled)
         for split, scan in scans.items():
             if scan.wrong:
                 text = '; '.join(f'{task}: {listed(found)}' for task, found in scan.wrong.items())
@@ -113,18 +108,41 @@ class _Scan(NamedTuple):
     paths: list[str]
     traces: Traces
     wrong: dict[str, list[str]]  # task -> items whose label is not 0 or 1
+    labelled: set[str]  # tasks with a label
 
 
 def _scan(items: Iterable[dict], kinds: dict[str, str]) -> _Scan:
-    scan = _Scan([], Traces(set(), set(), {}), defaultdict(list))
+    scan = _Scan([], Traces(set(), set(), {}), defaultdict(list), set())
     for i, item in enumerate(items):
         if item.get('img_path') is not None:
             scan.paths.append(item['img_path'])
         add_item(scan.traces, item)
         for task, value in (item.get('gt_label') or {}).items() if kinds else ():
+            scan.labelled.add(task)
             if kinds.get(task) == 'binary' and value not in (0, 1):
                 scan.wrong[task].append(f'item {i} has {value!r}')
     return scan
+
+
+def _warn_without_best(runner: Runner, kinds: dict[str, str], labelled: set[str]) -> None:
+    """Say that validation will not be able to choose a checkpoint, for want of labels."""
+    hook = next((hook for hook in runner.hooks if getattr(hook, 'save_best', None)), None)
+    metrics = getattr(hook, 'key_indicators', [])
+    chosen_by = {next(iter(kinds)) if metric == 'auto' else _task_of(metric, kinds) for metric in metrics}
+    lacking = sorted(task for task in chosen_by & {*kinds} if task not in labelled)
+    if lacking:
+        print_log(
+            f'val: no label of {", ".join(lacking)} is known, so no best checkpoint will be saved: the last '
+            'one is all there will be. Add labels, or choose by another metric '
+            '(default_hooks.checkpoint.save_best)',
+            'current',
+            logging.WARNING,
+        )
+
+
+def _task_of(metric: str, kinds: dict[str, str]) -> str:
+    """The task that a metric such as ``N_roc_auc`` is of; the longest name that fits."""
+    return max((task for task in kinds if metric.startswith(f'{task}_')), key=len, default='')
 
 
 def _has_files(split: str, dataset: Any) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import joblib
 from mmengine.logging import print_log
 from tqdm import tqdm
 
@@ -68,7 +69,7 @@ def _damaged(local: list[str]) -> list[str]:
         print_log(
             f'checking {len(unknown)} of {len(local)} images (the others were found whole before)', 'current'
         )
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(joblib.cpu_count()) as pool:
         results = pool.map(_problem_with, (path for path, _ in unknown))
         problems = list(tqdm(results, 'checking images', len(unknown), disable=len(unknown) < 1000))
     _remember(cache, [key for (_, key), problem in zip(unknown, problems, strict=True) if not problem])

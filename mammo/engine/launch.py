@@ -5,13 +5,20 @@ config made for GPUs -> config and process group that run on CPU
 
 import os
 import subprocess
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
 from mmengine.model import revert_sync_batchnorm
 from torch import nn
+
+from mammo.errors import UserError
+
+T = TypeVar('T')
 
 
 def adapt_to_cpu(cfg: Config) -> None:
@@ -53,6 +60,26 @@ def is_first_process(launcher: str) -> bool:
     """Whether this process is the main one of its run, told before the processes know of one another."""
     variable = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK').get(launcher, '')
     return os.environ.get(variable, '0') == '0'
+
+
+def on_main_process(work: Callable[[], T]) -> T:
+    """Do something in the main process of a run; its result, or its error, is that of all processes.
+
+    Raises:
+        Exception: what stopped the main process; in the others a UserError that says the same, so that none
+            waits for one that has stopped.
+    """
+    outcome: list[Any] = [None, None]
+    failure: Exception | None = None
+    if is_main_process():
+        try:
+            outcome[0] = work()
+        except Exception as error:  # of any kind: the other processes wait for word
+            failure, outcome[1] = error, str(error) or repr(error)
+    broadcast_object_list(outcome)
+    if outcome[1]:
+        raise failure or UserError(outcome[1])
+    return outcome[0]  # type: ignore[no-any-return]
 
 
 def use_cpu() -> bool:

@@ -8,7 +8,9 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import is_distributed
 from mmengine.hooks import EMAHook
+from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
@@ -88,6 +90,33 @@ class MammoRunner(Runner):
         loop = super().build_train_loop(loop)
         check_batches(loop.dataloader, self.model, num_processes=self.world_size)
         return loop
+
+    def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
+        """Scale learning rates by the images of one optimizer step over ``base_batch_size``.
+
+        NOTE[DIFF]: mmengine leaves out ``accumulative_counts``.
+        """
+        if not (auto_scale_lr or {}).get('enable'):
+            return
+        assert auto_scale_lr is not None
+        wrappers = (
+            [*optim_wrapper.values()] if isinstance(optim_wrapper, OptimWrapperDict) else [optim_wrapper]
+        )
+        loader = self._train_dataloader
+        batch_size = loader['batch_size'] if isinstance(loader, dict) else loader.batch_size
+        for wrapper in wrappers:
+            counts = wrapper._accumulative_counts
+            images = self.world_size * batch_size * counts
+            ratio = images / auto_scale_lr['base_batch_size']
+            before = sorted({group['lr'] for group in wrapper.optimizer.param_groups})
+            for group in wrapper.optimizer.param_groups:
+                group['lr'] *= ratio
+            print_log(
+                f'learning rate {", ".join(f"{lr:g}" for lr in before)} scaled by {ratio:g}: {images} images '
+                f'per step ({self.world_size} processes x {batch_size} x {counts} accumulated) instead of '
+                f'{auto_scale_lr["base_batch_size"]}',
+                'current',
+            )
 
     def train(self) -> nn.Module:
         if self.cfg.get('auto_resume') and (found := find_intact(self.cfg)):

@@ -78,11 +78,15 @@ class TinyModel(BaseModel):
 
 @METRICS.register_module()
 class TinyMetric(BaseMetric):
+    def __init__(self, undefined: bool = False) -> None:
+        super().__init__()
+        self.undefined = undefined
+
     def process(self, data_batch: Any, data_samples: list[dict]) -> None:
         self.results += [float((sample['logit'] - sample['label']).abs()) for sample in data_samples]
 
-    def compute_metrics(self, results: list[float]) -> dict[str, float]:
-        return dict(N_loss=float(np.mean(results)))
+    def compute_metrics(self, results: list[float]) -> dict[str, float | None]:
+        return dict(N_loss=None if self.undefined else float(np.mean(results)))
 
 
 def tiny_config(work_dir: Path | str) -> Config:

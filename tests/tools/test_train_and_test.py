@@ -110,10 +110,12 @@ def test_resume_goes_on_from_the_latest_checkpoint_in_training_with_amp(
     assert call(*command, '--cfg-options', 'train_cfg.max_epochs=1') == 0
     first = torch.load(work_dir / 'epoch_1.pth', weights_only=True)
     assert (
-        call(*command, '--resume', '--cfg-options', f'default_hooks.checkpoint.out_dir={tmp_path}/ckpt') == 0
+        call(
+            *command, '--resume', '--cfg-options', f'default_hooks.checkpoint.out_dir={tmp_path}/check points'
+        )
+        == 0
     )
-    (second,) = (tmp_path / 'ckpt').glob('*/epoch_2.pth')
-    second = torch.load(second, weights_only=True)
+    second = torch.load(tmp_path / 'check points/epoch_2.pth', weights_only=True)
     assert (first['meta']['iter'], second['meta']['iter']) == (2, 4)
     assert not list(work_dir.glob('best_*'))
 

@@ -14,9 +14,18 @@ from mammo.engine.plain_state import to_plain
 
 @HOOKS.register_module()
 class EarlyStoppingHook(StockEarlyStoppingHook):
-    """EarlyStoppingHook with a memory. NOTE[DIFF]: mmengine's starts to count anew in a resumed run."""
+    """EarlyStoppingHook with a memory, which goes on where the metric is undefined.
+
+    NOTE[DIFF]: mmengine's starts to count anew in a resumed run, and fails at an undefined metric.
+    """
 
     priority = 'LOW'  # before the checkpoint hook, which saves the count
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, Any]) -> None:
+        if (
+            metrics.get(self.monitor, 0) is not None
+        ):  # an undefined one is no reason to stop, nor to wait less
+            super().after_val_epoch(runner, metrics)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         state = dict(wait_count=self.wait_count, best_score=self.best_score)

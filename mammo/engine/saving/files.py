@@ -12,12 +12,12 @@ from datetime import datetime
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 
 from mammo.engine.checkpoint import CheckpointError
+from mammo.engine.launch import on_main_process
 from mammo.records.files import remove_hashed, sidecar_of, write_hashed
 
 INTERRUPTED = '_interrupted'  # epoch_3_interrupted.pth: three epochs and a part of the fourth
@@ -54,11 +54,8 @@ def saving(path: str | Path) -> Iterator[None]:
 
 
 def checkpoint_folder(cfg: Config) -> Path:
-    """Where the checkpoints of a run lie: as in mmengine, below ``out_dir`` if that is given."""
-    work_dir, out_dir = os.path.abspath(cfg.work_dir), _hook(cfg).get('out_dir')
-    return Path(
-        work_dir if out_dir in (None, work_dir) else os.path.join(out_dir, os.path.basename(work_dir))
-    )
+    """Where the checkpoints of a run lie: in ``out_dir`` if that is given, else in its work dir."""
+    return Path(os.path.abspath(_hook(cfg).get('out_dir') or cfg.work_dir))
 
 
 def resumable(cfg: Config) -> list[Path]:
@@ -84,19 +81,14 @@ def find_intact(cfg: Config) -> str | None:
 
     Raises:
         CheckpointError: all are damaged.
-        Exception: what stopped the main process, such as exhausted memory; in the others a CheckpointError.
+        Exception: what stopped the main process, such as exhausted memory; in the others a UserError.
     """
-    found: list[str | None] = [None, None]
-    failure: Exception | None = None
-    if is_main_process():
-        try:
-            found[0] = str(newest_intact(paths)) if (paths := resumable(cfg)) else None
-        except Exception as error:  # of any kind: the other processes wait for word
-            found[1], failure = str(error) or repr(error), error
-    broadcast_object_list(found)
-    if found[1]:
-        raise failure or CheckpointError(found[1])
-    return found[0]
+
+    def newest() -> str | None:
+        paths = resumable(cfg)
+        return str(newest_intact(paths)) if paths else None
+
+    return on_main_process(newest)
 
 
 def newest_intact(paths: list[Path]) -> Path:

@@ -3,7 +3,6 @@
 state of a run -> epoch_3.pth, best_*.pth, last_checkpoint
 """
 
-import logging
 import os
 from collections import deque
 from pathlib import Path
@@ -12,14 +11,19 @@ from typing import Any
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import CheckpointHook as StockCheckpointHook
 from mmengine.hooks import EMAHook
-from mmengine.logging import print_log
-from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
+from mammo.engine.launch import on_main_process
 from mammo.engine.saving.files import INTERRUPTED, clean, remove_interrupted, saving, set_aside
-from mammo.engine.saving.stop import ResumableTrainLoop, StopSignal, gradients_are_pending, position
-from mammo.errors import Exit
+from mammo.engine.saving.stop import (
+    ResumableTrainLoop,
+    StopSignal,
+    gradients_are_pending,
+    position,
+    warn_of_lost_gradients,
+)
+from mammo.errors import Exit, UserError
 from mammo.records.files import write_text
 
 
@@ -38,26 +42,33 @@ class CheckpointHook(StockCheckpointHook):
     backend_args: dict | None
     keep_ckpt_ids: deque
     last_ckpt: str | None
+    out_dir: str
     stop = StopSignal()
     position: dict[str, Any] | None = None  # within an epoch; only while a checkpoint is saved there
 
     def before_train(self, runner: Runner) -> None:
         if self.backend_args is None and self.file_client_args is None and '://' not in str(self.out_dir):
             self.backend_args = dict(backend='hashed')
+        own_dir = self.out_dir
         super().before_train(runner)
+        # NOTE[DIFF]: mmengine adds the name of the work dir; here out_dir is the folder that it names
+        self.out_dir = own_dir or self.out_dir
         if '://' not in str(self.out_dir):  # what is not of this folder is never removed
             self._set_best({key: self._in_out_dir(path) for key, path in self._best().items()})
         if runner._resume and runner._load_from:
             runner.message_hub.update_info('last_ckpt', runner._load_from)
-        if is_main_process() and os.path.isdir(self.out_dir):
-            clean(Path(self.out_dir))
-            if not runner._resume:
-                set_aside(Path(self.out_dir), Path(runner.work_dir), self.filename_tmpl)
-        _warn_of_lost_gradients(runner)
+        on_main_process(lambda: self._make_room(runner))
+        warn_of_lost_gradients(runner)
         self.stop = StopSignal()
         self.stop.watch()
         if runner._resume and _validation_is_due(runner):
             runner.val_loop.run()
+
+    def _make_room(self, runner: Runner) -> None:
+        if os.path.isdir(self.out_dir):
+            clean(Path(self.out_dir))
+            if not runner._resume:
+                set_aside(Path(self.out_dir), Path(runner.work_dir), self.filename_tmpl)
 
     def after_train(self, runner: Runner) -> None:
         self.stop.release()
@@ -110,7 +121,10 @@ class CheckpointHook(StockCheckpointHook):
             self.file_backend.remove(self._path(old))
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
-        if not self.save_best:
+        missing = sorted({*self.key_indicators} - {'auto', *metrics}) if self.save_best else []
+        if missing:
+            raise UserError(f'save_best: no metric {missing}, validation gives {[*metrics]}')
+        if not (self.save_best and metrics):
             return
         old, last = self._best(), self.last_ckpt
         self._set_best(dict.fromkeys(old))  # so that the stock method does not remove them yet
@@ -126,22 +140,18 @@ class CheckpointHook(StockCheckpointHook):
         path = self.file_backend.join_path(self.out_dir, name)
         self.last_ckpt = path
         runner.message_hub.update_info('last_ckpt', path)
+        on_main_process(lambda: self._write(runner, path, meta))
+
+    def _write(self, runner: Runner, path: str, meta: dict) -> None:
         runner.save_checkpoint(
-            self.out_dir,
-            name,
-            self.file_client_args,
-            save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler,
-            meta=meta,
-            by_epoch=self.by_epoch,
-            backend_args=self.backend_args,
-            **self.args,
-        )
-        if is_main_process():
-            pointer = Path(runner.work_dir, 'last_checkpoint')
-            with saving(pointer):
-                write_text(pointer, path)
-            remove_interrupted(Path(self.out_dir), Path(path))
+            self.out_dir, os.path.basename(path), self.file_client_args, save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler, meta=meta, by_epoch=self.by_epoch,
+            backend_args=self.backend_args, **self.args,
+        )  # fmt: skip
+        pointer = Path(runner.work_dir, 'last_checkpoint')
+        with saving(pointer):
+            write_text(pointer, path)
+        remove_interrupted(Path(self.out_dir), Path(path))
 
     def _stop(self, runner: Runner, iters_done: int) -> None:
         stem, suffix = os.path.splitext(
@@ -180,18 +190,3 @@ def _validation_is_due(runner: Runner) -> bool:
         return False
     due = epoch % loop.val_interval == 0 or epoch == loop.max_epochs
     return due and runner.message_hub.runtime_info.get('epoch_validated') != epoch
-
-
-def _warn_of_lost_gradients(runner: Runner) -> None:
-    """Say that checkpoints at the end of an epoch leave out gradients which are not yet applied."""
-    length, wrapper = len(runner.train_dataloader), runner.optim_wrapper
-    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
-    counts = max(getattr(each, '_accumulative_counts', 1) for each in wrappers)
-    if length % counts:
-        print_log(
-            f'an epoch has {length} batches, no multiple of accumulative_counts={counts}: gradients summed '
-            'over the end of an epoch are not saved, and a run resumed there ends slightly different. '
-            'For equal results change optim_wrapper.accumulative_counts or train_dataloader.batch_size',
-            'current',
-            logging.WARNING,
-        )

@@ -3,6 +3,7 @@
 SIGTERM, SIGUSR1, Ctrl-C -> all processes stop after one batch; position in an epoch -> the rest of it
 """
 
+import logging
 import os
 import signal
 import threading
@@ -13,9 +14,10 @@ from typing import Any
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_rank, get_world_size
+from mmengine.logging import print_log
 from mmengine.optim import OptimWrapperDict
 from mmengine.registry import LOOPS
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mammo.engine.checkpoint import CheckpointError
 from mammo.engine.seed import random_state, restore_random_state
@@ -80,6 +82,21 @@ def gradients_are_pending(optim_wrapper: Any) -> bool:
     wrappers = optim_wrapper.values() if isinstance(optim_wrapper, OptimWrapperDict) else [optim_wrapper]
     groups = (group for wrapper in wrappers for group in wrapper.param_groups)
     return any(parameter.grad is not None for group in groups for parameter in group['params'])
+
+
+def warn_of_lost_gradients(runner: Runner) -> None:
+    """Say that checkpoints at the end of an epoch leave out gradients which are not yet applied."""
+    length, wrapper = len(runner.train_dataloader), runner.optim_wrapper
+    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+    counts = max(getattr(each, '_accumulative_counts', 1) for each in wrappers)
+    if length % counts:
+        print_log(
+            f'an epoch has {length} batches, no multiple of accumulative_counts={counts}: gradients summed '
+            'over the end of an epoch are not saved, and a run resumed there ends slightly different. '
+            'For equal results change optim_wrapper.accumulative_counts or train_dataloader.batch_size',
+            'current',
+            logging.WARNING,
+        )
 
 
 @LOOPS.register_module()

@@ -62,13 +62,16 @@ def config_of(folder: Path, split: str) -> dict:
     return dict(type='MammoMultiTaskDataset', data_root=str(folder), ann_file=f'{split}.json')
 
 
-def make_runner(train: Any, val: Any = None, test_config: dict | None = None, **kinds: str) -> Any:
+def make_runner(
+    train: Any, val: Any = None, test_config: dict | None = None, save_best: str | None = None, **kinds: str
+) -> Any:
     heads = {task: SimpleNamespace(kind=kind) for task, kind in (kinds or dict(N='binary')).items()}
     return SimpleNamespace(
         train_dataloader=SimpleNamespace(dataset=train),
         test_dataloader=SimpleNamespace(dataset=train),
         val_dataloader=SimpleNamespace(dataset=val),
         val_loop=val,
+        hooks=[SimpleNamespace(save_best=save_best, key_indicators=[save_best])],
         model=SimpleNamespace(head=SimpleNamespace(task_heads=heads)),
         cfg=Config(dict(test_dataloader=test_config and dict(dataset=test_config))),
     )
@@ -209,6 +212,29 @@ def test_task_mismatch_is_one_warning_with_both_lists(tmp_path: Path, log_lines:
     assert lines[0].startswith('WARNING')
     assert "['N', 'LVI']" in lines[0]
     assert "['N', 'extra']" in lines[0]
+
+
+@pytest.mark.parametrize('save_best', ['auto', 'N_loss', 'N_roc_auc'])
+def test_a_run_that_will_find_no_best_checkpoint_says_so(
+    tmp_path: Path, log_lines: list[str], save_best: str
+) -> None:
+    train = make_split(tmp_path, 'train', ['a', 'b'], [dict(N=0), dict(N=1)], ('N', 'N_2'))
+    val = make_split(tmp_path, 'val', ['c', 'd'], [dict(N_2=1), {}], ('N', 'N_2'))
+    kinds = dict(N='binary', N_2='binary')
+    DataCheckHook().before_train(make_runner(train, val, save_best=save_best, **kinds))
+    (line,) = [line for line in log_lines if 'best checkpoint' in line]
+    assert 'val: no label of N is known, so no best checkpoint will be saved' in line
+
+
+@pytest.mark.parametrize('save_best', [None, 'N_2_loss', 'other'])
+def test_a_run_that_can_choose_or_need_not_is_silent(
+    tmp_path: Path, log_lines: list[str], save_best: str | None
+) -> None:
+    train = make_split(tmp_path, 'train', ['a', 'b'], [dict(N=0), dict(N=1)], ('N', 'N_2'))
+    val = make_split(tmp_path, 'val', ['c', 'd'], [dict(N_2=1), {}], ('N', 'N_2'))
+    kinds = dict(N='binary', N_2='binary')
+    DataCheckHook().before_train(make_runner(train, val, save_best=save_best, **kinds))
+    assert not [line for line in log_lines if 'best checkpoint' in line]
 
 
 def test_binary_label_other_than_0_and_1_is_an_error_with_item_and_value(tmp_path: Path) -> None:

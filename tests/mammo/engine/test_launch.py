@@ -7,7 +7,8 @@ from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
 from mammo.engine.amp import Bf16OptimWrapper
-from mammo.engine.launch import adapt_to_cpu, init_cpu_group, without_sync_bn
+from mammo.engine.launch import adapt_to_cpu, init_cpu_group, on_main_process, without_sync_bn
+from mammo.errors import UserError
 
 
 def test_sync_bn_becomes_bn_wherever_it_stands(log_lines: list[str]) -> None:
@@ -89,3 +90,30 @@ def test_bfloat16_wrapper_runs_the_forward_pass_in_bfloat16_and_updates_float32(
     wrapper.update_params(output.float().square().mean())
     assert model.weight.dtype == torch.float32
     assert not torch.equal(model.weight, before)
+
+
+LAUNCH = 'mammo.engine.launch'
+
+
+@pytest.mark.parametrize('error', [UserError('full'), OSError('full'), ZeroDivisionError('full')])
+def test_an_error_of_the_main_process_ends_all(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list = []
+
+    def work() -> None:
+        raise error
+
+    monkeypatch.setattr(f'{LAUNCH}.broadcast_object_list', sent.extend)
+    with pytest.raises(type(error), match='full'):
+        on_main_process(work)
+    assert sent == [None, 'full']
+    monkeypatch.setattr(f'{LAUNCH}.is_main_process', lambda: False)
+    monkeypatch.setattr(f'{LAUNCH}.broadcast_object_list', lambda outcome: outcome.__setitem__(1, 'full'))
+    with pytest.raises(UserError, match='full'):
+        on_main_process(lambda: pytest.fail('not the main process'))
+
+
+def test_what_the_main_process_finds_reaches_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert on_main_process(lambda: 3) == 3
+    monkeypatch.setattr(f'{LAUNCH}.is_main_process', lambda: False)
+    monkeypatch.setattr(f'{LAUNCH}.broadcast_object_list', lambda outcome: outcome.__setitem__(0, 3))
+    assert on_main_process(lambda: pytest.fail('not the main process')) == 3

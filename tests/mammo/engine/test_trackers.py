@@ -65,6 +65,55 @@ def test_training_and_validation_are_kept_apart_and_undefined_metrics_left_out(t
     assert 'val/LVI_roc_auc' not in found
 
 
+@pytest.mark.parametrize('when', ['at once', 'later'])
+def test_a_server_that_is_away_is_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_lines: list[str], when: str
+) -> None:
+    monkeypatch.setenv('MLFLOW_HTTP_REQUEST_MAX_RETRIES', '0')
+    uri = 'http://127.0.0.1:9' if when == 'at once' else str(tmp_path / 'runs')
+    backend = VISBACKENDS.build(dict(type='MLflowTracker', save_dir=str(tmp_path), tracking_uri=uri))
+    backend.add_config(Config(dict(work_dir=str(tmp_path))))
+    if when == 'later':
+        backend.add_scalars(dict(N_loss=0.9), step=0)
+        mlflow.set_tracking_uri('http://127.0.0.1:9')
+    for step in range(3):
+        backend.add_scalars(dict(N_loss=0.9, iter=10), step=step)
+    backend.close()
+    mlflow.end_run()
+    (line,) = [line for line in log_lines if 'MLflowTracker: ' in line]
+    assert 'The run goes on without it' in line
+    assert not [line for line in log_lines if 'Could not log' in line]
+
+
+def test_names_that_mlflow_refuses_are_rewritten_and_stay_apart(tmp_path: Path) -> None:
+    uri = str(tmp_path / 'runs')
+    backend = VISBACKENDS.build(dict(type='MLflowTracker', save_dir=str(tmp_path), tracking_uri=uri))
+    backend.add_config(Config(dict(work_dir=str(tmp_path), heads={'Ki67 (%)': 1, 'größe': 2})))
+    for step, loss in enumerate((0.9, 0.8)):
+        backend.add_scalars({'Ki67 (%)_loss': loss, 'Ki67 [%]_loss': 2 * loss, 'größe_loss': 3.0}, step=step)
+    run = mlflow.active_run()
+    assert run is not None
+    backend.close()
+    metrics = mlflow.get_run(run.info.run_id).data.metrics
+    assert metrics['val/Ki67 ____loss'] == 0.8
+    assert metrics['val/Ki67 ____loss_'] == 1.6
+    assert metrics['val/größe_loss'] == 3.0
+
+
+def test_a_tracker_of_whatever_kind_never_ends_a_run(
+    tmp_path: Path, monkeypatch, log_lines: list[str]
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError('no room')
+
+    backend = VISBACKENDS.build(dict(type='TensorboardTracker', save_dir=str(tmp_path)))
+    monkeypatch.setattr(backend, '_send', fails)
+    backend.add_scalars(dict(N_loss=0.9, iter=10), step=1)
+    backend.add_scalars(dict(N_loss=0.9, iter=20), step=2)
+    backend.close()
+    assert len([line for line in log_lines if 'TensorboardTracker: no room. The run goes on' in line]) == 1
+
+
 @pytest.fixture
 def proxy() -> Iterator[tuple[str, list[bytes]]]:
     """Address of a proxy that answers nobody, and what it was asked."""

@@ -12,6 +12,7 @@ from mmengine.runner import CheckpointLoader
 
 from mammo.engine.checkpoint import CheckpointError, load_from_file, load_from_trusted_file
 from mammo.engine.saving.files import HashedBackend, checkpoint_folder, clean, find_intact, resumable
+from mammo.errors import UserError
 from mammo.records import files as files_module
 from mammo.records.files import hash_problem, sha256_of, sidecar_of
 from tests.support.tiny_run import PowerCut, tiny_config, train
@@ -132,10 +133,10 @@ def test_checkpoints_of_an_earlier_longer_run_are_not_resumed(cfg: Config, tmp_p
 
 def test_checkpoints_are_looked_for_in_out_dir(cfg: Config, tmp_path: Path) -> None:
     cfg.default_hooks.checkpoint.out_dir = str(tmp_path / 'out')
-    assert checkpoint_folder(cfg) == tmp_path / 'out' / tmp_path.name
+    assert checkpoint_folder(cfg) == tmp_path / 'out'
     train(tmp_path / 'work', **{'default_hooks.checkpoint.out_dir': str(tmp_path / 'out')})
     cfg.work_dir = str(tmp_path / 'work')
-    assert find_intact(cfg) == str(tmp_path / 'out' / 'work' / 'epoch_3.pth')
+    assert find_intact(cfg) == str(tmp_path / 'out' / 'epoch_3.pth')
     assert not list((tmp_path / 'work').glob('*.pth'))
 
 
@@ -281,7 +282,7 @@ def test_exhausted_memory_is_no_damage(
         raise error
 
     told = []
-    monkeypatch.setattr('mammo.engine.saving.files.broadcast_object_list', lambda found: told.extend(found))
+    monkeypatch.setattr('mammo.engine.launch.broadcast_object_list', lambda found: told.extend(found))
     monkeypatch.setattr(torch, 'load', fail)
     with pytest.raises(type(error)):
         find_intact(cfg)
@@ -293,9 +294,9 @@ def test_other_processes_hear_of_the_failure(cfg: Config, monkeypatch: pytest.Mo
     def hear(found: list) -> None:
         found[:] = [None, 'memory ran out']
 
-    monkeypatch.setattr('mammo.engine.saving.files.is_main_process', lambda: False)
-    monkeypatch.setattr('mammo.engine.saving.files.broadcast_object_list', hear)
-    with pytest.raises(CheckpointError, match='memory ran out'):
+    monkeypatch.setattr('mammo.engine.launch.is_main_process', lambda: False)
+    monkeypatch.setattr('mammo.engine.launch.broadcast_object_list', hear)
+    with pytest.raises(UserError, match='memory ran out'):
         find_intact(cfg)
 
 
@@ -349,3 +350,31 @@ def test_gradients_that_a_checkpoint_leaves_out_are_said(
     assert 'accumulative_counts' not in ''.join(capfd.readouterr())
     train(tmp_path / 'b', **{'optim_wrapper.accumulative_counts': 2})
     assert 'an epoch has 5 batches, no multiple of accumulative_counts=2' in ''.join(capfd.readouterr())
+
+
+def test_an_undefined_metric_neither_ends_nor_stops_a_run(tmp_path: Path) -> None:
+    hooks = [dict(type='EarlyStoppingHook', monitor='N_loss', patience=1, min_delta=0.0)]
+    options: dict = {'val_evaluator.undefined': True, 'custom_hooks': hooks}
+    assert train(tmp_path, **options)['meta']['epoch'] == 3
+    assert not list(tmp_path.glob('best_*'))
+
+
+def test_best_by_a_metric_that_there_is_not_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"save_best: no metric \['N_acc_loss'\], validation gives \['N_loss'\]"
+    ):
+        train(tmp_path, **{'default_hooks.checkpoint.save_best': 'N_acc_loss'})
+
+
+def test_learning_rates_are_scaled_by_the_images_of_a_step(
+    tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    scaling: dict = dict(auto_scale_lr=dict(enable=True, base_batch_size=32), param_scheduler=None)
+    scaling |= dict(log_level='INFO')
+    checkpoint = train(tmp_path, **scaling, **{'optim_wrapper.accumulative_counts': 4})
+    (group,) = checkpoint['optimizer']['param_groups']
+    assert group['lr'] == pytest.approx(0.01 * 4 * 4 / 32)
+    line = (
+        'learning rate 0.01 scaled by 0.5: 16 images per step (1 processes x 4 x 4 accumulated) instead of 32'
+    )
+    assert line in ''.join(capfd.readouterr())
