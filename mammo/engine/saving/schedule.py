@@ -5,6 +5,7 @@ saved schedulers, schedulers of the config -> those of a run of this config at t
 
 import logging
 import warnings
+from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any
 
@@ -52,10 +53,12 @@ class Schedule:
         parts = saved.values() if isinstance(saved, dict) else [saved or []]
         states = [state for part in parts for state in part]
         self._check_epoch_length()
-        settings = [_settings(state) for state in states]
+        pairs: Iterator[tuple[dict[str, Any], dict[str, Any]]] = zip_longest(
+            map(_settings, states), map(_own_settings, self.schedulers), fillvalue={}
+        )
         differing = [
             f'{key}: {old.get(key)} in the checkpoint, {new.get(key)} in the config'
-            for old, new in zip_longest(settings, map(_own_settings, self.schedulers), fillvalue={})
+            for old, new in pairs
             for key in {**old, **new}
             if key != 'end' and old.get(key) != new.get(key)
         ]
