@@ -67,7 +67,8 @@ def _in_processes(
         try:
             while todo or running:
                 while todo and len(running) < AHEAD * workers:
-                    running[_submit(pool, function, todo[-1])] = todo.pop()
+                    future = _submit(pool, function, todo[-1])
+                    running[future] = todo.pop()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     result = future.result()
                     yield running.pop(future), result

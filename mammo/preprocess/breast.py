@@ -66,6 +66,8 @@ def breast_mask(
         NoBreastError: the image is constant, not finite, or has no large bright area.
     """
     settings, full_shape = vendor_settings(vendor), image.shape
+    if padding is not None and padding.any() and not padding.all():
+        image = np.where(padding, image[~padding].min(), image)
     image, spacing_mm = _checked(image), _spacing(full_shape, spacing_mm)
     shrink = max(1, round(WORK_SPACING_MM / spacing_mm))
     size = tuple(math.ceil(side / shrink) for side in full_shape[::-1])

@@ -61,9 +61,10 @@ def display_values(stored: NDArray, ds: Dataset, *, voi: str | None = None, tone
         raise PreprocessError(Reason.BAD_HEADER, f'modality LUT or VOI: {type(error).__name__}') from None
     if not np.isfinite(table).all():
         raise PreprocessError(Reason.BAD_HEADER, 'modality LUT or VOI gives values that are not finite')
-    if not rule.startswith(VOI_RULES):
-        table = table - table.min()  # no fixed range: background at 0
     index = stored if lowest == 0 else stored.astype(np.int32) - lowest
+    if not rule.startswith(VOI_RULES):
+        present = np.bincount(index.ravel(), minlength=len(table)) > 0
+        table = table - table[present].min()  # no fixed range: background at 0
     image = np.take(table.astype(np.float32), index)
     if padding_mask.any():
         image[padding_mask] = image[~padding_mask].min()  # PS3.3 C.7.5.1.1.2: background, whatever it holds
@@ -157,7 +158,7 @@ def _looked_up(values: NDArray, item: Dataset, ds: Dataset) -> tuple[NDArray, in
     n_entries, first, bits = (int(part) for part in headers.numbers(item, 'LUTDescriptor'))
     n_entries = n_entries % 2**16 or 2**16  # written as 0, or with a sign
     table = _entries(item.LUTData, n_entries, bits, ds)
-    if (ds.get('PixelRepresentation') == 1 or values.min() < 0) and first >= 2**15:
+    if ds.get('PixelRepresentation') == 1 and first >= 2**15:
         first -= 2**16  # the first mapped value is signed when the values are
     if not 8 <= bits <= 16 or len(table) != n_entries:
         raise PreprocessError(
