@@ -12,11 +12,10 @@ from mmpretrain.datasets.transforms import PackInputs as StockPackInputs
 from mmpretrain.registry import TRANSFORMS as STOCK_TRANSFORMS
 from mmpretrain.structures import DataSample, MultiTaskDataSample
 
+from mammo.records.predictions import CARRIED
 from models.registry import TRANSFORMS
 
-IDENTITY_KEYS = (
-    'img_name', 'patient_id', 'exam_id', 'exam_order', 'view', 'laterality', 'tumor_side', 'cohort',
-)  # fmt: skip
+IDENTITY_KEYS = ('img_name', 'patient_id', 'exam_id', 'view', 'laterality', *CARRIED)
 
 
 @STOCK_TRANSFORMS.register_module()

@@ -11,7 +11,7 @@ from mmengine.evaluator import BaseMetric
 from mmpretrain.registry import METRICS
 
 from mammo.engine.metrics import predicted_tasks, scored
-from mammo.records.predictions import write_predictions
+from mammo.records.predictions import CARRIED, write_predictions
 
 
 @METRICS.register_module()
@@ -38,9 +38,7 @@ class PredictionWriter(BaseMetric):
 
 def prediction_record(sample: dict) -> dict:
     """A multi-task data sample -> the record that DESIGN's prediction files hold."""
-    optional = {
-        key: sample[key] for key in ('tumor_side', 'exam_order', 'cohort') if sample.get(key) is not None
-    }
+    optional = {key: sample[key] for key in CARRIED if sample.get(key) is not None}
     tasks = {task: scored(sample[task]) for task in predicted_tasks(sample)}
     return dict(
         img_path=sample['img_name'],

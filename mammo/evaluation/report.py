@@ -5,13 +5,14 @@ dict(name -> Patients) of test and development, options -> report (see docs/eval
 
 import itertools
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mammo.evaluation import resampling
+from mammo.evaluation import centres, resampling
 from mammo.evaluation.cohort import Patients
 from mammo.evaluation.comparison import Drawn, compare
 from mammo.evaluation.model_entry import binary_entry, regression_entry
@@ -35,6 +36,7 @@ def make_models(test: Named, development: Named, task: str, options: Options) ->
     """
     tables, tuning = ({name: _labelled(p) for name, p in part.items()} for part in (test, development))
     _check(tables, tuning, test, development)
+    tables = _with_columns(tables, (*options.subgroups, centres.COLUMN))
     kind = _kind(pd.concat([*tables.values(), *tuning.values()]).label, options.kind, task)
     sensitivity = options.sensitivity if kind == 'binary' else None
     models = {
@@ -66,6 +68,19 @@ def build_report(test: Named, development: Named, task: str, options: Options) -
     report = dict(format_version=FORMAT_VERSION, task=task, models=entries, comparisons=comparisons)
     report |= dict(settings=settings, versions=versions)
     return report | dict(notices=notices(report))
+
+
+def _with_columns(tables: dict[str, pd.DataFrame], columns: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """What one model's predictions tell of a patient holds for the others, too: a fusion's tell little."""
+    for column in columns:
+        sources = [table[column] for table in tables.values() if column in table]
+        if sources:
+            values = pd.concat(sources).groupby(level=0).first()
+            tables = {
+                name: table if column in table else table.assign(**{column: values.reindex(table.index)})
+                for name, table in tables.items()
+            }
+    return tables
 
 
 def _labelled(patients: Patients) -> pd.DataFrame:

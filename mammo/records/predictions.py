@@ -22,6 +22,11 @@ from mammo.records.prediction_forms import (
     PredictionError,
 )
 
+# of the meta file, carried to the predictions: which images speak, centres and subgroups of the report
+CARRIED = (
+    'tumor_side', 'exam_order', 'cohort', 'age', 'density', 'manufacturer', 'site', 'detection',
+)  # fmt: skip
+
 
 def write_predictions(path: str | os.PathLike, records: list[dict]) -> None:
     """Write records, whole or not at all, in the form that the suffix names.

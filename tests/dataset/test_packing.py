@@ -9,6 +9,7 @@ from mmpretrain.registry import TRANSFORMS
 from mmpretrain.structures import MultiTaskDataSample
 
 from dataset.packing import MammoPackMultiTaskInputs
+from mammo.engine.writer import prediction_record
 
 
 def results(**labels: float) -> dict[str, Any]:
@@ -49,6 +50,14 @@ def test_identity_is_kept_where_it_is_known() -> None:
     sample = pack()
     assert (sample.img_name, sample.patient_id, sample.ori_shape) == ('a.png', 'p1', (2, 4))
     assert 'view' not in sample
+
+
+def test_what_subgroups_are_made_of_reaches_the_prediction_record() -> None:
+    fields = dict(age=61, density='c', manufacturer='GE', site='north', detection='screening', cohort='A')
+    sample = MammoPackMultiTaskInputs()(results() | fields)['data_samples']
+    record = prediction_record(sample.to_dict())
+    assert {key: record[key] for key in fields} == fields
+    assert 'tumor_side' not in record
 
 
 def test_published_arguments_work() -> None:

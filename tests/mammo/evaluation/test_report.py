@@ -312,3 +312,10 @@ def test_groups_that_differ_are_told_apart_by_one_test_each():
     ]['M']['heterogeneity']
     assert row['p_auc'] < 0.001
     assert row['p_calibration'] < 0.001
+
+
+def test_subgroups_of_a_model_that_does_not_know_them_are_those_of_the_others():
+    site = ['X', 'Y'] * 60
+    result = report(dict(A=draw(), B=draw(seed=1, site=site)), options=QUICK._replace(subgroups=('site',)))
+    rows = [[(r['group'], r['n_patients']) for r in result['models'][name]['subgroups']] for name in 'AB']
+    assert rows[0] == rows[1] == [('X', 60), ('Y', 60)]
