@@ -8,6 +8,8 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=10),
     param_scheduler=dict(type='ParamSchedulerHook'),
     # best: lowest validation loss of the first task, which is the first metric reported
+    # NOTE[DIFF]: saved every epoch, the last two kept, so that a stop costs an epoch at most; published
+    # were every fifth, one kept
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2, save_best='auto'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     epoch_seed=dict(type='EpochSeedHook'),
@@ -25,7 +27,7 @@ env_cfg = dict(
 # TensorBoard, MLflow, Weights & Biases: add a file of trackers/ to _base_ of your config
 visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 log_processor = dict(type='MammoLogProcessor')
-log_level = 'INFO'
+log_level = 'INFO'  # NOTE[DIFF]: published DEBUG
 load_from = None
 resume = False
-randomness = dict(seed=0)
+randomness = dict(seed=0)  # NOTE[DIFF]: of pretraining too, where the published runs drew one

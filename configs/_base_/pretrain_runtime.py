@@ -2,6 +2,8 @@
 # alone in backbone.pth, and held-out images tell whether it learns.
 _base_ = './default_runtime.py'
 
+# NOTE[DIFF]: the published runs kept three checkpoints, in folders named in each config (out_dir); ours lie
+# in the work dir.
 default_hooks = dict(
     checkpoint=dict(interval=10, max_keep_ckpts=-1, save_best=None),
     backbone_export=dict(type='BackboneExportHook'),

@@ -1,6 +1,7 @@
 # BYOL on mammogram patches. 100 epochs, whatever the published file name says.
 # Paper: Zhang et al., npj Digital Medicine 8:425 (2025), doi 10.1038/s41746-025-01831-8.
 # Run: MAMMO_PATCHES=DIR bash tools/dist_train.sh <this file> 2 --amp
+# NOTE[DIFF]: the published config sets resume=True; here a run is resumed with --resume.
 _base_ = [
     '../_base_/models/byol_resnetws50.py',
     '../_base_/data/patches_224.py',

@@ -35,7 +35,7 @@ test_pipeline = [
 
 train_dataloader = dict(
     batch_size=72,
-    num_workers=8,
+    num_workers=8,  # NOTE[DIFF]: per process; the published runs had 16 on full-breast images
     worker_init_fn=dict(type='seed_worker'),
     pin_memory=True,
     collate_fn=dict(type='default_collate'),
@@ -45,7 +45,7 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=72,
+    batch_size=72,  # NOTE[DIFF]: as in training; published 32, which changes no metric
     num_workers=8,
     worker_init_fn=dict(type='seed_worker'),
     pin_memory=True,
