@@ -1,4 +1,4 @@
-"""Fixtures that several folders share."""
+"""Fixtures that several folders share; folders whose tests build networks import tests.support.registered."""
 
 import os
 import shutil
@@ -7,16 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from mmengine.registry import init_default_scope
 
-import dataset  # noqa: F401  (registers names)
-import mammo.engine  # noqa: F401
-import models  # noqa: F401
 from mammo.records.meta import write_meta
 
 TASKS = ['N', 'LVI', 'multifocality', 'NumPos', 'tumor_size']
-
-init_default_scope('mammo')
 
 
 def _folder(variable: str) -> Path:

@@ -69,7 +69,7 @@ def digest(kind: str, value: str, key: bytes | None) -> str:
 
 
 def redact(message: str, ds: Dataset | None, key: bytes | None) -> str:
-    """Hide values in a message: with a key all of them, else those that name the person.
+    r"""Hide values in a message: with a key all of them, else those that name the person.
 
     Messages quote every text that comes from an input; the words around it are our own and stay.
 

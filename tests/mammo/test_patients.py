@@ -73,10 +73,11 @@ def test_evaluation_features_and_predictor_select_the_same_images(seed: int, tmp
     scores = rng.permutation(len(images)) / 10  # which image decided can be read from its score
     exam = [
         ExamImage(
-            i['img_path'], 'CC', i['laterality'], 'given', np.zeros((1, 1), np.uint8), True, i['exam_order']
+            i['img_path'], 'CC', i['laterality'], 'given', np.zeros((1, 1), np.uint8), scaled=True,
+            exam_order=i['exam_order'],
         )
         for i in images
-    ]
+    ]  # fmt: skip
     used = np.array(used_images(exam, side))
     for record, score in zip(images, scores, strict=True):
         record['tumor_side'] = side

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import tests.support.registered  # noqa: F401
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 from mmengine.logging import MMLogger
 
+import tests.support.registered  # noqa: F401
+
 
 @pytest.fixture
 def log_lines() -> Iterator[list[str]]:

@@ -14,6 +14,7 @@ import torch
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
+import tests.support.registered  # noqa: F401
 from mammo.fusion.clinical import ClinicalEncoder, Schema
 from mammo.fusion.model import fit, write_model
 from mammo.inference.bundle import write_bundle
