@@ -3,24 +3,27 @@
 list of records <-> .json, .pkl (plain objects only, nothing is executed) or .csv, the same after a round trip
 """
 
-import csv
+import json
 import math
 import os
+import pickle
 from collections.abc import Callable
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+from mammo.errors import UserError
 from mammo.records.files import replacing
 from mammo.records.ids import ID_FIELDS, IdError, normal_id, normal_path
-from mammo.records.prediction_forms import (
-    FORMAT_VERSION,
-    FORMS,
-    REWRITE,
-    TASK_FIELDS,
-    TEXT_FIELDS,
-    PredictionError,
-)
+from mammo.records.plain_pickles import load_plain
+from mammo.records.prediction_table import TASK_FIELDS, TEXT_FIELDS, dump_table, load_table
+from mammo.records.versions import VERSIONS, version_problem
+
+REWRITE = 'write the predictions again with tools/test.py --out-item pred, or as .json or .csv'
+
+
+class PredictionError(UserError):
+    """Predictions that cannot be used; the message names file, record, field, value and remedy."""
 
 # of the meta file, carried to the predictions: which images speak, centres and subgroups of the report
 CARRIED = (
@@ -35,7 +38,7 @@ def write_predictions(path: str | os.PathLike, records: list[dict]) -> None:
         PredictionError: a record breaks the format, a number is not finite, or the suffix is unknown.
     """
     path = Path(path)
-    content = dict(format_version=FORMAT_VERSION, records=_records(records, path))
+    content = dict(format_version=VERSIONS['predictions'], records=_records(records, path))
     dump, _ = _form(path)
     with replacing(path) as tmp:
         tmp.write_bytes(dump(content))
@@ -50,19 +53,42 @@ def read_predictions(path: str | os.PathLike) -> list[dict]:
     path = Path(path)
     _, load = _form(path)
     try:
-        content = load(path.read_bytes(), path)
+        content = load(path.read_bytes(), str(path))
     except FileNotFoundError:
         raise PredictionError(f'{path}: no such prediction file; check the path') from None
-    except (OSError, UnicodeDecodeError, csv.Error, RecursionError) as error:
+    except UserError as error:
+        raise PredictionError(f'{error}; {REWRITE}') from None
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise PredictionError(f'{path}: cannot be read: {error}; {REWRITE}') from None
     if not isinstance(content, dict) or 'records' not in content:
         raise PredictionError(f'{path}: no object with "format_version" and "records"; {REWRITE}')
-    version = content.get('format_version')
-    if version != FORMAT_VERSION:
-        raise PredictionError(
-            f'{path}: format_version is {version!r}, this release reads {FORMAT_VERSION}; {REWRITE}'
-        )
+    problem = version_problem('predictions', content.get('format_version'))
+    if problem:
+        raise PredictionError(f'{path}: {problem}; {REWRITE}')
     return _records(content['records'], path)
+
+
+def _dump_json(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, ensure_ascii=False, allow_nan=False).encode() + b'\n'
+
+
+def _load_json(data: bytes, place: str) -> Any:
+    try:
+        return json.loads(data.decode('utf-8-sig'))
+    except json.JSONDecodeError as error:
+        where = f'line {error.lineno}, column {error.colno}'
+        raise PredictionError(f'{place}: not JSON at {where}: {error.msg}') from None
+
+
+def _dump_pickle(content: dict[str, Any]) -> bytes:
+    return pickle.dumps(content, protocol=4)
+
+
+FORMS: dict[str, tuple[Callable[[dict], bytes], Callable[[bytes, str], Any]]] = {
+    '.json': (_dump_json, _load_json),
+    '.pkl': (_dump_pickle, load_plain),
+    '.csv': (dump_table, load_table),
+}
 
 
 def _form(path: Path) -> tuple[Callable, Callable]:

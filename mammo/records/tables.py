@@ -35,7 +35,11 @@ class TableError(UserError):
 
 
 def read_table(
-    path: str | os.PathLike, needed: Sequence[str] = (), *, kept: Collection[str] = (), min_rows: int = 1
+    path: str | os.PathLike,
+    needed: Sequence[str] = (),
+    *,
+    kept: Collection[str] | None = (),
+    min_rows: int = 1,
 ) -> pd.DataFrame:
     """Read a table as text.
 
@@ -44,7 +48,7 @@ def read_table(
 
     Args:
         needed: columns that must be there.
-        kept: further columns that stay though they have no value.
+        kept: further columns that stay though they have no value; None: all that have a name.
         min_rows: rows that must be there, besides the header.
 
     Returns:
@@ -62,7 +66,12 @@ def read_table(
 
 
 def parse_table(
-    content: bytes, place: str, needed: Sequence[str] = (), *, kept: Collection[str] = (), min_rows: int = 1
+    content: bytes,
+    place: str,
+    needed: Sequence[str] = (),
+    *,
+    kept: Collection[str] | None = (),
+    min_rows: int = 1,
 ) -> pd.DataFrame:
     """The same, of a file's content; ``place`` is its name in messages."""
     rows = [(i, [clean(cell) for cell in cells]) for i, cells in _rows(content, place)]
@@ -74,12 +83,12 @@ def parse_table(
     if ragged:
         raise TableError(
             f'{place}: lines {listed(ragged, 5)} have not the {len(header)} cells of the header; put quotes '
-            'around cells that hold the separator'
+            'around cells that hold the separator, or is the file cut short?'
         )
     _check_header(header, place, needed)
     frame = pd.DataFrame([cells for _, cells in rows[1:]], columns=range(len(header)), dtype=str)
     frame.index = pd.Index([i for i, _ in rows[1:]], name='line')
-    return _with_names(frame, header, place, {*needed, *kept})
+    return _with_names(frame, header, place, {*header} if kept is None else {*needed, *kept})
 
 
 def check_columns(columns: Collection[str], needed: Sequence[str], place: str) -> None:

@@ -191,16 +191,17 @@ HEAD = 'img_path,patient_id,exam_id,view,laterality,N_logit,N_pred_score,N_gt_la
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        ('', 'img_path.*missing'),
-        (HEAD.replace(',N_logit', ''), 'column N_logit missing'),
-        (HEAD.replace('patient_id,', ''), 'column patient_id missing'),
-        (f'{HEAD},cohort,cohort\n', 'a column twice'),
-        (f'{HEAD}\na.png,p,1,CC,L,x,0.4,0\n', "line 2: N_logit is 'x'"),
-        (f'{HEAD}\na.png,p,1,CC,L,0,nan,0\n', r"record 0 \(img_path 'a.png'.*pred_score is nan"),
-        (f'{HEAD}\na.png,p,1,CC\n', 'line 2 has not the 8 cells'),
-        (f'{HEAD}\na.png,p,1,CC,L,0,0.4,0,9\n', 'line 2 has not the 8 cells'),
+        ('', 'no data; expected a header line'),
+        (HEAD.replace(',N_logit', ''), r"column \['N_logit'\] is missing"),
+        (HEAD.replace('patient_id,', ''), r"column \['patient_id'\] is missing"),
+        (f'{HEAD},cohort,cohort\n', "column 'cohort' is there 2 times"),
+        (f'{HEAD}\na.png,p,1,CC,L,x,0.4,0\n', "column N_logit: row 2 is 'x', expected a number"),
+        (f'{HEAD}\na.png,p,1,CC,L,0,nan,0\n', "column N_pred_score: row 2 is 'nan', expected a number"),
+        (f'{HEAD}\na.png,p,1,CC,L,1_0,0.4,0\n', "column N_logit: row 2 is '1_0', expected a number"),
+        (f'{HEAD}\na.png,p,1,CC\n', r'lines 2 \(\d\) have not the 8 cells of the header'),
+        (f'{HEAD}\na.png,p,1,CC,L,0,0.4,0,9\n', r'lines 2 \(\d\) have not the 8 cells of the header'),
         (f'{HEAD},format_version\na.png,p,1,CC,L,0,0.4,0,3\n', "format_version is '3'"),
-        (f'{HEAD}\n"a.png', 'cannot be read'),
+        (f'{HEAD}\n"a.png', 'line 2: .*a quote opens here'),
     ],
 )
 def test_broken_csv_is_refused(tmp_path, content, message):
@@ -226,3 +227,20 @@ def test_a_pickle_that_numbers_its_objects_absurdly_is_refused(tmp_path, put):
     path.write_bytes(b'\x80\x04}' + put + b'.')  # an empty dict, kept under a number near 2^31
     with pytest.raises(PredictionError, match=r'p\.pkl: refused, .*more memory than it has content'):
         read_predictions(path)
+
+
+def test_a_table_of_another_form_is_read_the_same(tmp_path):
+    write_predictions(tmp_path / 'a.csv', [record(cohort='042', note='1E5')])
+    text = (tmp_path / 'a.csv').read_text().replace(',', ';').replace('-0.4', '-0,4').replace('0.2', '0,2')
+    text = text.replace('0.401', '0,401')
+    (tmp_path / 'b.csv').write_bytes(('sep=;\r\n' + text).encode('utf-16'))
+    assert read_predictions(tmp_path / 'b.csv') == read_predictions(tmp_path / 'a.csv')
+
+
+@pytest.mark.parametrize('cohort', ['042', '1E5', '1_5', '1.5'])
+def test_codes_of_a_table_made_by_hand_stay_text(tmp_path, cohort):
+    row = f'a.png,p1,1,CC,L,,0.5,1,{cohort},{cohort}'
+    (tmp_path / 'a.csv').write_text(f'{HEAD},cohort,note\n{row}\n')
+    (read,) = read_predictions(tmp_path / 'a.csv')
+    assert read['cohort'] == cohort
+    assert read['note'] == (1.5 if cohort == '1.5' else cohort)
