@@ -25,6 +25,7 @@ REWRITE = 'write the predictions again with tools/test.py --out-item pred, or as
 class PredictionError(UserError):
     """Predictions that cannot be used; the message names file, record, field, value and remedy."""
 
+
 # of the meta file, carried to the predictions: which images speak, centres and subgroups of the report
 CARRIED = (
     'tumor_side', 'exam_order', 'cohort', 'age', 'density', 'manufacturer', 'site', 'detection',
