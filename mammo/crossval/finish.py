@@ -136,7 +136,8 @@ def _report(plan: Plan, task: str, kind: str, request: Request, members: Members
     )  # fmt: skip
     with contextlib.chdir(plan.work_dir):  # paths in a report do not tell where it was made
         pairs = {model: (str(folder), str(folder)) for model, folder in ensembles.items()}
-        done = _evaluate(pairs, Path('report') / part, options)
+        single = {model: _single_models(models(plan)[model][0], members) for model in ensembles}
+        done = _evaluate(pairs, Path('report') / part, options | dict(members=single))
         for name, site in plan.external.items():
             pairs = {
                 model: (
@@ -149,6 +150,11 @@ def _report(plan: Plan, task: str, kind: str, request: Request, members: Members
             if task in read_part(Path(site['meta'])).labelled:
                 done &= _evaluate(pairs, Path('report') / f'external_{name}' / part, options)
     return plan.work_dir / 'report' / part if done else None
+
+
+def _single_models(part_file: str, members: Members) -> list[tuple[str, Path]]:
+    """Outer fold and test predictions of each model, for the stability of the ensemble."""
+    return [(fold.outer, Path(fold.name) / part_file.format('test')) for fold in _all(members)]
 
 
 def _evaluate(pairs: dict[str, tuple[str, str]], out_dir: Path, options: dict[str, Any]) -> bool:

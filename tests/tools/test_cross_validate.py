@@ -170,6 +170,8 @@ def test_one_command_makes_ensembles_reports_and_the_record(call, tmp_path: Path
     assert patients.loc['p13', 'score'] == pytest.approx(0.65)
     report = json.loads((run / 'report/report.json').read_text())
     assert report['models']['mammograms']['n_patients'] == 24
+    assert report['models']['mammograms']['stability']['n_members'] == 2
+    assert report['models']['mammograms']['stability']['mean_absolute_difference'] == pytest.approx(0.1)
     assert set(report['models']['mammograms']['slnb']['development']['threshold_by_fold']) == {'0', '1'}
     assert 'r2' in json.loads((run / 'report/tumor_size/report.json').read_text())['models']['mammograms']
     record = json.loads((run / 'cross_validate.json').read_text())
