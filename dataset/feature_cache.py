@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from mammo.records.files import write_json
 from mammo.records.meta import MetaError
+from mammo.records.versions import VERSIONS
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = VERSIONS['feature_cache']
 DTYPES = dict(plain=np.float32, views=np.float16)
 
 

@@ -16,9 +16,10 @@ from mammo.engine.config import read_config, set_options
 from mammo.errors import DataError, listed
 from mammo.records.files import sha256_of, write_json, write_text
 from mammo.records.folds import PARTS
+from mammo.records.versions import VERSIONS
 from models.registry import MODELS
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = VERSIONS['cross_validate']
 RECORD = 'cross_validate.json'
 CONFIG = 'config.py'
 

@@ -21,8 +21,9 @@ from mammo.evaluation.options import Options
 from mammo.evaluation.pooling import Model, make_model
 from mammo.evaluation.separation import check_separate
 from mammo.records.predictions import PredictionError
+from mammo.records.versions import VERSIONS
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = VERSIONS['report']
 MAX_ALL_PAIRS = 4  # with more models, each is compared with the first only
 LIBRARIES = ('numpy', 'scipy', 'scikit-learn', 'pandas', 'matplotlib')
 Named = dict[str, Patients]

@@ -10,7 +10,9 @@ import pandas as pd
 from scipy.special import expit
 from sklearn.metrics import r2_score, roc_auc_score
 
-FORMAT_VERSION = 1
+from mammo.records.versions import VERSIONS
+
+FORMAT_VERSION = VERSIONS['phantom_truth']
 LABELS = ['N', 'LVI', 'multifocality', 'NumPos', 'tumor_size']
 CLINICAL = ['age', 'ER', 'PR', 'HER2', 'ki67_pct', 'grade', 'histological_type', 'mode_of_detection']
 CLINICAL += ['tumor_location', 'size_imaging_mm']

@@ -21,8 +21,9 @@ from mammo.preprocess.errors import Reason
 from mammo.preprocess.images import write_png
 from mammo.records.meta import MetaError
 from mammo.records.png import ImageFileError, read_grey, to_uint8
+from mammo.records.versions import VERSIONS
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = VERSIONS['patches']
 RECORD, LIST = 'patches.json', 'list.txt'
 
 

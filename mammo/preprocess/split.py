@@ -19,9 +19,10 @@ from mammo.preprocess.strata import Images, check_groups, group_strata
 from mammo.records.files import write_json
 from mammo.records.folds import PARTS, outer_name
 from mammo.records.meta import read_meta, write_meta
+from mammo.records.versions import VERSIONS
 
 logger = logging.getLogger(__name__)
-FORMAT_VERSION = 2
+FORMAT_VERSION = VERSIONS['split_report']
 
 
 class Fold(NamedTuple):

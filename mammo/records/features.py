@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from mammo.errors import UserError, listed
 from mammo.records.files import replacing
 from mammo.records.pickles import DAMAGED_ARRAYS
+from mammo.records.versions import VERSIONS, version_problem
 
-FORMAT_VERSION = 2
-READ = (1, 2)  # 1 lacks x_both_sides and side_known
+FORMAT_VERSION = VERSIONS['features']
 
 LATER = ('x_both_sides', 'side_known')
 
@@ -75,10 +75,10 @@ def read_features(path: Path) -> Features:
         raise FeaturesError(f'{path}: not of tools/extract_features.py: {error}; extract again') from None
     sided, both_sides = frames
     assert sided is not None
-    if data['format_version'] not in READ or not sided.index.is_unique:
+    problem = version_problem('features', data['format_version'].tolist())
+    if problem or not sided.index.is_unique:
         repeated = listed(sided.index[sided.index.duplicated()].unique())
-        version = data['format_version']
-        raise FeaturesError(f'{path}: format_version {version} (1 and 2 are read), repeated ids {repeated}')
+        raise FeaturesError(f'{path}: {problem or f"repeated ids {repeated}"}')
     for frame in frames:
         if frame is not None:
             _check_finite(path, frame)

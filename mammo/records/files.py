@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mammo.errors import UserError
+from mammo.records.versions import VERSIONS, version_problem
 
 
 class RecordError(UserError):
@@ -60,8 +61,11 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + '\n')
 
 
-def read_record(path: str | os.PathLike) -> dict[str, Any]:
-    """A JSON record that this release has written.
+def read_record(path: str | os.PathLike, record: str = '') -> dict[str, Any]:
+    """A JSON record of a version that this release reads.
+
+    Args:
+        record: its name in mammo.records.versions; without it, the file's name says it, else it is a report.
 
     Raises:
         RecordError: it is missing, damaged, or of another version.
@@ -71,8 +75,10 @@ def read_record(path: str | os.PathLike) -> dict[str, Any]:
         version = content['format_version']
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecordError(f'{path}: cannot be read as a record of this project: {error!r}') from None
-    if version != 1:
-        raise RecordError(f'{path}: format_version is {version!r}, this release reads 1')
+    stem = Path(path).stem
+    problem = version_problem(record or (stem if stem in VERSIONS else 'report'), version)
+    if problem:
+        raise RecordError(f'{path}: {problem}')
     return content
 
 

@@ -14,9 +14,9 @@ from scipy.special import expit
 
 from mammo.errors import UserError
 from mammo.records.pickles import DAMAGED_ARRAYS
+from mammo.records.versions import VERSIONS, version_problem
 
-FORMAT_VERSION = 2
-READ = (1, 2)  # 1 has no features of both breasts, and no flag for the tumor's side
+FORMAT_VERSION = VERSIONS['fusion_set']
 BLOCKS = {'clinical-only': ['x_preope'], 'mammo-only': ['feat_5'], 'clinical-mammo': ['x_preope', 'feat_5']}
 MAMMOGRAMS, TUMOR_SIDE = 'mammograms', 'tumor side'  # inputs that may be missing beside the variables
 UNSIDED = 'feat_5_both_sides'  # what feat_5 is where the tumor's side is unknown
@@ -161,8 +161,9 @@ def read_fusion_schema(path: Path) -> dict[str, Any]:
         version = schema['format_version']
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FusionError(f'{path}: not written by tools/build_fusion.py: {error!r}') from None
-    if version not in READ:
-        raise FusionError(f'{path}: format_version is {version!r}, this release reads 1 and 2')
+    problem = version_problem('fusion_set', version)
+    if problem:
+        raise FusionError(f'{path}: {problem}')
     return schema
 
 

@@ -18,8 +18,9 @@ import orjson
 from mammo.errors import UserError, listed
 from mammo.records.files import write_json
 from mammo.records.ids import ID_FIELDS, IdError, InexactIdError, normal_id, normal_path
+from mammo.records.versions import VERSIONS, version_problem
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = VERSIONS['meta']
 logger = logging.getLogger(__name__)
 LARGEST_LABEL = 3.4e38  # labels become float32
 
@@ -71,9 +72,9 @@ def _read(path: Path, parse: Callable[[bytes], Any]) -> dict[str, Any]:
         raise MetaError(
             f'{path}: the top level is a {type(content).__name__}, expected an object like {EXAMPLE}'
         )
-    version = content.get('format_version', FORMAT_VERSION)
-    if version != FORMAT_VERSION:
-        raise MetaError(f'{path}: format_version is {version!r}, this release reads {FORMAT_VERSION}')
+    problem = version_problem('meta', content.get('format_version', FORMAT_VERSION))
+    if problem:
+        raise MetaError(f'{path}: {problem}')
     items = content.get('data_list')
     if not isinstance(items, list):
         found = 'is missing' if 'data_list' not in content else f'is a {type(items).__name__}'

@@ -13,9 +13,10 @@ from typing import Any
 from mammo.errors import UserError
 from mammo.records.files import write_text
 from mammo.records.lock import locked
+from mammo.records.versions import VERSIONS
 
 JOURNAL, LOCK = '.journal.jsonl', '.lock'
-FORMAT_VERSION = 2
+FORMAT_VERSION = VERSIONS['journal']
 Record = dict[str, Any]
 
 

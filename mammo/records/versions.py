@@ -7,10 +7,23 @@ from typing import Any
 
 VERSIONS = dict(
     convert_report=1,
+    cross_validate=1,
+    feature_cache=1,
+    features=2,  # 1 lacks x_both_sides and side_known
+    fusion_set=2,  # 1 has no features of both breasts, and no flag for the tumor's side
+    journal=2,
     meta=1,
+    patches=1,
+    phantom_truth=1,
     predictions=1,
+    preprocess=2,  # its head is that of the journal
+    report=2,
+    split_report=2,
 )
-ALSO_READ: dict[str, tuple[int, ...]] = {}  # older versions that are still understood
+# older versions that are still understood
+ALSO_READ: dict[str, tuple[int, ...]] = dict.fromkeys(
+    ('features', 'fusion_set', 'preprocess', 'report'), (1,)
+)
 
 
 def version_problem(record: str, version: Any) -> str | None:

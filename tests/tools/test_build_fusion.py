@@ -259,7 +259,7 @@ def test_train_patients_without_any_mammogram_are_refused(site: Site, refused: C
 @pytest.mark.parametrize(
     ('arrays', 'message'),
     [
-        (dict(format_version=3), 'format_version 3 (1 and 2 are read)'),
+        (dict(format_version=3), 'format_version is 3, this release reads 1 and 2'),
         (dict(patient_id=np.array(['a'] * 48)), 'repeated ids a'),
         (dict(x=np.full((48, 5), np.nan, np.float32)), '240 entries are NaN or infinite'),
         (dict(x=np.ones((47, 5), np.float32)), 'not of tools/extract_features.py'),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mammo.records.files import replacing, write_json, write_text
+from mammo.records.files import RecordError, read_record, replacing, write_json, write_text
 
 
 def test_parent_folders_are_made(tmp_path: Path) -> None:
@@ -68,3 +68,20 @@ def test_json_without_numbers_that_json_lacks(tmp_path: Path, value: float) -> N
     with pytest.raises(ValueError, match='not JSON compliant'):
         write_json(tmp_path / 'a.json', {'N': value})
     assert (tmp_path / 'a.json').read_text() == '{}'
+
+
+@pytest.mark.parametrize(('name', 'version'), [('report', 1), ('report', 2), ('preprocess', 2), ('final', 2)])
+def test_a_record_of_a_version_that_is_read(name, version, tmp_path):
+    write_json(tmp_path / f'{name}.json', dict(format_version=version, models={}))
+    assert read_record(tmp_path / f'{name}.json')['models'] == {}
+
+
+@pytest.mark.parametrize(
+    ('name', 'version', 'reads'),
+    [('cross_validate', 2, '1'), ('report', 3, '1 and 2'), ('preprocess', True, '1 and 2'),
+     ('preprocess', '1', '1 and 2')],
+)  # fmt: skip
+def test_a_record_of_another_version_is_refused(name, version, reads, tmp_path):
+    write_json(tmp_path / f'{name}.json', dict(format_version=version))
+    with pytest.raises(RecordError, match=f'format_version is {version!r}, this release reads {reads}$'):
+        read_record(tmp_path / f'{name}.json')
