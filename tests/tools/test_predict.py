@@ -117,7 +117,7 @@ def test_views_may_be_given(call: Call, study: Path, bundle: Path, tmp_path: Pat
         (['P0001_L_CC.dcm', '--clinical', 'age=50'], 'this bundle takes no clinical values'),
         (['--view', 'CC=P0001_L_CC.dcm'], "'CC': expected side and view such as L_CC"),
         ([], 'give the files of one patient, or --batch TABLE'),
-        (['--batch', 'bundle'], 'expected a CSV or TSV'),
+        (['--batch', 'bundle', '--out-dir', 'out'], 'expected a table'),
         (['--batch', 'table.csv'], '--batch needs --out-dir'),
         (['--batch', 'gone.csv', '--out-dir', 'out'], 'gone.csv'),
     ],

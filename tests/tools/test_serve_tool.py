@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from mammo.inference.bundle import FORMAT_VERSION
+from mammo.inference.web.server import host_names
 from tests.mammo.inference.conftest import exam, films, predictor, toy  # noqa: F401  (fixtures)
 from tests.support.web_server import ROOT, Server, serving
 
@@ -122,7 +123,7 @@ def test_wrong_options_are_one_message(
     ],
 )
 def test_names_of_the_calculator_are_few(host: str, more: list, names: list, others: list) -> None:
-    found = runpy.run_path(str(TOOL))['host_names'](host, more)
+    found = host_names(host, more)
     assert set(names) <= found
     assert not found & set(others)
 
