@@ -1,5 +1,7 @@
 """Networks, heads and losses; importing this package registers them with mmpretrain."""
 
+from models.quiet import mmpretrain  # isort: split
+
 from models.backbone import ResNetWs
 from models.classifier import ImageTabClassifier
 from models.dwise_neck import DwiseConvResBlockPooling
@@ -26,4 +28,5 @@ __all__ = [
     'SingleLinearClsHead',
     'SwAVLoss',
     'TransformerNeck',
+    'mmpretrain',
 ]

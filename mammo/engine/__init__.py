@@ -1,5 +1,7 @@
 """The runner, hooks, metrics and safe loading; importing this package registers them with mmengine."""
 
+import models  # isort: split
+
 from mammo.engine.amp import Bf16OptimWrapper
 from mammo.engine.checkpoint import CheckpointError, load_from_file
 from mammo.engine.data_check import DataCheckHook
@@ -51,5 +53,6 @@ __all__ = [
     'TensorboardTracker',
     'WandbTracker',
     'load_from_file',
+    'models',
     'seed_worker',
 ]

@@ -133,8 +133,7 @@ def _warn_without_best(runner: Runner, kinds: dict[str, str], labelled: set[str]
     if lacking:
         print_log(
             f'val: no label of {", ".join(lacking)} is known, so no best checkpoint will be saved: the last '
-            'one is all there will be. Add labels, or choose by another metric '
-            '(default_hooks.checkpoint.save_best)',
+            'one is all there will be. Add labels, or let another metric choose (default_hooks.checkpoint)',
             'current',
             logging.WARNING,
         )
