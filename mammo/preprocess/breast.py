@@ -12,15 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammo.errors import UserError
+from mammo.preprocess.film import exposed_film, film_base
 
 PUBLISHED_SPACING_MM = 0.0941  # the kernels below count pixels of this size (SPEC 9)
 WORK_SPACING_MM = 0.2  # fine enough to find a breast in; finer images are shrunk first
 FILM_LONG_SIDE_MM = 240  # an 18 x 24 cm film, assumed where the spacing is unknown
-FILM_BASE_FRAC = 0.1  # unexposed film is at most this bright, as a share of the bright tissue
 LOW_THRESHOLD_FRAC = 0.01  # enough where the background is flat, as in digital images
-MAX_GROWTH = 1.05  # up to which the low threshold finds skin and dark fat; from there on, film background
-MIN_FILM_FRAC = 0.05  # of the exposed image; air takes more
-MIN_WIDTH_OF_TWO = 1.2  # width / height of an image with two breasts side by side
+MAX_GROWTH = 1.05  # up to which the low threshold finds skin and dark fat; beyond, film background
 MIN_AREA_FRAC = 0.01  # less of the image than this is a label, not a breast
 WIDEN = ((3, 1.5), (2, 1.4), (0, 1.4))  # from this height / width on, the box is this much wider (SPEC 9)
 
@@ -66,15 +64,17 @@ def breast_mask(
         NoBreastError: the image is constant, not finite, or has no large bright area.
     """
     settings, full_shape = vendor_settings(vendor), image.shape
-    if padding is not None and padding.any() and not padding.all():
+    if padding is not None and (not padding.any() or padding.all()):
+        padding = None
+    if padding is not None:
         image = np.where(padding, image[~padding].min(), image)
     image, spacing_mm = _checked(image), _spacing(full_shape, spacing_mm)
     shrink = max(1, round(WORK_SPACING_MM / spacing_mm))
     size = tuple(math.ceil(side / shrink) for side in full_shape[::-1])
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    film = _film(image, padding)
+    film = exposed_film(image, padding)
     peak = float(np.percentile(film, 95))
-    base = _film_base(film, float(film.min() if padding is not None else image.min()), peak)
+    base = film_base(film, float(film.min() if padding is not None else image.min()), peak)
     mask = np.zeros(image.shape, bool)
     for _ in range(2):
         # NOTE[DIFF]: 5 % of the brightest tissue, as found in the first round, instead of the brightest pixel
@@ -99,7 +99,7 @@ def breast_box(mask: NDArray[np.bool_], *, vendor: str = 'default', spacing_mm: 
     if not mask.any():
         raise NoBreastError(f'the breast mask of shape {mask.shape} is empty; leave the image out')
     core = _largest_part(_opened(mask, _pixels(vendor_settings(vendor).core_px, mask.shape, spacing_mm)))
-    y0, x0, y1, x1 = _bounds(core if core.any() else mask)
+    y0, x0, y1, x1 = bounds(core if core.any() else mask)
     widen = next(widen for ratio, widen in WIDEN if (y1 - y0) / (x1 - x0) >= ratio)
     # NOTE[DIFF]: 15 to 20 % off the top is not copied: that loses the axillary tail, and lesions with it.
     # NOTE[DIFF]: widened on the nipple side only; behind a chest wall off the border there is only padding.
@@ -139,26 +139,6 @@ def is_wall_clearly(mask: NDArray[np.bool_], side: Side) -> bool:
     return left > 2 * right if side == 'L' else right > 2 * left
 
 
-def shows_two(image: NDArray[Any], *, vendor: str = 'default', spacing_mm: float | None = None) -> bool:
-    """Whether two breasts stand side by side: a wide image whose halves are breasts of opposite sides."""
-    height, width = image.shape
-    if width < MIN_WIDTH_OF_TWO * height:
-        return False
-    try:
-        left, right = (
-            breast_mask(half, vendor=vendor, spacing_mm=spacing_mm)
-            for half in (image[:, : width // 2], image[:, width // 2 :])
-        )
-    except NoBreastError:
-        return False
-    if _is_lying(np.hstack([left, right])):
-        return False
-    is_even = 0.5 < left.sum() / right.sum() < 2
-    outside = is_wall_clearly(left, 'L') and is_wall_clearly(right, 'R')
-    inside = is_wall_clearly(left, 'R') and is_wall_clearly(right, 'L')
-    return is_even and (outside or inside)
-
-
 def vendor_settings(vendor: str) -> VendorSettings:
     """Settings of a vendor by its name in any case ('HOLOGIC, Inc.'); unknown vendors get the default."""
     return next((row for name, row in VENDORS.items() if name in vendor.lower()), VENDORS['default'])
@@ -171,48 +151,6 @@ def _checked(image: NDArray[Any]) -> NDArray[Any]:
     if not low < high or not np.isfinite([low, high]).all():
         raise NoBreastError(f'image of shape {image.shape} holds values from {low} to {high}; leave it out')
     return image if image.dtype in (np.uint8, np.uint16, np.float32) else image.astype(np.float32)
-
-
-def _without_padding(image: NDArray[Any]) -> NDArray[Any]:
-    """The part inside the outer rows and columns in which 99 % of the pixels have the lowest value."""
-    exposed = image > image.min()
-    rows, cols = (np.flatnonzero(exposed.mean(axis) > 0.01) for axis in (1, 0))
-    if not rows.size or not cols.size:
-        return image
-    return np.ascontiguousarray(image[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1])
-
-
-def _film(image: NDArray[Any], padding: NDArray[np.bool_] | None) -> NDArray[Any]:
-    """What was exposed: without declared padding, else without its looks. -> (h, w) or (n, 1)"""
-    if padding is None or not padding.any():
-        return _without_padding(image)
-    share = cv2.resize(padding.astype(np.float32), image.shape[::-1], interpolation=cv2.INTER_AREA)
-    exposed = image[share == 0]
-    return exposed[:, None] if exposed.size else image
-
-
-def _film_base(film: NDArray[Any], low: float, bright: float) -> float:
-    """Grey value of unexposed film: the commonest of the dark values; 0 in most digital images."""
-    if not low < bright:
-        return low
-    shares, edges = _dark_shares(film, low, bright, FILM_BASE_FRAC)
-    if shares.sum() >= MIN_FILM_FRAC:
-        return float(edges[int(shares.argmax())])
-    # The darkest is no film: a black plate under a label, or skin where all air is padding or cut away.
-    wider, wider_edges = _dark_shares(film, low, bright, 3 * FILM_BASE_FRAC)
-    if wider.max() >= MIN_FILM_FRAC:
-        return float(wider_edges[int(wider.argmax())])
-    return low if film.shape[1] == 1 else float(edges[int(shares.argmax())])
-
-
-def _dark_shares(
-    film: NDArray[Any], low: float, bright: float, frac: float
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Shares of the film in narrow bins above ``low``, and their edges."""
-    n_bins = round(260 * frac)
-    edges = np.linspace(low, low + frac * (bright - low), n_bins + 1)
-    counts = cv2.calcHist([film], [0], None, [n_bins], [edges[0], edges[-1]])
-    return counts.ravel() / film.size, edges
 
 
 def _spacing(shape: tuple[int, ...], spacing_mm: float | None) -> float:
@@ -254,21 +192,13 @@ def _largest_part(mask: NDArray[Any]) -> NDArray[Any]:
     return cv2.drawContours(np.zeros_like(mask), outlines, int(net_areas.argmax()), 1, cv2.FILLED)
 
 
-def _is_lying(mask: NDArray[np.bool_]) -> bool:
-    """Whether one breast lies on its side: widest at its top or bottom edge, where the chest wall is then."""
-    y0, _, y1, _ = _bounds(mask)
-    widths = mask[y0:y1].sum(axis=1)
-    band = max(1, len(widths) // 10)
-    return max(widths[:band].mean(), widths[-band:].mean()) > 0.9 * widths.max()
-
-
 def _edge_areas(mask: NDArray[np.bool_]) -> tuple[int, int]:
     """Pixels of the mask in the leftmost and the rightmost tenth of its columns."""
-    _, x0, _, x1 = _bounds(mask)
+    _, x0, _, x1 = bounds(mask)
     band = max(1, (x1 - x0) // 10)
     return int(mask[:, x0 : x0 + band].sum()), int(mask[:, x1 - band : x1].sum())
 
 
-def _bounds(mask: NDArray[Any]) -> Box:
+def bounds(mask: NDArray[Any]) -> Box:
     rows, cols = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     return int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1

@@ -21,6 +21,7 @@ from mammo.preprocess.hanging import Upright, hung
 from mammo.preprocess.inputs import Job
 from mammo.preprocess.privacy import HIDDEN, names_somebody, pseudonym, redact
 from mammo.preprocess.settings import Settings
+from mammo.preprocess.two_breasts import shows_two
 from mammo.records.files import replacing
 
 logger = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ def _render(job: Job, header: Dataset | None, settings: Settings) -> Rendered:
     shown = _shown(job, header, about, settings)
     vendor = about.item.get('manufacturer') or 'default'
     upright, mask = hung(shown, about, vendor, settings)
-    if breast.shows_two(upright.image, vendor=vendor, spacing_mm=upright.spacing_mm):
+    if shows_two(upright.image, vendor=vendor, spacing_mm=upright.spacing_mm):
         _keep_or_refuse(about, Reason.TWO_BREASTS, settings)
     box = y0, x0, y1, x1 = breast.breast_box(mask, vendor=vendor, spacing_mm=upright.spacing_mm)
     image = display.to_uint8(upright.image, mask)[y0:y1, x0:x1]

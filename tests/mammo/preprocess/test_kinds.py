@@ -5,6 +5,7 @@ import pytest
 
 from mammo.preprocess import kinds
 from mammo.preprocess.errors import KEEPABLE, PreprocessError, Reason
+from mammo.preprocess.two_breasts import shows_two
 from tests.mammo.preprocess.test_images import made, outcome
 from tests.support.dicom_files import breast_image, mammogram, save
 
@@ -169,8 +170,6 @@ def test_two_breasts_in_one_image_are_refused(tmp_path):
 def test_one_breast_in_a_wide_image_is_one():
     wide = np.pad(breast_image(), ((0, 0), (0, 300)))
     lying = np.ascontiguousarray(breast_image().T)
-    from mammo.preprocess.breast import shows_two
-
     assert not shows_two(wide, spacing_mm=0.5)
     assert not shows_two(lying, spacing_mm=0.5)
     assert not shows_two(lying[::-1], spacing_mm=0.5)
