@@ -116,7 +116,7 @@ def test_files_of_the_user_survive_a_fresh_start_and_are_never_replaced(
 def test_folder_that_holds_the_images_is_refused(data: Path, capsys: pytest.CaptureFixture) -> None:
     before = content(data)
     assert call(extract_patches, data / 'meta.json', '--out-dir', data, *OPTIONS) == 2
-    assert 'holds the input' in capsys.readouterr().err
+    assert 'holds inputs, such as' in capsys.readouterr().err
     assert {name: text for name, text in content(data).items() if name != '.lock'} == before
 
 
