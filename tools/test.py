@@ -20,6 +20,7 @@ def main() -> None:
     )
     add_config_arguments(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--no-pin-memory', action='store_true', help='the dataloader does not pin memory')
     parser.add_argument('--out', help='file for the result; its folder is made')
     parser.add_argument(
         '--out-item', choices=['metrics', 'pred'], help='what to write to --out; default: pred'

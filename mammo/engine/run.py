@@ -107,6 +107,7 @@ def score(
     *,
     out: str | Path | None = None,
     out_item: str | None = None,
+    no_pin_memory: bool = False,
     cfg_options: list[str] | None = None,
     **shared: Any,
 ) -> dict[str, Any]:
@@ -117,6 +118,7 @@ def score(
         checkpoint: of a model of this config.
         out: file for the result: metrics (.json) or predictions (.pkl, .json, .csv).
         out_item: ``'metrics'`` or ``'pred'``, the default.
+        no_pin_memory: the dataloader does not pin memory.
         cfg_options: ``key=value`` texts, which come last and win.
         **shared: see :func:`load_config`.
 
@@ -133,6 +135,8 @@ def score(
     if out and out_item != 'metrics':
         evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
         cfg.test_evaluator = [*evaluators, dict(type='PredictionWriter', out_file=str(out))]
+    if no_pin_memory:
+        cfg.test_dataloader.pin_memory = False
     set_options(cfg, cfg_options)
     runner = RUNNERS.build(cfg)
     metrics: dict[str, Any] = runner.test()

@@ -83,25 +83,27 @@ def input_size(steps: list[dict[str, Any]]) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def export(model: Any, pipeline: list[dict[str, Any]], path: Path, extra: dict[str, Any]) -> None:
+def export(
+    model: Any, pipeline: list[dict[str, Any]], path: Path, extra: dict[str, Any], *, batch: int | None = None
+) -> None:
     """Write the ONNX file with names, kinds and preprocessing in its metadata; ``extra`` is added to it."""
     steps = size_steps(pipeline)
     height, width = input_size(steps)
     outputs = TaskOutputs(model.cpu()).eval()
     tasks = {name: head.kind for name, head in model.head.task_heads.items()}
-    example = torch.zeros(2, 1, height, width)
-    batch = torch.export.Dim('batch', min=1, max=4096)
+    example = torch.zeros(batch or 2, 1, height, width)
+    dynamic = None if batch else ({0: torch.export.Dim('batch', min=1, max=4096)},)
     with torch.no_grad():
         program = torch.onnx.export(
             outputs, (example,), input_names=['image'], output_names=list(tasks), opset_version=OPSET,
-            dynamo=True, dynamic_shapes=({0: batch},), verbose=False,
+            dynamo=True, dynamic_shapes=dynamic, verbose=False,
         )  # fmt: skip
     assert program is not None  # with dynamo=True
     proto = program.model_proto
     described = dict(
         format_version=FORMAT_VERSION,
         tasks=tasks,
-        input=dict(shape=['batch', 1, height, width], grey_range=[0, 255]),
+        input=dict(shape=[batch or 'batch', 1, height, width], grey_range=[0, 255]),
         steps=steps,
         normalisation=dict(mean=outputs.mean, std=outputs.std, inside=True),
         **extra,
