@@ -92,7 +92,8 @@ def names_somebody(text: str, ds: Dataset) -> bool:
     texts = _spellings(text)
     for tag in (*_PERSON, *_PLACE):
         shortest = 2 if tag in _PERSON else 3
-        for part in re.split(r'[=\\]', headers.text(ds, tag)):
+        groups = re.split(r'[=\\]', headers.text(ds, tag))  # whole names, and below their components
+        for part in {*groups, *(component for group in groups for component in group.split('^'))}:
             for name in _spellings(part):
                 telling = {word for word in name if len(word) >= shortest} - _COMMON
                 if any(telling & set(words) or _is_within(''.join(name), words) for words in texts):
