@@ -191,7 +191,7 @@ def joint_losses(
 KINDS = dict(binary='BinaryTaskHead', regression='RegressionTaskHead')
 
 
-TASK_KEYS = ('name', 'kind', 'loss', 'loss_weight')
+TASK_KEYS = ('name', 'kind', 'loss', 'loss_weight', 'unit', 'scale')  # the last two are for answers
 
 
 def head_configs(tasks: list[dict]) -> dict[str, dict]:

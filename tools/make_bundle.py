@@ -13,24 +13,46 @@ from mammo.command import command, tool_parser
 
 @command()
 def main() -> None:
-    """Parse, make, print what the bundle holds."""
-    parser = tool_parser(__doc__, 'python tools/make_bundle.py --cv work_dirs/cv --out bundle')
-    add, source = parser.add_argument, parser.add_mutually_exclusive_group(required=True)
+    """Parse, make, say what was made."""
+    parser = tool_parser(
+        __doc__, 'python tools/make_bundle.py --cv work_dirs/cv --out bundle --confidence 0.95'
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument('--cv', type=Path, help='folder of tools/cross_validate.py: all of its models')
     source.add_argument('--config', type=Path, help='config of --checkpoint; it is executed')
-    add('--checkpoint', type=Path, help='with --config: the weights')
-    add('--fusion', type=Path, metavar='DIR', help='with --checkpoint: work dir of mlp.py')
-    add('--fusion-model', choices=['mlp', 'logistic'], default='mlp', help='which one of --cv')
-    add('--report', type=Path, help="report.json: metrics and thresholds; without it the cross-validation's")
-    add(
+    parser.add_argument('--checkpoint', type=Path, help='with --config: the one model')
+    parser.add_argument('--fusion', type=Path, metavar='DIR', help='with --checkpoint: work dir of mlp.py')
+    parser.add_argument(
+        '--fusion-model', choices=['mlp', 'logistic'], default='mlp', help='which one of --cv'
+    )
+    parser.add_argument(
+        '--report', type=Path, help="report.json: metrics and thresholds; without it the cross-validation's"
+    )
+    parser.add_argument(
         '--report-names', nargs=2, default=['mammograms', 'both'], metavar=('IMAGES', 'FUSION'),
         help='with --checkpoint: names of the models in the report',
     )  # fmt: skip
-    add('--preprocess', type=Path, help="preprocess.json of the images; without it that in the data's folder")
-    add('--out', type=Path, required=True, help='folder to make')
+    parser.add_argument(
+        '--preprocess', type=Path, help="preprocess.json of the images; without it that in the data's folder"
+    )
+    parser.add_argument(
+        '--sensitivity',
+        type=float,
+        help="with --cv: to keep at the threshold; without it the report's, or 0.9",
+    )
+    parser.add_argument(
+        '--confidence', type=float,
+        help='with --cv: the highest threshold whose true sensitivity is at least that with this confidence, '
+        'such as 0.95; without it, that of the cross-validated patients is kept',
+    )  # fmt: skip
+    parser.add_argument('--out', type=Path, required=True, help='folder to make')
     args = parser.parse_args()
     if bool(args.config) != bool(args.checkpoint) or (args.cv and args.fusion):
         parser.error('give --cv DIR, or --config C --checkpoint P [--fusion DIR]')
+    for name in ('sensitivity', 'confidence'):
+        value = getattr(args, name)
+        if value is not None and not 0 < value < 1:
+            parser.error(f'--{name} {value}: expected a number between 0 and 1')
 
     from mammo.inference.making.make import make_bundle
 

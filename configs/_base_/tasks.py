@@ -1,14 +1,15 @@
 # The one list of tasks. Heads, losses, metrics and the width of the neck follow from it.
 # To predict something else, edit it here or set `model = dict(tasks=[...])` in your own config:
 #   name: key in the meta file's gt_label; kind: binary (label 0 or 1) or regression; loss_weight;
-#   loss: options of its loss, as dict(pos_weight=3.0) where positives are rare, or another with its type.
+#   loss: options of its loss, as dict(pos_weight=3.0) where positives are rare, or another with its type;
+#   unit, scale: of a regression task, how answers show it: label * scale, in that unit.
 # The first task is the main one: the best checkpoint is the one with its lowest validation loss.
 model = dict(
     tasks=[
         dict(name='N', kind='binary', loss_weight=1.0),  # lymph-node metastasis
         dict(name='LVI', kind='binary', loss_weight=0.5),  # lymphovascular invasion
         dict(name='multifocality', kind='binary', loss_weight=0.5),
-        dict(name='NumPos', kind='regression', loss_weight=0.5),  # number of positive nodes
-        dict(name='tumor_size', kind='regression', loss_weight=0.5),  # scaled
+        dict(name='NumPos', kind='regression', loss_weight=0.5, unit='nodes'),  # number of positive nodes
+        dict(name='tumor_size', kind='regression', loss_weight=0.5, unit='mm', scale=50.0),
     ]
 )

@@ -23,7 +23,7 @@ from torch import Tensor
 from mammo.errors import UserError
 from mammo.records.files import replacing, sha256_of
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had one threshold for all inputs, which is wrong for most
 MANIFEST = 'manifest.json'
 NAME = re.compile(r'[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*\.(json|md|safetensors)')
 LIBRARIES = ('torch', 'numpy', 'opencv-python', 'pydicom', 'scikit-learn', 'safetensors', 'mmengine',

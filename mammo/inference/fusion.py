@@ -58,6 +58,11 @@ class Fusion:
             raise ExamError('CLINICAL_VALUE', '; '.join(problems))
         return pd.DataFrame([parsed], columns=[v.name for v in self.schema.variables], dtype=float)
 
+    def named(self, values: Values) -> dict[str, str]:
+        """Values as given, by name of the variable."""
+        names = {key.lower(): v.name for v in self.schema.variables for key in (v.column, v.name)}
+        return {names[name.lower()]: _text(value) for name, value in values.items()}
+
     def logits(
         self, clinical: pd.DataFrame, features: NDArray[np.float32], *, side_known: bool
     ) -> NDArray[np.float64]:
@@ -75,7 +80,9 @@ def table(
     inputs: dict[str, Any], encoded: NDArray[np.float32], raw: NDArray[np.float32], unknown: set[str]
 ) -> NDArray[np.float32]:
     """One patient (1, d), columns in the order of mammo.records.fusion_set.read_split."""
-    blocks = dict(x_preope=encoded, feat_5=raw[None])
+    about = inputs['encoding']['feat_5'] or {}
+    center, scale = (np.array(about.get(key, value)) for key, value in (('center', 0), ('scale', 1)))
+    blocks = dict(x_preope=encoded, feat_5=(raw[None].astype(np.float64) - center) / scale)
     parts = [blocks[name] for name in BLOCKS[inputs['mode']]]
     flags = inputs['columns'][sum(part.shape[1] for part in parts) :]  # the images are there
     parts.append(np.array([[name.removesuffix(FLAG) in unknown for name in flags]], np.float32))

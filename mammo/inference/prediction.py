@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammo.evaluation.attention import on_image, overlay
+from mammo.inference.decisions import FUSED, IMAGES
 from mammo.inference.exam import ExamImage
 from mammo.inference.network import Pass
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 NOTICE = 'For research use only. Not a medical device.'
 MAX_SIDE_PX = 1024  # of an overlay
+MODEL_WORDS = {IMAGES: 'from the images alone', FUSED: 'from images and clinical values'}
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,17 @@ class Score:
     low: float  # of the members, as is high
     high: float
     members: list[float]
-    recalibrated: float | None = None  # prob, by logistic recalibration on development data
+    recalibrated: float | None = None  # prob, by logistic recalibration on patients no model has seen
     decision: dict[str, Any] | None = None  # positive, threshold, and what is known of the threshold
+    unit: str = ''  # of a regression task
+    scale: float = 1.0  # of a regression task: value * scale is in that unit
+
+    @property
+    def lead(self) -> float:
+        """The one number to show: the calibrated prob, or the value in its unit."""
+        if self.kind == 'binary':
+            return self.value if self.recalibrated is None else self.recalibrated
+        return self.value * self.scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,23 +51,26 @@ class Prediction:
 
     bundle_id: str
     label: str  # the main task
+    model: str  # which one answers: decisions.IMAGES or decisions.FUSED
     tasks: dict[str, Score]
     fused: Score | None
     images: list[dict[str, Any]]  # file, view, laterality, found_in, used, pred_score by task
     missing: list[str]  # inputs that were not given
     warnings: list[str]
+    inputs: dict[str, Any]  # clinical, tumor_side, files by digest, time: what the answer is for
     shown: list[tuple[ExamImage, Pass]] = field(repr=False, default_factory=list)
 
     @property
     def main(self) -> Score:
-        """The main task: fused if clinical values were given, else from the images."""
-        return self.fused or self.tasks[self.label]
+        """The answer to the main task: of the fused model where it is known to be the better one."""
+        return self.fused if self.fused and self.model == FUSED else self.tasks[self.label]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; no pixels, and nothing of the headers but view and side."""
         named = dict(format_version=FORMAT_VERSION, notice=NOTICE, bundle_id=self.bundle_id, label=self.label)
+        named |= dict(model=self.model, prob=self.main.lead)
         tasks = {name: asdict(score) for name, score in self.tasks.items()}
-        rest = dict(images=self.images, missing=self.missing, warnings=self.warnings)
+        rest = dict(images=self.images, missing=self.missing, warnings=self.warnings, inputs=self.inputs)
         return named | dict(tasks=tasks, fused=asdict(self.fused) if self.fused else None) | rest
 
     def to_json(self) -> str:
@@ -88,8 +102,9 @@ class Prediction:
         lines = [f'{NOTICE} Bundle {self.bundle_id[:12]}']
         lines += [f'  {i["laterality"]} {i["view"]:4} {i["file"]}' + ('' if i['used'] else ' (not used)')
                   for i in self.images]  # fmt: skip
-        named = {f'{self.label}, fused': self.fused} | self.tasks
-        lines += [f'{name:20} {_line(score)}' for name, score in named.items() if score]
+        lines += [f'{self.label + ", answer":20} {self.main.lead:.3f} ({MODEL_WORDS[self.model]})']
+        named = {f'{self.label}, with clinical values': self.fused} | self.tasks
+        lines += ['details:', *(f'  {name:18} {_line(score)}' for name, score in named.items() if score)]
         lines += [explained(self.main.decision)] if self.main.decision else []
         lines += [f'not given: {", ".join(self.missing)}'] if self.missing else []
         return '\n'.join(lines + [f'note: {warning}' for warning in self.warnings])
@@ -114,8 +129,14 @@ def explained(decision: dict[str, Any]) -> str:
     above = 'at or above' if decision['positive'] else 'below'
     called = 'POSITIVE' if decision['positive'] else 'negative'
     text = f'{called}: {above} the threshold {decision["threshold"]:.4g}'
-    text += f', chosen for a sensitivity of {decision["target_sensitivity"]:.0%} on {decision["chosen_on"]}'
-    for key, where in (('achieved', 'there'), ('tested', 'on patients it was not chosen on')):
+    promise = decision.get('promise') or {}
+    if promise.get('threshold') is not None:
+        text += f', promised: with {promise["confidence"]:.0%} confidence at least '
+        text += f'{promise["sensitivity"]:.0%} of the positive patients are found'
+    else:
+        text += f', chosen for a sensitivity of {decision["target_sensitivity"]:.0%}'
+    text += f', on {decision["chosen_on"]}'
+    for key, where in (('achieved', 'with such inputs'), ('tested', 'on patients it was not chosen on')):
         estimate = (decision.get(key) or {}).get('sensitivity') or {}
         if estimate.get('value') is not None:
             text += f'; {where} it found {_interval(estimate)}'
@@ -130,7 +151,9 @@ def _interval(estimate: dict[str, Any]) -> str:
 
 
 def _line(score: Score) -> str:
-    text = f'{score.value:.3f}'
+    if score.unit:
+        return f'{score.lead:.3g} {score.unit}'
+    text = f'mean {score.value:.3f}'
     if score.sd is not None:
         text += f'   {len(score.members)} models: {score.low:.3f} to {score.high:.3f}, SD {score.sd:.3f}'
     return text + (f'; recalibrated {score.recalibrated:.3f}' if score.recalibrated is not None else '')

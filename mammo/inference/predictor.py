@@ -3,26 +3,29 @@
 BUNDLE; DICOM or PNG files of one patient, clinical values -> Prediction
 """
 
+import hashlib
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.special import expit
 
-from mammo.evaluation.calibration import recalibrate
+from mammo.evaluation.cells import Cell
 from mammo.inference.architecture import member_file
 from mammo.inference.bundle import Bundle, BundleError, open_bundle
+from mammo.inference.decisions import FUSED, IMAGES, Decisions
 from mammo.inference.exam import (
     Exam,
     ExamError,
     ExamImage,
     Images,
-    contradicting_ages,
     read_exam,
 )  # fmt: skip
 from mammo.inference.fusion import Fusion, Values
@@ -32,8 +35,25 @@ from mammo.inference.views import SIDES
 from mammo.patients import of_members, speaking_items
 from mammo.preprocess.settings import Settings
 
-IMAGES = 'mammograms'  # name of the model that sees images only, as in tools/cross_validate.py
-FUSED = 'fused'
+FEW_EVENTS = 100  # with fewer, calibration is uncertain
+
+
+class Given(NamedTuple):
+    """What is known of a patient beside the images."""
+
+    clinical: dict[str, str]  # value as given, by name of the variable; only those that are known
+    values: pd.DataFrame | None  # the same, checked, one row; None without any
+    tumor_side: str | None
+
+    @property
+    def n_known(self) -> int:
+        return len(self.clinical)
+
+    def record(self, exam: Exam) -> dict[str, Any]:
+        """What an answer is for; no name and no header."""
+        files = {image.name: hashlib.sha256(image.pixels.tobytes()).hexdigest() for image in exam.images}
+        now = datetime.now(UTC).isoformat(timespec='seconds')
+        return dict(clinical=self.clinical, tumor_side=self.tumor_side, pixels_sha256=files, time=now)
 
 
 class Predictor:
@@ -46,7 +66,7 @@ class Predictor:
         ['N', 'LVI', 'size']
         >>> answer.main.low <= answer.main.value <= answer.main.high  # mean, lowest, highest member
         True
-        >>> answer.main.decision['positive'] == (answer.main.value >= answer.main.decision['threshold'])
+        >>> answer.main.decision['positive'] == (answer.main.lead >= answer.main.decision['threshold'])
         True
         >>> answer.missing
         ['histology']
@@ -59,7 +79,7 @@ class Predictor:
         self.bundle_id, self.card = bundle.id, bundle.read('MODEL_CARD.md').decode()
         self.settings = settings_of(preprocessing['preprocess'])
         self.preprocessed = preprocessing['preprocess'] is not None  # how the PNG of training were made
-        self.decisions = bundle.json('decision.json')
+        self.decisions = Decisions(bundle.json('decision.json'))
         self.members: list[str] = model['members']
         self.network = Network(model['model'], preprocessing['steps'], device)
         shared = bundle.tensors('backbone.safetensors') if 'backbone.safetensors' in bundle.files else {}
@@ -67,6 +87,11 @@ class Predictor:
             own = bundle.tensors(member_file(i))
             self.network.add(own if i else shared | own, member_file(i))
         self.tasks, self.label = self.network.tasks, model['label']
+        declared = {task['name']: task for task in model['model'].get('tasks') or ()}
+        self.units = {
+            name: (declared.get(name, {}).get('unit', ''), declared.get(name, {}).get('scale', 1.0))
+            for name in self.tasks
+        }
         self.fusion: Fusion | None = None
         if 'clinical.json' in bundle.files:
             weights = [bundle.arrays(f'fusion/{member_file(i)}') for i in range(len(self.members))]
@@ -121,9 +146,9 @@ class Predictor:
         Raises:
             ExamError: what was given cannot be used; ``reason`` is a code, the message is for the user.
         """
-        values = self._clinical(clinical or {})
         if tumor_side not in (None, *SIDES):
             raise ExamError('BAD_SIDE', f'tumor side is {tumor_side!r}, expected L, R or nothing')
+        given = self._given(clinical or {}, tumor_side)
         exam = read_exam(
             images, self.settings, cropped_png=not self.preprocessed if cropped_png is None else cropped_png
         )
@@ -132,66 +157,103 @@ class Predictor:
             raise ExamError('NO_TUMOR_SIDE', f'no image shows the {SIDES[str(tumor_side)]} breast')
         with self._lock:
             passes = self.network([image.pixels for image in exam.images], progress)
-        return self._answer(exam, passes, used, values, side_known=tumor_side is not None)
+        return self._answer(exam, passes, used, given)
 
-    def _clinical(self, values: Values) -> Any:
-        """Frame of one row; None without any known value."""
+    def _given(self, values: Values, tumor_side: str | None) -> Given:
         if self.fusion is None:
             if values:
                 raise ExamError(
                     'CLINICAL_NAME', 'this bundle takes no clinical values: it has no fused model'
                 )
-            return None
+            return Given({}, None, tumor_side)
         frame = self.fusion.check(values)
-        return None if frame.isna().all(axis=None) else frame
+        named = self.fusion.named(values)
+        clinical = {str(name): named[str(name)] for name in frame if frame[name].notna().all()}
+        return Given(clinical, frame if clinical else None, tumor_side)
 
-    def _answer(
-        self, exam: Exam, passes: list[Pass], used: list[bool], clinical: Any, *, side_known: bool
-    ) -> Prediction:
+    def _answer(self, exam: Exam, passes: list[Pass], used: list[bool], given: Given) -> Prediction:
         logits = np.stack([p.logits for p in passes])  # (images, members, tasks)
         scores = probs_of(logits, self.tasks.values()).astype(np.float64)
+        side_known, label = given.tumor_side is not None, self.label
+        image_cell = self.decisions.cell(IMAGES, side_known=side_known)
         tasks = self._by_task(scores[used])
-        tasks[self.label] = self._decided(tasks[self.label], IMAGES)
-        fused, missing, warnings = None, [], list(exam.warnings)
-        if self.fusion and clinical is not None:
+        tasks[label] = self._decided(tasks[label], image_cell)
+        model, fused, fused_cell = IMAGES, None, None
+        if self.fusion and given.values is not None:
             features = logits[used].mean(axis=0)  # FEATURE_POOLING of mammo.patients
-            fused_probs = expit(self.fusion.logits(clinical, features, side_known=side_known))
-            fused = self._decided(score_of('binary', fused_probs), FUSED)
-        if self.fusion:
-            names = [v.name for v in self.fusion.schema.variables]
-            missing = names if clinical is None else [n for n in names if clinical[n].isna().all()]
-            warnings += ['no clinical value: answered from the images alone'] if clinical is None else []
-            warnings += contradicting_ages(exam, _age(clinical))
+            probs = expit(self.fusion.logits(given.values, features, side_known=side_known))
+            fused_cell = self.decisions.cell(FUSED, side_known=side_known, n_known=given.n_known)
+            fused = self._decided(score_of('binary', probs), fused_cell)
+            better = FUSED not in self.decisions.content or (fused_cell or {}).get('better')
+            model = FUSED if better else IMAGES
         images = [
             dict(file=i.name, view=i.view, laterality=i.laterality, found_in=i.found_in, used=u,
                  pred_score=dict(zip(self.tasks, s.mean(axis=0).tolist(), strict=True)))
             for i, u, s in zip(exam.images, used, scores, strict=True)
         ]  # fmt: skip
+        missing = [v['name'] for v in self.schema if v['name'] not in given.clinical]
+        cell = fused_cell if model == FUSED else image_cell
+        warnings = exam.warnings + notes(given, len(self.schema), model, cell)
         shown = list(zip(exam.images, passes, strict=True))
-        return Prediction(self.bundle_id, self.label, tasks, fused, images, missing, warnings, shown)
+        return Prediction(
+            self.bundle_id, label, model, tasks, fused, images, missing, warnings, given.record(exam), shown
+        )
 
     def _by_task(self, scores: np.ndarray) -> dict[str, Score]:
         """(images, members, tasks) -> SPEC 8: mean over members, then max over images, mean of a value."""
         kinds = enumerate(self.tasks.items())
-        return {name: score_of(kind, of_members(scores[..., i], kind)) for i, (name, kind) in kinds}
+        shown = {name: dict(unit=unit, scale=scale) for name, (unit, scale) in self.units.items()}
+        return {
+            name: replace(score_of(kind, of_members(scores[..., i], kind)), **shown[name])
+            for i, (name, kind) in kinds
+        }
 
-    def _decided(self, score: Score, model: str) -> Score:
-        """With what the bundle knows of the model: recalibration, and the decision at its threshold."""
-        known: Mapping[str, Any] = self.decisions.get(model) or {}
-        if known.get('recalibration'):
-            prob = recalibrate(known['recalibration'], np.array([score.value]))[0]
-            score = replace(score, recalibrated=float(prob))
-        if known.get('threshold') is None:
+    def _decided(self, score: Score, cell: Cell | None) -> Score:
+        """With what the bundle knows of such an answer: calibration, and the decision at its threshold."""
+        score = replace(score, recalibrated=self.decisions.prob(cell, score.value))
+        threshold = self.decisions.threshold(cell)
+        if threshold is None or cell is None:
             return score
-        about = {key: value for key, value in known.items() if key != 'recalibration'}
-        return replace(score, decision=dict(positive=score.value >= known['threshold'], **about))
+        known = {key: value for key, value in cell.items() if key not in ('recalibration', 'log_loss')}
+        about = known | self.decisions.about | (self.decisions.site or {}) | dict(threshold=threshold)
+        about.pop('recalibration', None)
+        return replace(score, decision=dict(positive=score.lead >= threshold, **about))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != '_lock'}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
 
 
-def _age(clinical: Any) -> float | None:
-    """The clinical age in years, if there is a variable of that name and it is known."""
-    if clinical is None or 'age' not in clinical or clinical['age'].isna().all():
-        return None
-    return float(clinical['age'].iloc[0])
+def notes(given: Given, n_variables: int, model: str, cell: Cell | None) -> list[str]:
+    """What a reader must know of an answer with part of the input unknown."""
+    texts = []
+    if given.tumor_side is None:
+        texts.append('the side of the tumor is not given: the images of both breasts were used')
+    if n_variables and not given.n_known:
+        texts.append('no clinical value: answered from the images alone')
+    elif model == IMAGES and given.n_known:
+        texts.append(
+            f'few clinical values ({given.n_known} of {n_variables}): with so many the images alone were not '
+            'known to be worse, so the answer is theirs'
+        )
+    elif given.n_known < n_variables:
+        texts.append(f'{n_variables - given.n_known} of {n_variables} clinical values are missing')
+    return texts + of_cell(cell)
+
+
+def of_cell(cell: Cell | None) -> list[str]:
+    """How certain is what the bundle knows of such an input."""
+    if cell is None:
+        return ['this bundle does not know how good an answer to such an input is']
+    if cell.get('recalibration') is None:
+        return [f'not calibrated for such an input: {cell.get("reason", "unknown")}']
+    n, events = cell['n_patients'], cell['n_events']
+    few = ': few, so all numbers are uncertain' if events < FEW_EVENTS else ''
+    return [
+        f'calibration and threshold are of {n} patients with such an input, {events} of them positive{few}'
+    ]
 
 
 def used_images(images: list[ExamImage], tumor_side: str | None) -> list[bool]:

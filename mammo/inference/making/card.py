@@ -23,7 +23,8 @@ LIMITS = """
 - Numbers hold for patients like those above; for other hospitals, machines and populations performance is
   unknown.
 - The spread of the models says how far they agree. It is no interval of a patient's risk.
-- Clinical values that are not given are replaced by those that were common in training.
+- The models were fitted with values missing at random. Which values are missing may tell something, too; that
+  is not known here.
 - Attention maps show where the network looked, not why it decided.
 - Ages, ethnicity, hospitals and equipment of the patients, as far as not listed: unknown.
 - Licence of the weights and ethics approval: unknown.
@@ -37,9 +38,7 @@ def model_card(trained: dict[str, Any], preprocess: dict[str, Any] | None) -> st
     models = trained['report'].get('models', {})
     lines = [*_data(models, trained['names'], preprocess), '', '## Metrics', *_metrics(models), '']
     lines += ['## Subgroups', *_subgroups(models), '', '## Decision threshold']
-    lines += [f'- {name}: {_threshold(known)}' for name, known in trained['decisions'].items()]
-    if not trained['decisions']:
-        lines.append(f'- {UNKNOWN}: no report was given')
+    lines += _decisions(trained['decisions'])
     return text + '\n'.join(lines) + '\n' + LIMITS
 
 
@@ -78,16 +77,38 @@ def _subgroups(models: dict[str, Any]) -> Iterator[str]:
         yield f'| {name} | {row["column"]} | {row["group"]} | {row["n_patients"]} | {auc} |'
 
 
-def _threshold(known: dict[str, Any]) -> str:
-    if known['threshold'] is None:
-        return f'{UNKNOWN}: {known.get("reason", "the report has none")}'
-    text = f'{known["threshold"]:.4g}, for a sensitivity of {known["target_sensitivity"]:.0%}, '
-    text += f'chosen on {known["chosen_on"]}'
-    for key, where in (('achieved', 'there'), ('tested', 'on test patients')):
-        if known.get(key):
-            found = ', '.join(f'{k.replace("_", " ")} {_estimate(v)}' for k, v in known[key].items())
-            text += f'; {where}: {found}'
-    return text
+def _decisions(decisions: dict[str, Any]) -> Iterator[str]:
+    """A row per model, side and number of known variables."""
+    if not decisions:
+        yield f'{UNKNOWN}: no report was given, or the label is a number'
+        return
+    yield f'Sensitivity to keep: {decisions["target_sensitivity"]:.0%}; {_promise(decisions)}'
+    yield f'Chosen on {decisions["chosen_on"]}; probabilities are recalibrated there, for each kind of input.'
+    yield ''
+    yield '| model | side | known | patients (positive) | threshold | sensitivity | below it | answers |'
+    yield '|---|---|---:|---|---|---|---|---|'
+    for name, of_sides in decisions.items():
+        for side, cells in of_sides.items() if isinstance(of_sides, dict) else ():
+            for number, cell in enumerate(cells if isinstance(cells, list) else [cells]):
+                if cell:
+                    known = str(number) if isinstance(cells, list) else '-'
+                    yield f'| {name} | {side} | {known} | {_cell(cell)} |'
+
+
+def _promise(decisions: dict[str, Any]) -> str:
+    if not decisions['confidence']:
+        return 'the sensitivity of these patients; that of all others is as often lower as higher'
+    return f'the true sensitivity is at least that with {decisions["confidence"]:.0%} confidence'
+
+
+def _cell(cell: dict[str, Any]) -> str:
+    patients = f'{cell["n_patients"]} ({cell["n_events"]})'
+    if cell['threshold'] is None:
+        return f'{patients} | {cell.get("reason", UNKNOWN)} | | | '
+    found = cell.get('achieved') or cell.get('tested') or {}
+    shown = [_estimate(found.get(key)) for key in ('sensitivity', 'reduction_rate')]
+    answers = 'yes' if cell.get('better', True) else 'no: the images alone are as good'
+    return f'{patients} | {cell["threshold"]:.4g} | {shown[0]} | {shown[1]} | {answers}'
 
 
 def _estimate(found: dict[str, Any] | None) -> str:

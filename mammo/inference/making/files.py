@@ -33,7 +33,10 @@ def bundle_files(trained: Trained, preprocess: dict[str, Any] | None) -> Iterato
         model = plain_model(json.loads(json.dumps(trained.model)))
     except (ValueError, TypeError) as error:
         raise BundleError(f'the config cannot be bundled: {error}') from None
-    yield 'model.json', canonical(dict(model=model, label=trained.label, members=[*trained.members]))
+    yield (
+        'model.json',
+        canonical(dict(model=model, label=trained.label, members=[*trained.members], amp=trained.amp)),
+    )
     yield 'preprocessing.json', canonical(dict(preprocess=preprocess, steps=steps))
     yield 'decision.json', canonical(trained.decisions)
     yield 'MODEL_CARD.md', model_card(trained._asdict(), preprocess).encode()

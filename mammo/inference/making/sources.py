@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from mmengine.config import Config
 
 from mammo.crossval.settings import read_record, tasks_of
-from mammo.evaluation.calibration import fit_platt
-from mammo.evaluation.clinical_utility import slnb, slnb_threshold
-from mammo.evaluation.cohort import read_patients
-from mammo.evaluation.estimates import UndefinedError
+from mammo.evaluation.calibration import recalibrate
+from mammo.fusion.model import read_model
+from mammo.fusion.partial import KNOWN
 from mammo.inference.bundle import BundleError
-from mammo.inference.predictor import FUSED, IMAGES
+from mammo.inference.decisions import FUSED, IMAGES
+from mammo.inference.making.decisions import decisions
 from mammo.records.files import sha256_of
 
 FUSION_MODE = 'clinical-mammo'
-CHOSEN_ON = 'cross-validated predictions of all outer folds'
 KEPT = ('sensitivity', 'reduction_rate', 'fnr', 'npv')
 SENSITIVITY = 0.9  # to keep, where no report says another
 
@@ -35,10 +35,18 @@ class Trained(NamedTuple):
     decisions: dict[str, Any]
     report: dict[str, Any]  # {} if there is none
     names: dict[str, str]  # of the models in the report: of images, of the fusion
+    amp: bool = False  # images were scored with mixed precision
 
 
-def from_cross_validation(folder: Path, fusion_model: str, report: dict[str, Any]) -> Trained:
+def from_cross_validation(
+    folder: Path, fusion_model: str, report: dict[str, Any], *, sensitivity: float | None = None,
+    confidence: float | None = None,
+) -> Trained:  # fmt: skip
     """All members of a finished double cross-validation.
+
+    Args:
+        sensitivity: to keep; default: that of the report.
+        confidence: with which the true sensitivity is promised; None: that of the patients is kept.
 
     Raises:
         BundleError: it is not finished, or a checkpoint is not the one that was tested.
@@ -54,23 +62,27 @@ def from_cross_validation(folder: Path, fusion_model: str, report: dict[str, Any
     names = {IMAGES: IMAGES, FUSED: f'{FUSION_MODE}_{fusion_model}'}
     fused = 'schema' in settings['files']
     fusions = [folder / name / 'fusion' / names[FUSED] / 'checkpoint.pth' for name in members if fused]
-    target = report.get('settings', {}).get('sensitivity', SENSITIVITY)
-    decisions = {
-        model: _from_patients(
-            folder / 'ensemble' / name,
-            settings['label'],
-            target,
-            _tested(report, name),
-            record.get('patient_label', 'same'),
-        )
-        for model, name in names.items()
-        if model == IMAGES or fused
-    }
+    target = sensitivity or report.get('settings', {}).get('sensitivity', SENSITIVITY)
+    kinds = tasks_of(Config(settings['config']))
+    content = {}
+    if kinds[settings['label']] == 'binary':  # a number of nodes has no sensitivity
+        content = decisions(folder, record, names, target, confidence)
+        for model, name in names.items():
+            _tell_tested(content, model, _tested(report, name))
     config = settings['config']
     pipeline = config['test_dataloader']['dataset']['pipeline']
     shared = record['shared_backbone']
     return Trained(
-        config['model'], pipeline, settings['label'], members, shared, fusions, decisions, report, names
+        config['model'],
+        pipeline,
+        settings['label'],
+        members,
+        shared,
+        fusions,
+        content,
+        report,
+        names,
+        settings.get('amp', False),
     )
 
 
@@ -84,8 +96,10 @@ def from_checkpoint(
     if IMAGES not in names or (fusion and FUSED not in names):
         raise BundleError(f'the report has no model {wrong}, but {[*there]}; give --report-names')
     _check_report(report)
-    decisions = {model: _from_report(report, name) for model, name in names.items() if report}
+    content = _of_report(report, names) if report else {}
     fusions = [fusion / 'checkpoint.pth'] if fusion else []
+    if fusions and FUSED in content:  # the report is about patients of whom all is known
+        content[FUSED][KNOWN] = [None] * _n_variables(fusions[0]) + content[FUSED][KNOWN]
     pipeline = config.test_dataloader.dataset.pipeline
     tasks = tasks_of(config)
     label = report.get('task') or next(iter(tasks))
@@ -93,7 +107,7 @@ def from_checkpoint(
         raise BundleError(
             f'the report is on task {label!r}, the config has {[*tasks]}; give the report of one of them'
         )
-    return Trained(config.model, pipeline, label, {'0': checkpoint}, True, fusions, decisions, report, names)
+    return Trained(config.model, pipeline, label, {'0': checkpoint}, True, fusions, content, report, names)
 
 
 def _check_report(report: dict[str, Any]) -> None:
@@ -108,31 +122,16 @@ def _check_report(report: dict[str, Any]) -> None:
         )
 
 
-def _from_patients(
-    ensemble: Path, label: str, target: float, tested: Any, patient_label: str
-) -> dict[str, Any]:
-    """Threshold and recalibration from patients, each scored by models that did not learn from him."""
-    table = read_patients([ensemble], label, patient_label=patient_label).table.dropna(subset='label')
-    scores, labels = table.score.to_numpy(float), table.label.to_numpy(float)
-    known: dict[str, Any] = dict(target_sensitivity=target, chosen_on=CHOSEN_ON, tested=tested)
-    try:
-        threshold = slnb_threshold(scores, labels, target)
-    except UndefinedError as reason:
-        return known | dict(threshold=None, achieved=None, recalibration=None, reason=str(reason))
-    found = slnb(scores, labels, threshold, CHOSEN_ON)
-    return known | dict(
-        threshold=threshold,
-        achieved={key: found[key] for key in KEPT},
-        recalibration=_platt(scores, labels),
-    )
+def _n_variables(path: Path) -> int:
+    encoding = read_model(path)['inputs']['encoding'].get('x_preope') or {}
+    return len(encoding.get('encoder', {}).get('schema', {}).get('variables', []))
 
 
-def _platt(scores: np.ndarray, labels: np.ndarray) -> dict[str, Any] | None:
-    try:
-        fitted = fit_platt(scores, labels)
-    except UndefinedError:
-        return None
-    return fitted if fitted['slope'] > 0 else None  # else it would turn the order of patients round
+def _tell_tested(content: dict[str, Any], model: str, tested: dict[str, Any] | None) -> None:
+    """Tell the cell that the report is about how its threshold did on test patients."""
+    of_side = content.get(model, {}).get(KNOWN)
+    if of_side and tested:
+        (of_side if model == IMAGES else of_side[-1])['tested'] = tested
 
 
 def _tested(report: dict[str, Any], name: str) -> dict[str, Any] | None:
@@ -141,21 +140,33 @@ def _tested(report: dict[str, Any], name: str) -> dict[str, Any] | None:
     return {key: development[key] for key in KEPT} if development else None
 
 
-def _from_report(report: dict[str, Any], name: str) -> dict[str, Any]:
-    """Threshold and recalibration of one model as its report has them."""
-    entry = report['models'][name]
-    if 'slnb' not in entry:  # of a regression task
-        return dict(threshold=None, recalibration=None)
+def _of_report(report: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """Decisions of one model as its report has them: for known sides and all values, nothing for others."""
+    cells = {model: _cell_of(report['models'][name]) for model, name in names.items()}
+    if not any(cells.values()):  # of a regression task
+        return {}
+    where = next(cell['chosen_on'] for cell in cells.values() if cell)
+    content: dict[str, Any] = dict(
+        target_sensitivity=report['settings']['sensitivity'], confidence=None, chosen_on=where
+    )
+    for model, cell in cells.items():
+        content[model] = {KNOWN: cell if model == IMAGES else [cell]}
+    return content
+
+
+def _cell_of(entry: dict[str, Any]) -> dict[str, Any] | None:
+    if 'slnb' not in entry:
+        return None
     chosen = entry['slnb']['development'] or entry['slnb']['test']
-    where = f'{chosen["threshold_chosen_on"]} data'
     parameters = ((entry.get('recalibration') or {}).get('platt') or {}).get('parameters') or {}
+    recalibration = parameters if 'slope' in parameters else None
+    threshold = chosen['threshold']
+    if threshold is not None and recalibration:  # reports have it of the score
+        threshold = float(recalibrate(recalibration, np.array([threshold]))[0])
     values = {key: chosen[key] for key in KEPT}
     on_test = chosen is entry['slnb']['test']
     return dict(
-        threshold=chosen['threshold'],
-        target_sensitivity=report['settings']['sensitivity'],
-        chosen_on=where,
-        achieved=values if on_test else None,
-        tested=None if on_test else values,
-        recalibration=parameters if 'slope' in parameters else None,
-    )
+        threshold=threshold, chosen_on=f'{chosen["threshold_chosen_on"]} data', recalibration=recalibration,
+        achieved=values if on_test else None, tested=None if on_test else values, log_loss=None,
+        n_patients=entry['n_patients'], n_events=entry['n_events'], better=True,
+    )  # fmt: skip

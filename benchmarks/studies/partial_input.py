@@ -1,0 +1,213 @@
+"""Is an answer true when part of the input is unknown? Calibration and sensitivity by what is known.
+
+phantom patients with simulated outputs, or METABRIC (clinical only) -> table: a row per pattern of inputs
+Command: python benchmarks/studies/partial_input.py [--table brca_metabric_clinical_data.tsv] [--before]
+
+Development patients are cross-validated as tools/cross_validate.py does it; cells are made as those of
+tools/make_bundle.py; the rows are of patients whom no model and no cell has seen.
+"""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from mammo.command import tool_parser
+from mammo.evaluation.calibration import recalibrate, slope
+from mammo.evaluation.cells import cell
+from mammo.fusion.build import build_fusion_set
+from mammo.fusion.clinical import Schema, check_table, read_schema
+from mammo.fusion.masking import SHARE
+from mammo.fusion.model import fit_splits
+from mammo.fusion.partial import KNOWN, UNKNOWN, Member, rescored, without
+from mammo.phantoms.truth import drop_values, image_score, sample_patients
+from mammo.records.features import Features
+from mammo.records.fusion_set import read_split
+from mammo.records.tables import read_table
+
+N_OUTER, N_INNER, TARGET = 5, 3, 0.9
+OUTPUTS = ['N', 'LVI', 'multifocality', 'NumPos', 'tumor_size']
+
+
+class Study(NamedTuple):
+    """Patients with all that is known of them."""
+
+    values: pd.DataFrame
+    features: Features
+    labels: pd.Series
+    schema: Schema
+    mode: str
+
+
+def phantoms(n_patients: int, seed: int) -> Study:
+    """Phantom patients; a network that reads the lesion with noise, and says little of the healthy breast."""
+    rng = np.random.default_rng(seed)
+    table = sample_patients(n_patients, rng)
+    table.insert(0, 'patient_id', [f'p{i}' for i in range(n_patients)])
+    schema = read_schema(ROOT / 'configs/clinical/phantom.yaml')
+    columns = [v.column for v in schema.variables]
+    table['size_imaging_mm'] = table['size_imaging_mm'].clip(1, 200)
+    cells = drop_values(table, columns, 0.05, rng)[['patient_id', *columns]].astype(object)
+    values = check_table(cells.where(cells.notna(), '').astype(str), schema)
+    seen = image_score(table).to_numpy() + 0.7 * rng.standard_normal(n_patients)
+    logits = np.column_stack(
+        [1.2 * seen - 0.8, 0.8 * seen - 1, 0.2 * seen - 0.6, 0.5 * seen + 0.5, 0.1 * seen + 0.3]
+    )
+    sided = logits + 0.2 * rng.standard_normal(logits.shape)
+    healthy = np.array([-1.6, -1.5, -0.8, 0.2, 0.2]) + 0.3 * rng.standard_normal(logits.shape)
+    frames = [
+        pd.DataFrame(x, values.index, OUTPUTS).astype(np.float32) for x in (sided, (sided + healthy) / 2)
+    ]
+    about = dict(columns=OUTPUTS, stage='head', aggregate='mean')
+    features = Features(*frames, pd.Series(True, values.index), about)
+    return Study(values, features, pd.Series(table.N.to_numpy(float), values.index), schema, 'clinical-mammo')
+
+
+def metabric(path: str) -> Study:
+    """METABRIC, positive nodes from clinical variables."""
+    table = read_table(path)
+    schema = read_schema(ROOT / 'configs/clinical/metabric.yaml')
+    nodes = pd.to_numeric(table['Lymph nodes examined positive'].replace('NA', ''))
+    values = check_table(table, schema)[nodes.notna().to_numpy()]
+    labels = pd.Series((nodes.dropna() > 0).astype(float).to_numpy(), values.index)
+    none = pd.DataFrame(np.zeros((len(values), 1), np.float32), values.index, ['none'])
+    features = Features(none, None, None, dict(columns=['none'], stage='head', aggregate='mean'))
+    return Study(values, features, labels, schema, 'clinical-only')
+
+
+def split_ids(y: pd.Series, n: int, seed: int) -> Iterator[tuple[pd.Series, pd.Series]]:
+    for rest, part in StratifiedKFold(n, shuffle=True, random_state=seed).split(y, y):
+        yield y.iloc[rest], y.iloc[part]
+
+
+def cross_validated(study: Study, dev: pd.Series, test: pd.Series, **options: Any) -> tuple[list, list]:
+    """Groups of members with the development patients they did not see; members with the test patients."""
+    groups, everyone = [], []
+    for outer, (rest, held) in enumerate(split_ids(dev, N_OUTER, 0)):
+        group = []
+        for inner, (train, val) in enumerate(split_ids(rest, N_INNER, 1 + outer)):
+            labels = dict(train=train, val=val, held=held, test=test)
+            with tempfile.TemporaryDirectory() as folder:
+                built = build_fusion_set(study.values, study.schema, study.features, labels, 'N')
+                built.write(Path(folder))
+                splits = {name: read_split(folder, name, study.mode) for name in labels}
+            fitted = fit_splits(splits['train'], splits['val'], seed=10 * outer + inner, **options)
+            group.append(Member.of(fitted, splits['held']))
+            everyone.append(Member.of(fitted, splits['test']))
+        groups.append(group)
+    return groups, everyone
+
+
+def patterns(n_variables: int, rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
+    """0, 1, 4, all variables known, and 20 random subsets -> name, mask of the hidden ones."""
+    for number in (0, 1, 4, n_variables):
+        mask = np.arange(n_variables) >= number
+        yield f'first {number}', mask
+    for i in range(20):
+        mask = np.zeros(n_variables, bool)
+        mask[rng.permutation(n_variables)[: rng.integers(1, n_variables)]] = True
+        yield f'random {i}', mask
+
+
+def image_cells(study: Study, dev: pd.Series) -> dict[str, tuple[pd.Series, dict]]:
+    """Per side: probs of the images alone, and their cell."""
+    cells = {}
+    for side, frame in ((KNOWN, study.features.sided), (UNKNOWN, study.features.both_sides)):
+        if frame is not None and 'N' in frame:
+            prob = pd.Series(expit(frame['N'].astype(float)), frame.index)
+            rows = pd.DataFrame(dict(patient_id=dev.index, prob=prob[dev.index], label=dev, subset=0))
+            cells[side] = prob, cell(rows, TARGET, None)
+    return cells
+
+
+def answers(
+    of_side: pd.DataFrame, everyone: list, mask: np.ndarray, side: str, images: tuple | None, *, before: bool
+) -> pd.DataFrame | None:
+    """Calibrated prob, threshold and stated interval of each test patient, as a bundle answers."""
+    rows = without(everyone, mask, side=side)
+    if rows is None:
+        return None
+    parts = []
+    for n_known, part in rows.groupby('n_known'):
+        known = max(of_side.index) if before else n_known
+        made = of_side[known]
+        prob, model = part.prob.to_numpy(), 'fused'
+        if not before and images and not better(made, images[1], int(n_known)):
+            prob, made, model = images[0][part.patient_id].to_numpy(), images[1], 'images'
+        stated = made['achieved']['sensitivity']
+        prob = recalibrate(made['recalibration'], prob) if made['recalibration'] else prob
+        parts.append(part.assign(prob=prob, threshold=made['threshold'], low=stated['ci_low'],
+                                 high=stated['ci_high'], model=model))  # fmt: skip
+    return pd.concat(parts)
+
+
+def better(fused: dict, images: dict, n_known: int) -> bool:
+    """Whether the fused model answers, as in a bundle."""
+    return n_known > 0 and bool(fused['log_loss']) and fused['log_loss'] < images['log_loss']
+
+
+def row_of(frame: pd.DataFrame) -> dict[str, Any]:
+    positive = frame[frame.label == 1]
+    return dict(
+        bias=frame.prob.mean() - frame.label.mean(),
+        auc=roc_auc_score(frame.label, frame.prob) if frame.prob.nunique() > 1 else np.nan,
+        sensitivity=(positive.prob >= positive.threshold).mean(),
+        low=positive.low.mean(), high=positive.high.mean(),
+        slope=slope(frame.prob.to_numpy(), frame.label.to_numpy())['value'],
+        fused=(frame.model == 'fused').mean(),
+    )  # fmt: skip
+
+
+def run(study: Study, n_test: int, *, before: bool, model: str, mask_share: float) -> pd.DataFrame:
+    """One study -> a row per pattern."""
+    order = np.random.default_rng(0).permutation(len(study.labels))
+    dev, test = study.labels.iloc[order[n_test:]], study.labels.iloc[order[:n_test]]
+    groups, everyone = cross_validated(study, dev, test, model=model, mask_share=0 if before else mask_share)
+    scored = rescored(groups)
+    images = image_cells(study, dev)
+    table = []
+    cells = {
+        side: pd.Series({n: cell(part, TARGET, None) for n, part in of_side.groupby('n_known')})
+        for side, of_side in scored.groupby('side')
+    }
+    unknowns = everyone[0].unknowns
+    for side, of_side in cells.items():
+        for name, mask in patterns(unknowns.n_variables, np.random.default_rng(1)):
+            used = cells[KNOWN] if before else of_side
+            frame = answers(used, everyone, mask, str(side), images.get(str(side)), before=before)
+            if frame is not None:
+                table.append(dict(side=side, known=name, **row_of(frame)))
+    return pd.DataFrame(table)
+
+
+def main() -> None:
+    parser = tool_parser(__doc__)
+    parser.add_argument('--table', help='METABRIC; without it phantoms')
+    parser.add_argument('--patients', type=int, default=1200, help='phantoms, half of them test')
+    parser.add_argument('--model', choices=['mlp', 'logistic'], default='mlp')
+    parser.add_argument('--mask-share', type=float, default=SHARE)
+    parser.add_argument('--before', action='store_true', help='no masks, and the cell of all values for all')
+    parser.add_argument('--seed', type=int, default=0)
+    args = parser.parse_args()
+    study = metabric(args.table) if args.table else phantoms(args.patients, args.seed)
+    table = run(
+        study, len(study.labels) // 2, before=args.before, model=args.model, mask_share=args.mask_share
+    )
+    print(table.round(3).to_string(index=False))
+    within = table.sensitivity.between(table.low, table.high)
+    print(f'largest bias {table.bias.abs().max():.3f}; sensitivity within the stated interval in '
+          f'{within.sum()} of {len(table)} rows; lowest {table.sensitivity.min():.3f}')  # fmt: skip
+
+
+if __name__ == '__main__':
+    main()

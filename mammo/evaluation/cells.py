@@ -1,0 +1,96 @@
+"""Cells of a bundle's decisions from patients whom the models did not see.
+
+scores, labels, subset of the known variables -> calibration, threshold, and what it achieves, with intervals
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import beta
+
+from mammo.evaluation.calibration import fit_platt, recalibrate
+from mammo.evaluation.clinical_utility import slnb_threshold
+from mammo.evaluation.estimates import UndefinedError, undefined
+from mammo.evaluation.thresholds import promised_threshold
+
+Cell = dict[str, Any]  # recalibration, threshold, achieved, n_patients, n_events, log_loss, reason
+N_DRAWS = 4000  # of the intervals
+MIN_CLASS = 5  # positives and negatives that a cell needs
+
+
+def cell(rows: pd.DataFrame, target: float, confidence: float | None) -> Cell:
+    """One cell.
+
+    Args:
+        rows: prob (mean of the members), label, subset (0 where there is only one), patient_id.
+        target: sensitivity to keep; with ``confidence``, the true one.
+    """
+    probs, labels = rows.prob.to_numpy(float), rows.label.to_numpy(float)
+    patients = rows.drop_duplicates('patient_id')
+    about = dict(n_patients=len(patients), n_events=int(patients.label.sum()))
+    nothing = dict(recalibration=None, threshold=None, achieved=None, log_loss=None, **about)
+    if min(about['n_events'], len(patients) - about['n_events']) < MIN_CLASS:
+        return nothing | dict(reason=f'fewer than {MIN_CLASS} patients of a class')
+    try:
+        fitted = fit_platt(probs, labels)
+    except UndefinedError as reason:
+        return nothing | dict(reason=str(reason))
+    if fitted['slope'] <= 0:
+        return nothing | dict(reason='these inputs tell nothing')  # it would turn the order of patients round
+    calibrated = rows.assign(prob=recalibrate(fitted, probs))
+    log_loss = float(-np.log(np.where(labels == 1, calibrated.prob, 1 - calibrated.prob)).mean())
+    made = dict(recalibration=fitted, log_loss=log_loss, **about)
+    threshold, promise = _threshold(calibrated, target, confidence)
+    if threshold is None:
+        return made | dict(threshold=None, achieved=None, promise=promise, reason=promise['reason'])
+    return made | dict(threshold=threshold, promise=promise, achieved=achieved(calibrated, threshold))
+
+
+def _threshold(
+    rows: pd.DataFrame, target: float, confidence: float | None
+) -> tuple[float | None, dict[str, Any]]:
+    """Threshold of calibrated probs, and what is promised; of a promise, that of the worst subset."""
+    if confidence is None:
+        return slnb_threshold(rows.prob.to_numpy(), rows.label.to_numpy(), target), {}
+    promises = [
+        promised_threshold(part.prob.to_numpy(), part.label.to_numpy(), target, confidence)
+        for _, part in rows.groupby('subset')
+        if part.label.sum() >= rows.groupby('subset').label.sum().max() / 2
+    ]
+    worst = min(promises, key=lambda p: -1 if p['threshold'] is None else p['threshold'])
+    return worst['threshold'], worst
+
+
+def achieved(rows: pd.DataFrame, threshold: float) -> dict[str, dict[str, Any]]:
+    """Sensitivity and the like, with intervals that hold the difference between subsets, too."""
+    called, event = rows.prob >= threshold, rows.label == 1
+    counts = dict(
+        sensitivity=(called & event, event),
+        reduction_rate=(~called, called | ~called),
+        fnr=(~called & event, event),
+        npv=(~called & ~event, ~called),
+    )
+    return {name: _estimate(hit, among, rows.subset) for name, (hit, among) in counts.items()}
+
+
+def _estimate(hit: pd.Series, among: pd.Series, subset: pd.Series) -> dict[str, Any]:
+    """Share over all rows; interval of the share of one subset drawn at random: Jeffreys' for each."""
+    by_subset = pd.DataFrame(dict(hit=hit, among=among)).groupby(subset.to_numpy()).sum()
+    by_subset = by_subset[by_subset.among > 0]
+    if by_subset.empty:
+        return undefined('no patient in the denominator')
+    rng = np.random.default_rng(0)
+    weights = by_subset.among / by_subset.among.sum()
+    drawn = by_subset.iloc[rng.choice(len(by_subset), N_DRAWS, p=weights)]
+    shares = beta.rvs(drawn.hit + 0.5, drawn.among - drawn.hit + 0.5, random_state=rng)
+    low, high = _interval(shares, by_subset)
+    value = float(by_subset.hit.sum() / by_subset.among.sum())
+    return dict(value=value, ci_low=low, ci_high=high, method='Jeffreys, over subsets of the known variables')
+
+
+def _interval(shares: NDArray, by_subset: pd.DataFrame) -> tuple[float, float]:
+    low, high = np.quantile(shares, [0.025, 0.975])
+    all_hit, none_hit = (by_subset.hit == by_subset.among).all(), (by_subset.hit == 0).all()
+    return (0.0 if none_hit else float(low)), (1.0 if all_hit else float(high))

@@ -1,0 +1,86 @@
+"""The decisions of a bundle from a cross-validation: each patient by the models that did not see her.
+
+folder of tools/cross_validate.py -> decision.json: cells of the images and of the fused model
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mammo.evaluation.cells import Cell, cell
+from mammo.evaluation.cohort import read_patients
+from mammo.fusion.model import read_model
+from mammo.fusion.partial import KNOWN, UNKNOWN, Member, rescored
+from mammo.inference.decisions import FUSED, IMAGES
+from mammo.records.fusion_set import read_split
+
+CHOSEN_ON = 'cross-validated predictions of all outer folds'
+MODE = 'clinical-mammo'
+
+
+def image_cells(
+    ensemble: Path, label: str, target: float, confidence: float | None, patient_label: str
+) -> dict[str, Cell]:
+    """Cells of the images alone, for a known and for an unknown side of the tumor."""
+    cells = {}
+    for side in (KNOWN, UNKNOWN):
+        table = read_patients([ensemble], label, all_sides=side == UNKNOWN, patient_label=patient_label).table
+        if side == KNOWN and 'tumor_side' in table:
+            table = table[table.tumor_side.isin(['L', 'R'])]
+        rows = table.reset_index().rename(columns=dict(score='prob')).dropna(subset='label').assign(subset=0)
+        cells[side] = cell(rows, target, confidence)
+    return cells
+
+
+def fused_cells(
+    folder: Path,
+    names: list[str],
+    model: str,
+    target: float,
+    confidence: float | None,
+    of_images: Mapping[str, Cell],
+) -> dict[str, list[Cell]]:
+    """Cells of the fused model: per side a list, by number of known clinical variables."""
+    groups: dict[str, list[Member]] = {}
+    for name in names:
+        fusion = folder / name / 'fusion'
+        split = read_split(fusion / 'data', 'test', MODE)
+        member = Member.of(read_model(fusion / model / 'checkpoint.pth'), split)
+        groups.setdefault(name.partition('/')[0], []).append(member)
+    scored = rescored([*groups.values()])
+    n_variables = next(iter(groups.values()))[0].unknowns.n_variables
+    return {
+        str(side): [
+            _with_comparison(part[part.n_known == n], target, confidence, of_images.get(str(side)), n)
+            for n in range(n_variables + 1)
+        ]
+        for side, part in scored.groupby('side')
+    }
+
+
+def _with_comparison(
+    rows: pd.DataFrame, target: float, confidence: float | None, images: Cell | None, n_known: int
+) -> Cell:
+    """A cell that says whether it is better than the images alone."""
+    made = cell(rows, target, confidence)
+    loss, of_images = made['log_loss'], (images or {}).get('log_loss')
+    better = n_known > 0 and loss is not None and (of_images is None or loss < of_images)
+    return made | dict(better=bool(better), n_known=n_known)
+
+
+def decisions(
+    folder: Path, record: dict[str, Any], names: dict[str, str], target: float, confidence: float | None
+) -> dict[str, Any]:
+    """Content of decision.json."""
+    label = record['settings']['label']
+    patient_label = record.get('patient_label', 'same')
+    of_images = image_cells(folder / 'ensemble' / names[IMAGES], label, target, confidence, patient_label)
+    content: dict[str, Any] = dict(
+        target_sensitivity=target, confidence=confidence, chosen_on=CHOSEN_ON, **{IMAGES: of_images}
+    )
+    if 'schema' in record['settings']['files']:
+        members = [*record['folds']]
+        content[FUSED] = fused_cells(folder, members, names[FUSED], target, confidence, of_images)
+    return content
