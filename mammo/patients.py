@@ -85,7 +85,7 @@ def of_members(scores: NDArray, kind: str) -> NDArray:
 
 
 def patient_features(
-    x: NDArray[np.float32], images: list[dict[str, Any]], columns: list[str], aggregate: str, stage: str,
+    x: NDArray[np.floating], images: list[dict[str, Any]], columns: list[str], aggregate: str, stage: str,
     **options: bool,
 ) -> Features:  # fmt: skip
     """Features of images (n, k), and what is known of each image -> features of patients.

@@ -43,9 +43,9 @@ def main() -> int:
         parser.error(f'--batch {args.batch}: expected a table ({", ".join(SUFFIXES)})')
     predictor = Predictor.load(args.bundle, args.device)
     if args.batch:
-        n_failed = answer_table(args, predictor)
-        print(f'{args.out_dir}/predictions.csv: {n_failed} patients could not be scored')
-        return Exit.NOTHING_MADE if n_failed else Exit.DONE
+        summary = answer_table(args, predictor)
+        print(f'{args.out_dir}/predictions.csv: {summary}')
+        return Exit.NOTHING_MADE if summary.refused else Exit.DONE
     prediction = ask(predictor, args.files, args.view, args.clinical, args.tumor_side, args.cropped_png)
     if args.out_dir:
         write_answer(args.out_dir, prediction)

@@ -7,13 +7,14 @@ import contextlib
 import itertools
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from mammo.crossval.fold_fusion import FUSION
 from mammo.crossval.folds import Fold, read_part
+from mammo.crossval.fusion import FUSION, fuse_all
 from mammo.crossval.plan import Plan, Request
 from mammo.crossval.settings import RECORD
 from mammo.crossval.state import FINISHED, finished, read_json
@@ -32,6 +33,9 @@ Members = dict[str, list[Fold]]  # finished folds by outer fold
 
 def finish(plan: Plan, members: Members, request: Request) -> Path | None:
     """Ensembles and reports of the finished folds -> the main report, None if it could not be made."""
+    fusion = plan.specs[plan.folds[0].name]['fusion']
+    if fusion:
+        fuse_all(plan.work_dir, members, fusion, {n: s for n, s in plan.external.items() if s['fusion']})
     for model, files in models(plan).items():
         _ensemble(plan, members, model, *files)
         _write_patients(plan, model, request)
@@ -84,22 +88,35 @@ def _scored(plan: Plan, model: str) -> dict[str, str]:
 
 
 def _ensemble(plan: Plan, members: Members, model: str, part_file: str, external_file: str) -> None:
-    """Test: mean over the models of an outer fold. Development: each patient by the model that did not learn
-    from him, so that a threshold is chosen without the test patients of that outer fold."""
+    """Test: mean over the models of an outer fold. Development: the same score of the other patients, each by
+    the models of the outer fold that tested her: what a threshold is chosen on is what it is applied to."""
     target = plan.work_dir / 'ensemble' / model
     kinds = plan.tasks if model == IMAGES else {}
-    for outer, folds in members.items():
-        development, test = (
-            [read_predictions(plan.work_dir / fold.name / part_file.format(part)) for fold in folds]
-            for part in ('val', 'test')
-        )
-        write_predictions(target / outer / 'mean' / 'val.json', list(itertools.chain(*development)))
-        write_predictions(target / outer / 'mean' / 'test.json', mean_records(test, kinds))
+
+    def read(part: str, folds: Sequence[Fold]) -> list[list[dict[str, Any]]]:
+        return [read_predictions(plan.work_dir / fold.name / part_file.format(part)) for fold in folds]
+
+    tests = {outer: mean_records(read('test', folds), kinds) for outer, folds in members.items()}
+    for outer, test in tests.items():
+        development = cross_fitted(test, [other for name, other in tests.items() if name != outer])
+        development = development or [*itertools.chain(*read('val', members[outer]))]  # one outer fold only
+        write_predictions(target / outer / 'mean' / 'val.json', development)
+        write_predictions(target / outer / 'mean' / 'test.json', test)
     for name, site in plan.external.items():
         every = [plan.work_dir / fold.name / external_file.format(name) for fold in _all(members)]
         if model == IMAGES or site['fusion']:  # one that is missing is an error
             records = mean_records([read_predictions(path) for path in every], kinds)
             write_predictions(target / f'external_{name}.json', records)
+
+
+def cross_fitted(test: list[dict[str, Any]], others: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Records of the other outer folds' test parts, of patients who are not in ``test``; each image once."""
+    tested = {record['patient_id'] for record in test}
+    records: dict[tuple, dict[str, Any]] = {}
+    for record in itertools.chain(*others):
+        if record['patient_id'] not in tested:
+            records.setdefault((record['patient_id'], record['exam_id'], record['img_path']), record)
+    return [*records.values()]
 
 
 def _write_patients(plan: Plan, model: str, request: Request) -> None:

@@ -9,6 +9,7 @@ each are brought to mean 0 and deviation 1 over its validation patients; Predict
 """
 
 import logging
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from mammo.fusion.clinical import Schema, read_clinical, read_schema
 from mammo.fusion.study import score, train
 from mammo.patients import FEATURE_POOLING, patient_features
 from mammo.records.features import Features
+from mammo.records.files import read_record, sha256_of, write_json
 from mammo.records.fusion_set import read_fusion_schema
 from mammo.records.predictions import read_predictions
 
@@ -52,11 +54,21 @@ def fuse_all(
                 f'outer fold {outer}: a fusion needs 2 inner folds or more, see tools/split.py --inner'
             )
         development = joined(validated.values())
+        made_of = {fold.name: sha256_of(work_dir / fold.name / 'predictions_val.json') for fold in folds}
         for fold in folds:
             logger.info('fusion of fold %s', fold.name)
+            _renew(work_dir / fold.name / 'fusion', made_of)
             _fuse(work_dir / fold.name, fold, values, schema, development, fusion['label'])
             for name, site in external.items():
                 _score_site(work_dir / fold.name, name, Path(site['meta']), values, schema, fusion['label'])
+
+
+def _renew(folder: Path, made_of: dict[str, str]) -> None:
+    """Throw away what was made of the outputs of other networks."""
+    record = folder / 'made_of.json'
+    if not record.is_file() or read_record(record)['validation'] != made_of:
+        shutil.rmtree(folder, ignore_errors=True)
+        write_json(record, dict(format_version=1, validation=made_of))
 
 
 def joined(parts: Iterable[Features]) -> Features:
@@ -107,8 +119,8 @@ def _features(folder: Path, part: str) -> Features:
     raw = validated if part == 'val' else _raw(folder / f'predictions_{part}.json')
     assert raw.both_sides is not None
     about = raw.about | dict(center=center.tolist(), scale=scale.tolist())
-    frames = [((x - center) / scale).astype(np.float32) for x in (raw.sided, raw.both_sides)]
-    return Features(*frames, raw.side_known, about)
+    sided, both = (((x - center) / scale).astype(np.float32) for x in (raw.sided, raw.both_sides))
+    return Features(sided, both, raw.side_known, about)
 
 
 def _raw(path: Path) -> Features:

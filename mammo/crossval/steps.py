@@ -1,6 +1,6 @@
-"""The work of one fold, in a process of its own: train, choose, test, extract features, fuse.
+"""The work of one fold, in a process of its own: train, choose, test.
 
-spec (see plan.py) -> checkpoints/, predictions_*.json, features*.npz, fusion/, and fold.json last
+spec (see plan.py) -> checkpoints/, predictions_*.json, and fold.json last
 """
 
 import gc
@@ -12,7 +12,6 @@ import torch
 from filelock import FileLock
 from mmengine.registry import FUNCTIONS
 
-from mammo.crossval.fold_fusion import extract_features, fuse
 from mammo.crossval.folds import PARTS
 from mammo.crossval.state import CACHE, FINISHED, LOCK, finished, read_json, write_state
 from mammo.engine import run
@@ -49,16 +48,10 @@ def _run_fold(spec: dict[str, Any], folder: Path) -> None:
     parts = {part: f'{spec["metas"]}/{part}.json' for part in PARTS}
     for part in ('val', 'test'):
         _score(spec, maps, checkpoint, folder / f'predictions_{part}.json', parts[part])
-    extract_features(spec, maps, checkpoint, folder / 'features.npz', [*parts.values()])
     for name, site in spec['external'].items():
         if not site['together']:
             out = folder / f'predictions_external_{name}.json'
             _score(spec, images, checkpoint, out, site['meta'], site['data_root'])
-        if site['fusion']:
-            out = folder / f'features_external_{name}.npz'
-            extract_features(spec, images, checkpoint, out, [site['meta']], site['data_root'])
-    if spec['fusion']:
-        fuse(spec, folder)
     write_json(folder / FINISHED, trained | dict(done=spec['wanted']))
 
 

@@ -4,16 +4,17 @@ Prediction -> prediction.json, overlays; table of images, clinical table -> pred
 """
 
 import csv
-import io
 import json
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
 from mammo.fusion.clinical import ClinicalError, check_table
+from mammo.inference.decisions import FUSED
 from mammo.inference.exam import ExamError
 from mammo.inference.prediction import Prediction
 from mammo.inference.predictor import Predictor
@@ -28,6 +29,7 @@ from mammo.records.tables import read_table
 
 OVERLAY = '{}_attention.png'
 SIDE = 'tumor_side'  # a column of the tables
+TABLE = 'predictions.csv'
 
 
 def write_answer(folder: Path, prediction: Prediction) -> None:
@@ -43,46 +45,79 @@ def write_answer(folder: Path, prediction: Prediction) -> None:
     write_text(record, prediction.to_json())
 
 
-def answer_table(args: Namespace, predictor: Predictor) -> int:
-    """All patients of a table -> how many could not be scored; a row each in predictions.csv.
+class BatchSummary(NamedTuple):
+    """What became of the patients of a table."""
 
-    A patient's folder is named by all that decides about the answer, so a killed run goes on where it was.
+    answered: int
+    positive: int
+    refused: Counter[str]  # patients by reason
+
+    def __str__(self) -> str:
+        reasons = ', '.join(f'{reason} {n}' for reason, n in self.refused.most_common())
+        text = f'{self.answered} patients answered, {self.positive} of them positive'
+        return text + f'; {self.refused.total()} could not be scored' + (f': {reasons}' if reasons else '')
+
+
+def answer_table(args: Namespace, predictor: Predictor) -> BatchSummary:
+    """All patients of a table; predictions.csv gets a row after each of them.
+
+    A patient's folder is named by all that decides about the answer: a killed run goes on where it was.
 
     Raises:
         ClinicalError: the clinical table is not one for the bundle.
     """
     cells = clinical_of(args.clinical_table, predictor) if args.clinical_table else {}
-    rows: list[dict[str, Any]] = []
-    for patient, jobs in tqdm(list(patients_of(args)), 'patients'):
-        row = dict(patient_id=patient, folder='', reason='', message='')
-        try:
-            clinical, tumor_side = told_of(jobs, cells.get(patient, {}), predictor)
-            images = [[job.source, job.given, signature(job)] for job in jobs]
-            told = json.dumps([predictor.bundle_id, patient, images, clinical, tumor_side, args.cropped_png])
-            row['folder'] = digest('exam', told, None)
-            record = args.out_dir / row['folder'] / 'prediction.json'
-            if not record.is_file():
-                options = dict(tumor_side=tumor_side, cropped_png=args.cropped_png)
-                write_answer(record.parent, predictor.predict(jobs, clinical, **options))
-            rows.append(row | as_row(json.loads(record.read_text(encoding='utf-8'))))
-        except ExamError as error:
-            rows.append(row | dict(reason=error.reason, message=error.message))
-    text = io.StringIO()
-    table = csv.DictWriter(text, dict.fromkeys(key for row in rows for key in row), lineterminator='\n')
-    table.writeheader()
-    table.writerows(rows)
-    write_text(args.out_dir / 'predictions.csv', text.getvalue())
-    return sum(bool(row['reason']) for row in rows)
+    patients = list(patients_of(args))
+    args.out_dir.mkdir(parents=True, exist_ok=True)
+    answered, positive, refused = 0, 0, Counter[str]()
+    with (args.out_dir / TABLE).open('w', newline='', encoding='utf-8') as file:
+        table = csv.DictWriter(file, columns_of(predictor), lineterminator='\n')
+        table.writeheader()
+        for patient, jobs in tqdm(patients, 'patients'):
+            row = _row(patient, jobs, cells.get(patient, {}), args, predictor)
+            table.writerow(row)
+            file.flush()
+            refused.update([row['reason']] if row['reason'] else [])
+            answered += not row['reason']
+            positive += bool(row.get('positive'))
+    return BatchSummary(answered, positive, refused)
+
+
+def _row(
+    patient: str, jobs: list[Job], cells: dict[str, Any], args: Namespace, predictor: Predictor
+) -> dict[str, Any]:
+    """Answer one patient, unless that is done already."""
+    row = dict(patient_id=patient, folder='', reason='', message='')
+    try:
+        clinical, tumor_side = told_of(jobs, cells, predictor)
+        images = [[job.source, job.given, signature(job)] for job in jobs]
+        told = json.dumps([predictor.bundle_id, patient, images, clinical, tumor_side, args.cropped_png])
+        row['folder'] = digest('exam', told, None)
+        record = args.out_dir / row['folder'] / 'prediction.json'
+        if not record.is_file():
+            options = dict(tumor_side=tumor_side, cropped_png=args.cropped_png)
+            write_answer(record.parent, predictor.predict(jobs, clinical, **options))
+        return row | as_row(json.loads(record.read_text(encoding='utf-8')))
+    except ExamError as error:
+        return row | dict(reason=error.reason, message=error.message)
+
+
+def columns_of(predictor: Predictor) -> list[str]:
+    """Of predictions.csv."""
+    fused = [f'{predictor.label}_fused'] if predictor.fusion else []
+    first = ['patient_id', 'folder', 'reason', 'message', *predictor.tasks, *fused]
+    return [*first, f'{predictor.label}_prob', 'positive', 'model', 'missing', 'notes']
 
 
 def as_row(answer: dict[str, Any]) -> dict[str, Any]:
-    """A prediction as plain data -> cells of predictions.csv."""
+    """A prediction as plain data -> cells of predictions.csv; the answer is ``<label>_prob``."""
     fused, label = answer['fused'], answer['label']
     values = {task: score['value'] for task, score in answer['tasks'].items()}
     values |= {f'{label}_fused': fused['value']} if fused else {}
-    decision = (fused or answer['tasks'][label])['decision'] or {}
+    main = fused if answer['model'] == FUSED else answer['tasks'][label]
+    about = dict(positive=(main['decision'] or {}).get('positive'), model=answer['model'])
     notes = dict(missing=', '.join(answer['missing']), notes='; '.join(answer['warnings']))
-    return values | dict(positive=decision.get('positive')) | notes
+    return values | {f'{label}_prob': answer['prob']} | about | notes
 
 
 def clinical_of(path: Path, predictor: Predictor) -> dict[str, dict[Any, str]]:

@@ -248,7 +248,8 @@ def of_cell(cell: Cell | None) -> list[str]:
     if cell is None:
         return ['this bundle does not know how good an answer to such an input is']
     if cell.get('recalibration') is None:
-        return [f'not calibrated for such an input: {cell.get("reason", "unknown")}']
+        reason = cell.get('reason', 'the bundle holds no calibration')
+        return [f'not calibrated for such an input: {reason}']
     n, events = cell['n_patients'], cell['n_events']
     few = ': few, so all numbers are uncertain' if events < FEW_EVENTS else ''
     return [

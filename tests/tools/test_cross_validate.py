@@ -411,17 +411,26 @@ def test_everything_is_there_after_a_real_run(undisturbed: Path) -> None:
     assert models['clinical-mammo_mlp']['n_patients'] == 24
     external = json.loads((undisturbed / 'report/external_site_b/report.json').read_text())['models']
     assert external['clinical-mammo_logistic']['n_patients'] == 6
-    with np.load(undisturbed / '0/1/features.npz') as features:
-        assert len(features['patient_id']) == 24
 
 
 @pytest.mark.slow
 def test_fusion_encoders_know_the_train_patients_only(study: Path, undisturbed: Path) -> None:
     schema = json.loads((undisturbed / '1/1/fusion/data/schema.json').read_text())
     train = {item['patient_id'] for item in read_meta(study / 'folds/1/1/train.json')['data_list']}
-    with np.load(undisturbed / '1/1/features.npz') as features:
-        rows = np.isin(features['patient_id'], list(train))
-        assert schema['feat_5']['fill'] == pytest.approx(features['x'][rows].mean(0).tolist(), rel=1e-5)
+    ids, x = (np.load(undisturbed / f'1/1/fusion/data/train_{name}.npy') for name in ('fortnr', 'feat_5'))
+    assert set(ids) == train
+    assert schema['feat_5']['fill'] == pytest.approx(x.mean(0).tolist(), rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_fusion_learns_from_what_other_networks_say_of_its_train_patients(undisturbed: Path) -> None:
+    """Fold 1/1 trains on patients whom fold 1/0 had in validation: their outputs are of that network."""
+    records = read_predictions(undisturbed / '1/0/predictions_val.json')
+    ids, x = (np.load(undisturbed / f'1/1/fusion/data/train_{name}.npy') for name in ('fortnr', 'feat_5'))
+    logits = pd.DataFrame([{t: v['logit'] for t, v in r['tasks'].items()} for r in records])
+    means = logits.groupby([r['patient_id'] for r in records]).mean()
+    expected = (means - means.mean()) / means.std(ddof=0).replace(0, 1)
+    np.testing.assert_allclose(x, expected.loc[list(ids)].to_numpy(), atol=1e-4)
 
 
 @pytest.mark.slow

@@ -149,7 +149,7 @@ def test_a_table_of_patients_is_scored_with_a_row_each_and_goes_on_where_it_was(
     options = ('--bundle', bundle, '--batch', table, '--out-dir', tmp_path)
     code, out, _ = call('predict.py', *options)
     assert code == 1  # P0001 has a path twice, P0009 none
-    assert '2 patients could not be scored' in out
+    assert '2 could not be scored: ' in out
     rows = {row['patient_id']: row for row in csv.DictReader((tmp_path / 'predictions.csv').open())}
     assert [rows[p]['reason'] for p in ('P0001', 'P0002', 'P0003', 'P0009')] == [
         'DUPLICATE', '', '', 'UNREADABLE'

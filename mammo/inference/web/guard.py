@@ -3,6 +3,7 @@
 ASGI application -> ASGI application
 """
 
+import asyncio
 import logging
 import secrets
 import time
@@ -17,6 +18,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
+GRACE_S = 20  # of an upload, before its pace counts
+MIN_BYTES_PER_S = 20_000  # of an upload; a slower one would keep a place from others
 POLICY = {
     'default-src': "'none'", 'style-src': "'self'", 'script-src': "'self'", 'img-src': "'self' data:",
     'form-action': "'self'", 'base-uri': "'none'", 'frame-ancestors': "'none'",
@@ -84,18 +87,29 @@ class Guard:
         return None
 
     def counted(self, receive: Receive) -> Receive:
-        """The same stream, which ends with 413 where it grows too long."""
-        n_bytes = 0
+        """The same stream, which ends with 413 where it grows too long, with 408 where it hardly moves."""
+        n_bytes, whole, start = 0, False, time.monotonic()
 
         async def receive_on() -> Message:
-            nonlocal n_bytes
-            message = await receive()
+            nonlocal n_bytes, whole
+            left_s = start + GRACE_S + n_bytes / MIN_BYTES_PER_S - time.monotonic()
+            try:
+                async with asyncio.timeout(None if whole else max(left_s, 0)):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, self.too_slow) from None
+            whole = whole or not message.get('more_body', False)
             n_bytes += len(message.get('body', b''))
             if n_bytes > self.max_bytes:
                 raise HTTPException(413, self.too_large)
             return message
 
         return receive_on
+
+    @property
+    def too_slow(self) -> str:
+        rate = f'{MIN_BYTES_PER_S // 1000} kB per second'
+        return f'An upload may take {GRACE_S:g} s, and as long as at least {rate} arrive. Try again.'
 
     @property
     def too_large(self) -> str:

@@ -47,7 +47,8 @@ class Pages:
             undefined=jinja2.StrictUndefined,
         )  # fmt: skip
         self.environment.filters |= dict(
-            task=words.task_words, quantity=words.quantity, share=words.share, level=words.level_words,
+            task=words.task_words, quantity=words.quantity, lead=words.lead, share=words.share,
+            level=words.level_words,
             sentence=words.sentence, explained=explained, data_uri=data_uri, number=number,
         )  # fmt: skip
         self.environment.globals |= dict(
@@ -94,7 +95,7 @@ def scale(score: Score) -> dict[str, float | None] | None:
     if score.kind != 'binary':
         return None
     threshold = score.decision['threshold'] if score.decision else None
-    places = dict(value=score.value, low=score.low, high=score.high, threshold=threshold)
+    places = dict(value=score.lead, threshold=threshold)
     return {k: None if v is None else round(100 * min(1, max(0, v)), 2) for k, v in places.items()}
 
 

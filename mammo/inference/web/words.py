@@ -10,7 +10,7 @@ TASKS = dict(
     N='lymph-node metastasis',
     LVI='lymphovascular invasion',
     NumPos='number of positive lymph nodes',
-    tumor_size='tumor size, scaled',
+    tumor_size='tumor size',
 )
 SIDES = {'': 'unknown', 'L': 'left', 'R': 'right'}
 SLOTS = dict(L_CC='Left CC', L_MLO='Left MLO', R_CC='Right CC', R_MLO='Right MLO')
@@ -83,7 +83,12 @@ def sentence(text: str) -> str:
 
 def quantity(score: Score, value: float) -> str:
     """A prob in percent, or a value of a regression task."""
-    return f'{value:.1%}' if score.kind == 'binary' else f'{value:.3g}'
+    return f'{value:.1%}' if score.kind == 'binary' else f'{value * score.scale:.3g} {score.unit}'.strip()
+
+
+def lead(score: Score) -> str:
+    """The one number to show: calibrated prob, or value in its unit."""
+    return f'{score.lead:.1%}' if score.kind == 'binary' else f'{score.lead:.3g} {score.unit}'.strip()
 
 
 def share(estimate: dict | None) -> str:

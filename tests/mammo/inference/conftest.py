@@ -49,10 +49,16 @@ SCHEMA = dict(
 )
 PREPROCESS = dict(spacing_mm=0.5, voi=None, for_processing='refuse', flip_to=None, key=None)
 N_MEMBERS = 4
-THRESHOLD = dict(
-    threshold=0.4, target_sensitivity=0.9, chosen_on='made-up data', achieved=None, tested=None,
+CELL = dict(
+    threshold=0.4, achieved=None, tested=None, n_patients=40, n_events=12, log_loss=0.5, better=True,
     recalibration=dict(kind='platt', intercept=0.1, slope=0.5),
 )  # fmt: skip
+FUSED_CELL = {**CELL, 'recalibration': None}
+DECISIONS = {
+    'target_sensitivity': 0.9, 'confidence': None, 'chosen_on': 'made-up data',
+    IMAGES: dict(known=CELL, unknown=CELL),
+    FUSED: dict(known=[FUSED_CELL] * 4, unknown=[FUSED_CELL] * 4),
+}  # fmt: skip
 
 
 class Toy(NamedTuple):
@@ -114,7 +120,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     fused = [make_fusion(folder, i) for i in range(N_MEMBERS)]
     trained = Trained(
         MODEL, PIPELINE, 'N', members, True, [folder / f'fusion{i}.pth' for i in range(N_MEMBERS)],
-        {IMAGES: THRESHOLD, FUSED: {**THRESHOLD, 'recalibration': None}}, {}, {IMAGES: IMAGES},
+        DECISIONS, {}, {IMAGES: IMAGES},
     )  # fmt: skip
     bundle = tmp_path_factory.mktemp('bundles') / 'bundle'
     write_bundle(bundle, bundle_files(trained, PREPROCESS))

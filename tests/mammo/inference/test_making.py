@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -48,6 +49,7 @@ def cross_validation(toy: Any, tmp_path: Path) -> Path:
         fused = tmp_path / name / 'fusion/clinical-mammo_mlp/checkpoint.pth'
         fused.parent.mkdir(parents=True)
         fused.write_bytes(toy.trained.fusions[i].read_bytes())
+        write_tested(tmp_path / name / 'fusion/data', toy.checkpoints[i]['inputs'], int(name[0]))
     for model in ('mammograms', 'clinical-mammo_mlp'):
         for outer in range(2):
             texts = dict(img_path='', exam_id=None, view=None, laterality=None)
@@ -69,17 +71,56 @@ def test_a_cross_validation_gives_all_members_and_a_threshold_of_all_outer_folds
 ) -> None:
     trained = from_cross_validation(cross_validation, 'mlp', {})
     assert list(trained.members) == ['0/0', '0/1', '1/0', '1/1']
-    decision = trained.decisions[IMAGES]
-    assert decision['threshold'] == pytest.approx(4 / 20)  # of 5 positives 4, 8, 12, 16, 20: 90 % are all
+    decision = trained.decisions[IMAGES]['unknown']
+    assert raw_threshold(decision) == pytest.approx(4 / 20)  # of 5 positives 4, 8, 12, 16, 20: 90 % are all
     assert decision['achieved']['sensitivity']['value'] == 1
     assert decision['achieved']['reduction_rate']['value'] == pytest.approx(3 / 20)
-    assert decision['tested'] is None
-    assert set(trained.decisions) == {IMAGES, FUSED}
+    assert (decision['n_patients'], decision['n_events']) == (20, 5)
+    assert [cell['n_known'] for cell in trained.decisions[FUSED]['known']] == [0, 1, 2, 3]
+
+
+def test_a_promise_that_so_few_positives_cannot_keep_gives_no_threshold(cross_validation: Path) -> None:
+    trained = from_cross_validation(cross_validation, 'mlp', {}, confidence=0.95)
+    cell = trained.decisions[IMAGES]['unknown']
+    assert cell['threshold'] is None
+    assert cell['reason'] == 'not attainable with 5 positives, 29 are needed'
+    card = dict(bundle_files(trained, None))['MODEL_CARD.md'].decode()
+    assert 'not attainable with 5 positives, 29 are needed' in card
+
+
+def test_a_regression_task_as_label_has_no_threshold(cross_validation: Path) -> None:
+    record = json.loads((cross_validation / 'cross_validate.json').read_text())
+    record['settings'] |= dict(label='size', files={})
+    write_json(cross_validation / 'cross_validate.json', record)
+    assert from_cross_validation(cross_validation, 'mlp', {}).decisions == {}
+
+
+def raw_threshold(cell: dict[str, Any]) -> float:
+    """Mean prob of the members whose calibrated prob is the threshold."""
+    z = np.log(cell['threshold'] / (1 - cell['threshold']))
+    made = cell['recalibration']
+    return float(1 / (1 + np.exp(-(z - made['intercept']) / made['slope'])))
+
+
+def write_tested(folder: Path, inputs: dict[str, Any], outer: int) -> None:
+    """Ten test patients of a fold as a fusion set, all known."""
+    rng = np.random.default_rng(outer)
+    blocks = inputs['encoding']
+    missing = [c.removesuffix(' missing') for c in inputs['columns'] if c.endswith(' missing')]
+    write_json(folder / 'schema.json', dict(format_version=2, label='N', missing=missing, **blocks))
+    numbers = np.arange(1 + 10 * outer, 11 + 10 * outer)
+    arrays = dict(
+        x_preope=rng.normal(size=(10, len(blocks['x_preope']['columns']))), feat_5=rng.normal(size=(10, 3)),
+        y=(numbers % 4 == 0).astype(float), fortnr=np.array([f'p{i}' for i in numbers]),
+        missing=np.zeros((10, len(missing)), bool),
+    )  # fmt: skip
+    for name, array in arrays.items():
+        np.save(folder / f'test_{name}.npy', array)
 
 
 def test_the_report_tells_how_thresholds_did_on_test_patients(cross_validation: Path) -> None:
     trained = from_cross_validation(cross_validation, 'mlp', report())
-    assert trained.decisions[IMAGES]['tested']['sensitivity']['value'] == 0.8
+    assert trained.decisions[IMAGES]['known']['tested']['sensitivity']['value'] == 0.8
     card = dict(bundle_files(trained, None))['MODEL_CARD.md'].decode()
     assert '| mammograms | 40 | 0.700 (0.600 to 0.800) | 0.600 (0.500 to 0.700) |' in card
     assert '| mammograms | cohort | site1 | 20 | 0.650 (0.550 to 0.750) |' in card
@@ -125,7 +166,7 @@ def test_labels_by_breast_give_the_threshold_that_the_report_had(cross_validatio
     record = json.loads((cross_validation / 'cross_validate.json').read_text())
     write_json(cross_validation / 'cross_validate.json', record | dict(patient_label='max'))
     trained = from_cross_validation(cross_validation, 'mlp', {})
-    assert trained.decisions[IMAGES]['threshold'] == pytest.approx(4 / 20)
+    assert raw_threshold(trained.decisions[IMAGES]['unknown']) == pytest.approx(4 / 20)
 
 
 def test_a_fusion_of_another_task_or_other_features_is_refused(toy: Any) -> None:
@@ -159,7 +200,7 @@ def test_a_report_of_a_regression_task_gives_no_threshold(toy: Any) -> None:
     entry = dict(n_patients=40, r2=estimate(0.3))
     of_size = dict(task='size', settings={}, models=dict(mammograms=entry))
     trained = from_checkpoint(Config(CONFIG), toy.trained.members['0/0'], None, of_size, names())
-    assert trained.decisions[IMAGES]['threshold'] is None
+    assert trained.decisions == {}
 
 
 def names(images: str = 'mammograms', fusion: str = 'both') -> dict[str, str]:
@@ -169,12 +210,13 @@ def names(images: str = 'mammograms', fusion: str = 'both') -> dict[str, str]:
 def test_a_checkpoint_takes_the_thresholds_of_its_report(toy: Any) -> None:
     checkpoint = toy.trained.members['0/0']
     trained = from_checkpoint(Config(CONFIG), checkpoint, None, report(), names())
-    decision = trained.decisions[IMAGES]
+    decision = trained.decisions[IMAGES]['known']
+    assert 'unknown' not in trained.decisions[IMAGES]  # the report says nothing of it
     assert (decision['threshold'], decision['chosen_on']) == (0.3, 'development data')
     assert decision['tested']['sensitivity']['value'] == 0.8
     none = dict(development=None, test=report()['models']['mammograms']['slnb']['test'])
     trained = from_checkpoint(Config(CONFIG), checkpoint, None, report(slnb=none), names())
-    decision = trained.decisions[IMAGES]
+    decision = trained.decisions[IMAGES]['known']
     assert (decision['threshold'], decision['chosen_on'], decision['tested']) == (0.35, 'test data', None)
     assert from_checkpoint(Config(CONFIG), checkpoint, None, {}, names()).decisions == {}
 

@@ -1,10 +1,12 @@
 """A Predictor says what the trained members say."""
 
 import doctest
+import importlib
 import json
+import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,12 @@ from mmengine.dataset import Compose
 from mammo.fusion.clinical import check_table
 from mammo.fusion.model import predict as fusion_predict
 from mammo.inference.bundle import write_bundle
+from mammo.inference.decisions import Decisions
 from mammo.inference.exam import ExamError
 from mammo.inference.making import bundle_files
-from mammo.inference.prediction import NOTICE, explained
+from mammo.inference.prediction import NOTICE, explained, score_of
 from mammo.inference.predictor import Predictor
-from tests.mammo.inference.conftest import PIPELINE
+from tests.mammo.inference.conftest import CELL, FUSED_CELL, PIPELINE
 
 CLINICAL = dict(age=54, er='positive', histology='lobular')
 
@@ -155,7 +158,7 @@ def test_decisions_are_those_of_the_stored_threshold(answer: Any, exam: list, pr
     z = np.log(score.value / (1 - score.value))
     assert score.recalibrated == pytest.approx(1 / (1 + np.exp(-(0.1 + 0.5 * z))))
     text = explained(answer.main.decision)
-    assert 'threshold 0.4, chosen for a sensitivity of 90% on made-up data' in text
+    assert 'threshold 0.4, chosen for a sensitivity of 90%, on made-up data' in text
 
 
 def test_json_holds_everything_but_pixels(answer: Any) -> None:
@@ -188,7 +191,8 @@ def test_two_images_of_one_view_get_two_overlays(predictor: Predictor, films: Ca
 def test_summary_is_readable(answer: Any) -> None:
     text = answer.summary()
     assert text.startswith('For research use only')
-    assert 'N, fused' in text
+    assert 'from images and clinical values' in text
+    assert 'N, with clinical values' in text
     assert '4 models: ' in text
 
 
@@ -200,11 +204,17 @@ def test_schema_tasks_and_card_are_there_for_a_form(predictor: Predictor) -> Non
     assert predictor.card.startswith('# Model card')
 
 
+def timeless(answer: Any) -> str:
+    content = answer.to_dict()
+    del content['inputs']['time']
+    return json.dumps(content)
+
+
 def test_threads_get_their_own_answers(predictor: Predictor, films: Callable[..., Path]) -> None:
     exams = [[films(i, 'L', view) for view in ('CC', 'MLO')] for i in range(3)] * 2
-    alone = [predictor.predict(files, CLINICAL).to_json() for files in exams]
+    alone = [timeless(predictor.predict(files, CLINICAL)) for files in exams]
     with ThreadPoolExecutor(4) as pool:
-        together = [a.to_json() for a in pool.map(lambda files: predictor.predict(files, CLINICAL), exams)]
+        together = [timeless(a) for a in pool.map(lambda files: predictor.predict(files, CLINICAL), exams)]
     assert together == alone
     assert len(set(alone)) == 3
 
@@ -229,6 +239,7 @@ def test_one_member_without_fusion_thresholds_or_preprocessing(toy: Any, png: Pa
     assert (found.main.sd, found.main.decision, found.fused) == (None, None, None)
     assert predictor.schema == []
     assert 'unknown: no report was given' in predictor.card
+    assert 'this bundle does not know how good an answer to such an input is' in found.warnings
     with pytest.raises(ExamError, match='takes no clinical values'):
         predictor.predict(png, dict(age=50))
 
@@ -245,3 +256,72 @@ def test_a_level_called_unknown_is_a_value(predictor: Predictor) -> None:
     fusion.schema = replace(fusion.schema, variables=(*fusion.schema.variables[:2], histology))
     assert fusion.check(dict(histology='unknown'))['histology'].item() == 2
     assert np.isnan(fusion.check(dict(age='unknown'))['age'].item())
+
+
+def decided(predictor: Predictor, **cells: Any) -> Predictor:
+    """The same predictor with other cells of the fused model."""
+    other = copy(predictor)
+    content = copy(predictor.decisions.content)
+    content['fused'] = {**content['fused'], **cells}
+    other.decisions = Decisions(content)
+    return other
+
+
+def test_cell_of_the_number_of_known_values_and_of_the_side_decides(predictor: Predictor, exam: list) -> None:
+    cells = [{**CELL, 'threshold': 0.1 * i, 'n_patients': 100 + i} for i in range(4)]
+    other = decided(predictor, known=cells, unknown=[{**c, 'threshold': c['threshold'] + 0.5} for c in cells])
+    for n, clinical in enumerate([dict(age=54), dict(age=54, er='positive'), CLINICAL], start=1):
+        for side, more in (('L', 0), (None, 0.5)):
+            answer = other.predict(exam, clinical, tumor_side=side)
+            threshold = 0.1 * len([v for v in clinical.values() if v]) + more
+            assert answer.main.decision['threshold'] == pytest.approx(threshold), n
+            said = f'of {100 + len(clinical)} patients with such an input, 12 of them positive: few'
+            assert said in ' '.join(answer.warnings)
+
+
+def test_answer_is_that_of_the_images_where_fusing_is_no_better(predictor: Predictor, exam: list) -> None:
+    other = decided(predictor, known=[{**FUSED_CELL, 'better': n == 3} for n in range(4)])
+    few = other.predict(exam, dict(age=54), tumor_side='L')
+    assert few.main is few.tasks['N']
+    assert few.model == 'mammograms'
+    assert any('few clinical values (1 of 3)' in w for w in few.warnings)
+    assert any(w.startswith('few clinical') for w in json.loads(few.to_json())['warnings'])
+
+
+def test_unknown_side_is_said(predictor: Predictor, exam: list) -> None:
+    text = 'the side of the tumor is not given: the images of both breasts were used'
+    assert text in predictor.predict(exam).warnings
+    assert text not in predictor.predict(exam, tumor_side='L').warnings
+
+
+def test_site_recalibration_comes_last_and_has_its_own_threshold(predictor: Predictor, exam: list) -> None:
+    other = copy(predictor)
+    site = dict(recalibration=dict(kind='platt', intercept=1.0, slope=1.0), threshold=0.7)
+    other.decisions = Decisions({**predictor.decisions.content, 'site': site})
+    before, after = (p.predict(exam, tumor_side='L').main for p in (predictor, other))
+    assert np.log(after.lead / (1 - after.lead)) == pytest.approx(np.log(before.lead / (1 - before.lead)) + 1)
+    assert after.decision['threshold'] == 0.7
+
+
+def test_answer_records_what_it_is_for(predictor: Predictor, exam: list) -> None:
+    inputs = predictor.predict(exam, dict(age='54', er=''), tumor_side='R').to_dict()['inputs']
+    assert inputs['clinical'] == dict(age='54')
+    assert inputs['tumor_side'] == 'R'
+    assert len(set(inputs['pixels_sha256'].values())) == len(exam)
+    assert inputs['time'].endswith('+00:00')
+
+
+def test_value_of_a_regression_task_is_shown_in_its_unit() -> None:
+    score = replace(score_of('regression', np.array([0.3, 0.42])), unit='mm', scale=50.0)
+    assert score.lead == pytest.approx(18)
+
+
+def test_predictor_can_be_pickled_and_copied_and_answers_the_same(predictor: Predictor, exam: list) -> None:
+    expected = timeless(predictor.predict(exam, CLINICAL))
+    for other in (pickle.loads(pickle.dumps(predictor)), deepcopy(predictor)):
+        assert timeless(other.predict(exam, CLINICAL)) == expected
+        assert other.network.ensemble.num_backbones == predictor.network.ensemble.num_backbones
+
+
+def test_predictor_is_found_in_the_package() -> None:
+    assert importlib.import_module('mammo.inference').Predictor is Predictor

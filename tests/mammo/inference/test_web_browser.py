@@ -81,7 +81,7 @@ def test_upload_fill_submit_and_read_the_result(
     page.get_by_role('button', name='Compute').click()
     page.wait_for_selector('#main-value')
     expected = predictor.predict(exam, dict(age=54, er='positive', histology='lobular'), tumor_side='R')
-    assert page.locator('#main-value').inner_text() == f'{expected.main.value:.1%}'
+    assert page.locator('#main-value').inner_text() == f'{expected.main.lead:.1%}'
     called = 'POSITIVE' if expected.main.decision['positive'] else 'negative'
     assert page.locator('#decision').inner_text().startswith(called)
     assert page.locator('figure').count() == 4
