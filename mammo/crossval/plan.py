@@ -114,7 +114,8 @@ def make_plan(request: Request) -> Plan:
     record = keep(work_dir, cfg, settings)
     external = _sites(parts, request, cfg, fusable, label)
     names = ('clinical', 'schema') if 'schema' in files else ()
-    fusion = {name: _text(files[name]) for name in names} | dict(label=label) if names else None
+    rule = dict(label=label, patient_label=request.patient_label)
+    fusion = {name: _text(files[name]) for name in names} | rule if names else None
     maps = None if request.cache is None else str(work_dir / CACHE)
     others = dict(external=external, fusion=fusion, maps=maps, amp=request.amp, main_task=next(iter(tasks)))
     specs = _specs(work_dir, folds, cfg, others)

@@ -48,7 +48,7 @@ class FusionSet(NamedTuple):
 def build_from_files(
     clinical: Path, features: Path, splits: Path, label: str, out_dir: Path, *,
     schema: Path | None = None, fitted: Path | None = None, allow_unmatched: bool = False,
-    strict: bool = False,
+    strict: bool = False, patient_label: str = 'same',
 ) -> None:  # fmt: skip
     """Read, match, fit on train (or take ``fitted``), encode, write; nothing before all is well.
 
@@ -60,6 +60,7 @@ def build_from_files(
         fitted: schema.json of the site whose checkpoint is applied.
         allow_unmatched: more than one in ten patients of table or splits may match nothing.
         strict: refuse patient ids that look alike.
+        patient_label: see :func:`read_labels`.
     """
     old = read_fusion_schema(fitted) if fitted else None
     if old:
@@ -70,7 +71,7 @@ def build_from_files(
     values = read_clinical(clinical, declared)
     of_images = read_features(features)
     names = [name for name in SPLITS if not old or (splits / f'{name}.json').exists()]
-    labels = {name: read_labels(splits / f'{name}.json', label) for name in names}
+    labels = {name: read_labels(splits / f'{name}.json', label, patient_label) for name in names}
     patients = {patient for y in labels.values() for patient in y.index}
     check_patients(set(values.index), patients, clinical.name, allow=allow_unmatched, strict=strict)
     places = (clinical.name, str(features))
@@ -111,8 +112,12 @@ def build_fusion_set(
     return FusionSet(arrays, learned | dict(label=label, patients=counts, unmatched=unmatched))
 
 
-def read_labels(path: Path, label: str) -> pd.Series:
-    """Meta file -> label by patient id, NaN if no image of the patient has one."""
+def read_labels(path: Path, label: str, patient_label: str = 'same') -> pd.Series:
+    """Meta file -> label by patient id, NaN if no image of the patient has one.
+
+    Args:
+        patient_label: of a patient whose images differ: ``'same'``: an error; ``'max'``: the highest.
+    """
     meta = read_meta(path)
     labels: dict[str, set[float]] = {}
     tasks = meta['metainfo']['tasks']
@@ -124,10 +129,12 @@ def read_labels(path: Path, label: str) -> pd.Series:
         values = labels.setdefault(item['patient_id'], set())
         values |= {item['gt_label'][label]} if label in item['gt_label'] else set()
     mixed = {patient: sorted(values) for patient, values in labels.items() if len(values) > 1}
-    if mixed:
+    if mixed and patient_label == 'same':
         first = dict(list(mixed.items())[:5])
         raise FusionError(f'{path}: {len(mixed)} patients with several values of {label}: {first}; correct')
-    return pd.Series({patient: next(iter(values), np.nan) for patient, values in labels.items()}, dtype=float)
+    return pd.Series(
+        {patient: max(values, default=np.nan) for patient, values in labels.items()}, dtype=float
+    )
 
 
 def _unmatched(labels: Mapping[str, pd.Series], sources: dict[str, pd.DataFrame]) -> dict[str, list[str]]:

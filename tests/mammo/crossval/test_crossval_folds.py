@@ -16,7 +16,8 @@ from mammo.crossval.folds import (
     read_part,
     selected,
 )
-from mammo.errors import DataError
+from mammo.errors import DataError, UserError
+from mammo.fusion.build import read_labels
 from mammo.fusion.clinical import Schema
 from mammo.leaks import traces_of
 from mammo.records.meta import read_meta, write_meta
@@ -269,3 +270,14 @@ def test_only_selects_folds_in_their_order(root: Path) -> None:
 def test_only_with_an_unknown_fold_lists_those_there_are(root: Path) -> None:
     with pytest.raises(DataError, match='--only 2/0: no such fold; there are 0/0, 0/1, 1/0, 1/1'):
         selected(read_folds(root), '0/0,2/0')
+
+
+def test_the_fusion_takes_the_highest_label_of_a_patient_where_the_report_does(tmp_path: Path) -> None:
+    images = [dict(img_path=f'{i}.png', patient_id='p', gt_label=dict(N=i)) for i in (0, 1)]
+    images.append(dict(img_path='q.png', patient_id='q', gt_label={}))
+    write_meta(tmp_path / 'train.json', images, ['N'])
+    with pytest.raises(UserError, match='1 patients with several values of N'):
+        read_labels(tmp_path / 'train.json', 'N')
+    labels = read_labels(tmp_path / 'train.json', 'N', 'max')
+    assert labels['p'] == 1
+    assert pd.isna(labels['q'])
