@@ -39,13 +39,15 @@ def fuse_all(
 
     Args:
         members: finished folds by outer fold.
-        fusion: paths of the clinical table and its schema, and the label.
+        fusion: paths of the clinical table and its schema, the label, and which label a patient has whose
+            images differ.
         external: sites by name, each with its meta file.
 
     Raises:
         DataError: an outer fold has no patients whom a network of another inner fold has scored.
     """
     schema = read_schema(fusion['schema'])
+    rule = dict(label=fusion['label'], patient_label=fusion['patient_label'])
     values = read_clinical(fusion['clinical'], schema)
     for outer, folds in members.items():
         validated = {fold.name: _features(work_dir / fold.name, 'val') for fold in folds}
@@ -58,9 +60,9 @@ def fuse_all(
         for fold in folds:
             logger.info('fusion of fold %s', fold.name)
             _renew(work_dir / fold.name / 'fusion', made_of)
-            _fuse(work_dir / fold.name, fold, values, schema, development, fusion['label'])
+            _fuse(work_dir / fold.name, fold, values, schema, development, rule)
             for name, site in external.items():
-                _score_site(work_dir / fold.name, name, Path(site['meta']), values, schema, fusion['label'])
+                _score_site(work_dir / fold.name, name, Path(site['meta']), values, schema, rule)
 
 
 def _renew(folder: Path, made_of: dict[str, str]) -> None:
@@ -81,18 +83,25 @@ def joined(parts: Iterable[Features]) -> Features:
 
 
 def _fuse(
-    folder: Path, fold: Fold, values: pd.DataFrame, schema: Schema, development: Features, label: str
+    folder: Path,
+    fold: Fold,
+    values: pd.DataFrame,
+    schema: Schema,
+    development: Features,
+    rule: dict[str, str],
 ) -> None:
     """Encoders are fitted on train, models are stopped by val; test is only scored."""
     data = folder / 'fusion' / 'data'
     if not (data / 'schema.json').is_file():
-        labels = {part: read_labels(fold.folder / f'{part}.json', label) for part in ('train', 'val', 'test')}
+        labels = {
+            part: read_labels(fold.folder / f'{part}.json', **rule) for part in ('train', 'val', 'test')
+        }
         tested = _features(folder, 'test')
         scored = labels['train'].index.intersection(development.sided.index)
         if scored.empty:
             raise DataError(f'fold {fold.name}: no training patient is in the val part of another inner fold')
         labels['train'] = labels['train'][scored]
-        build_fusion_set(values, schema, joined([tested, development]), labels, label).write(data)
+        build_fusion_set(values, schema, joined([tested, development]), labels, rule['label']).write(data)
     for mode, model in FUSION:
         out = folder / 'fusion' / f'{mode}_{model}'
         if not (out / 'checkpoint.pth').is_file():
@@ -100,13 +109,13 @@ def _fuse(
 
 
 def _score_site(
-    folder: Path, name: str, meta: Path, values: pd.DataFrame, schema: Schema, label: str
+    folder: Path, name: str, meta: Path, values: pd.DataFrame, schema: Schema, rule: dict[str, str]
 ) -> None:
     data = folder / 'fusion' / name
     features = _features(folder, f'external_{name}')
     fitted = read_fusion_schema(folder / 'fusion' / 'data' / 'schema.json')
-    labels = dict(test=read_labels(meta, label))
-    build_fusion_set(values, schema, features, labels, label, fitted=fitted).write(data)
+    labels = dict(test=read_labels(meta, **rule))
+    build_fusion_set(values, schema, features, labels, rule['label'], fitted=fitted).write(data)
     for mode, model in FUSION:
         out = folder / 'fusion' / f'{mode}_{model}'
         score(data, out / f'external_{name}', mode, out / 'checkpoint.pth', 'test')
