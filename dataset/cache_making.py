@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from dataset.cached_features import LOADERS, backbone_of, settings_of, sha256_of
 from dataset.feature_cache import CacheError, FeatureCache, fingerprints, open_for_writing
-from mammo.engine.config import set_options
+from mammo.engine.config.reading import set_options
 from mammo.engine.image_check import check_images
 from mammo.engine.run import load_config
 from mammo.engine.seed import seed_all

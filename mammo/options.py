@@ -1,4 +1,4 @@
-"""Options that all tools with a config share; what they mean is in mammo.engine.config.
+"""Options that all tools with a config share; what they mean is in mammo.engine.config.reading.
 
 parser -> parser with them
 """
@@ -37,7 +37,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
-    """``--cfg-options key=value ...``, texts that :func:`mammo.engine.config.set_options` reads."""
+    """``--cfg-options key=value ...``, texts that :func:`mammo.engine.config.reading.set_options` reads."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',

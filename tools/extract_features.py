@@ -39,7 +39,7 @@ def main() -> None:
     args = parser.parse_args()
 
     from mammo.engine.cli import load_config
-    from mammo.engine.config import set_options
+    from mammo.engine.config.reading import set_options
     from mammo.engine.faults import resources_explained
     from mammo.engine.features import extract
     from mammo.errors import DataError

@@ -33,8 +33,8 @@ def main() -> int:
     add('--fresh', action='store_true', help='remove what the run in OUT made, and start anew')
     args = parser.parse_args()
 
-    from mammo.preprocess.patch_run import write_patches
-    from mammo.preprocess.patches import PatchSettings
+    from mammo.crops.patch_run import write_patches
+    from mammo.crops.patches import PatchSettings
 
     settings = PatchSettings(
         size_px=args.size,

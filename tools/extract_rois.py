@@ -27,7 +27,7 @@ def main() -> int:
     add('--fresh', action='store_true', help='remove what the run in OUT made, and start anew')
     args = parser.parse_args()
 
-    from mammo.preprocess.roi_run import write_rois
+    from mammo.crops.roi_run import write_rois
 
     meta, folder = vars(args).pop('meta'), vars(args).pop('out_dir')
     n_made, sentence = write_rois(meta, folder, **vars(args))

@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument('--out-dir', type=Path, help='without it patches.lmdb beside the list')
     args = parser.parse_args()
 
-    from mammo.preprocess.patch_pack import pack
+    from mammo.crops.patch_pack import pack
 
     out_dir = args.out_dir or args.list.parent / 'patches.lmdb'
     print(f'{pack(args.list, out_dir)} patches -> {out_dir}')

@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument('--seed', type=int, default=0, help='same seed, same folds')
     args = parser.parse_args()
 
-    from mammo.preprocess.split import write_folds
+    from mammo.splits.split import write_folds
 
     print(write_folds(**vars(args)))
 

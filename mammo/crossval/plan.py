@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mammo.crops.patches import patients_of_list
 from mammo.crossval.folds import (
     PARTS,
     Fold,
@@ -29,7 +30,6 @@ from mammo.crossval.state import CACHE, FINISHED, in_use, read_json
 from mammo.engine.image_check import check_images
 from mammo.errors import DataError
 from mammo.fusion.clinical import read_clinical, read_schema
-from mammo.preprocess.patches import patients_of_list
 from mammo.records.matching import check_patients
 from mammo.records.meta import read_meta
 from models.registry import MODELS

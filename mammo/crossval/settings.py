@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mammo.crossval.folds import Fold
-from mammo.engine.config import read_config, set_options
+from mammo.engine.config.reading import read_config, set_options
 from mammo.errors import DataError, listed
 from mammo.records.files import sha256_of, write_json, write_text
 from mammo.records.folds import PARTS

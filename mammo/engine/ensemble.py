@@ -14,7 +14,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from tqdm import tqdm
 
-from mammo.engine.config import set_options
+from mammo.engine.config.reading import set_options
 from mammo.engine.faults import resources_explained
 from mammo.engine.image_check import check_images
 from mammo.engine.run import load_config

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
 from mammo.engine.checkpoint import trust_checkpoints
-from mammo.engine.config import read_config, set_options
+from mammo.engine.config.reading import read_config, set_options
 from mammo.engine.launch import is_first_process
 from mammo.engine.saving.files import checkpoint_folder
 from mammo.engine.saving.lock import locked
@@ -35,7 +35,7 @@ def load_config(
     """A config with what the tools share merged in; see :mod:`mammo.options`.
 
     Raises:
-        ConfigError: see :func:`mammo.engine.config.read_config`.
+        ConfigError: see :func:`mammo.engine.config.reading.read_config`.
     """
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
     if trust_checkpoint:

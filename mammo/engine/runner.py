@@ -16,7 +16,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from mammo.engine.checkpoint import CheckpointError, report_pretrained, require_pretrained
-from mammo.engine.config_text import format_once
+from mammo.engine.config.text import format_once
 from mammo.engine.faults import resources_explained
 from mammo.engine.launch import adapt_to_cpu, init_cpu_group, use_cpu, without_sync_bn
 from mammo.engine.monitor.trackers import add_trackers

@@ -11,7 +11,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor
 
 from mammo.engine.checkpoint import load_from_file
-from mammo.engine.config import read_config
+from mammo.engine.config.reading import read_config
 from mammo.errors import UserError, listed
 from mammo.records.files import replacing, sha256_of
 from models.weight_rules import renamed

@@ -19,8 +19,8 @@ from mammo.inference.exam import ExamError
 from mammo.inference.prediction import Prediction
 from mammo.inference.predictor import Predictor
 from mammo.preprocess.images import signature
-from mammo.preprocess.inputs import Job, find_jobs
-from mammo.preprocess.labels import side
+from mammo.preprocess.inputs.jobs import Job, find_jobs
+from mammo.preprocess.inputs.labels import side
 from mammo.preprocess.privacy import digest
 from mammo.records.files import replacing, write_text
 from mammo.records.ids import normal_id

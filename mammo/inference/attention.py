@@ -16,7 +16,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from numpy.typing import NDArray
 
-from mammo.engine.config import set_options
+from mammo.engine.config.reading import set_options
 from mammo.engine.run import load_config
 from mammo.errors import DataError
 from mammo.evaluation.attention import (

@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from torch import nn
 
-from mammo.engine.config import set_options
+from mammo.engine.config.reading import set_options
 from mammo.engine.run import load_config
 from mammo.errors import UserError
 from mammo.inference.export import TaskOutputs, export

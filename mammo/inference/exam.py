@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from mammo.inference.views import SIDES, ExamError, Images, job_of, jobs_of, side_and_view
-from mammo.preprocess import dicom, headers, kinds
 from mammo.preprocess.description import BY_ROW
+from mammo.preprocess.dicom import headers, kinds, reader
 from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.preprocess.images import render
-from mammo.preprocess.inputs import Job
-from mammo.preprocess.persons import Person, contradictions, person_of, several_exams
+from mammo.preprocess.inputs.jobs import Job
+from mammo.preprocess.inputs.persons import Person, contradictions, person_of, several_exams
 from mammo.preprocess.privacy import redact
 from mammo.preprocess.settings import Settings
 from mammo.records.png import MAX_BYTES, MAX_PIXELS, ImageFileError, read_grey, to_uint8
@@ -42,12 +42,12 @@ class ExamImage:
     """One image as the network takes it, before it is resized."""
 
     name: str  # of the file
-    view: str  # CC, MLO or another one of mammo.preprocess.headers.VIEWS
+    view: str  # CC, MLO or another one of mammo.preprocess.dicom.headers.VIEWS
     laterality: str  # L or R
     found_in: str  # what told side and view: 'header', 'given', 'free text' or 'file name'
     pixels: NDArray[np.uint8]  # (H, W)
     scaled: bool  # to the pixel size of the training images, as far as there is one
-    notes: tuple[str, ...] = ()  # codes of mammo.preprocess.kinds.NOTES
+    notes: tuple[str, ...] = ()  # codes of mammo.preprocess.dicom.kinds.NOTES
     exam_order: float | None = None  # of its exam among those of the patient, if given
 
 
@@ -130,7 +130,7 @@ def _read(job: Job, settings: Settings, cropped_png: bool) -> tuple[ExamImage, _
             source = _Source(Person(job.given.get('patient_id', '')), '')
             notes = []
         else:
-            header = dicom.read(job.path, header_only=True)
+            header = reader.read(job.path, header_only=True)
             patient = headers.text(header, 'PatientID') or job.given.get('patient_id', '')
             # a calculator needs no name; side and view that are given are compared below
             row = {k: v for k, v in job.given.items() if k not in BY_ROW} | dict(

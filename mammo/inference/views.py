@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mammo.errors import UserError
-from mammo.preprocess import headers
-from mammo.preprocess.inputs import Job
+from mammo.preprocess.dicom import headers
+from mammo.preprocess.inputs.jobs import Job
 
 SIDES = dict(L='left', R='right')
 _SIDE, _VIEW = '(?P<s{0}>L|R|LEFT|RIGHT)', '(?P<v{0}>CC|MLO)'

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mammo.preprocess import overview
-from mammo.preprocess.copies import copies
 from mammo.preprocess.errors import PreprocessError
 from mammo.preprocess.images import FOLDERS
-from mammo.preprocess.inputs import Job
-from mammo.preprocess.labels import Labels, check_labels
-from mammo.preprocess.persons import contradictions
+from mammo.preprocess.inputs.copies import copies
+from mammo.preprocess.inputs.jobs import Job
+from mammo.preprocess.inputs.labels import Labels, check_labels
+from mammo.preprocess.inputs.persons import contradictions
 from mammo.preprocess.privacy import pseudonym
 from mammo.preprocess.settings import Settings
 from mammo.records.files import write_json, write_text

@@ -8,10 +8,10 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from mammo.preprocess import dicom, geometry, headers, kinds
+from mammo.preprocess.dicom import geometry, headers, kinds, reader
 from mammo.preprocess.errors import PreprocessError, Reason
-from mammo.preprocess.inputs import Job
-from mammo.preprocess.persons import Person, exam_day, person_of
+from mammo.preprocess.inputs.jobs import Job
+from mammo.preprocess.inputs.persons import Person, exam_day, person_of
 from mammo.preprocess.privacy import HIDDEN, digest, is_personal, names_somebody
 from mammo.preprocess.settings import Settings
 from mammo.records.ids import normal_id
@@ -58,7 +58,7 @@ def _of_row(job: Job, settings: Settings) -> Description:
 
 def _of_header(job: Job, ds: Dataset, settings: Settings) -> Description:
     special = kinds.special_kinds(ds)
-    dicom.check_usable(ds, for_processing=settings.for_processing)
+    reader.check_usable(ds, for_processing=settings.for_processing)
     kinds.check_kinds(special, settings.keep)
     kinds.check_orientation(ds)
     patient = job.given.get('patient_id') or normal_id(headers.text(ds, 'PatientID'))

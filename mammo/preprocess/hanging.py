@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo.preprocess import breast, geometry
+from mammo.preprocess import breast
 from mammo.preprocess.description import Description
-from mammo.preprocess.display import Display
+from mammo.preprocess.dicom import geometry
+from mammo.preprocess.dicom.display import Display
 from mammo.preprocess.settings import Settings
 
 

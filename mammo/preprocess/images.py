@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from mammo.preprocess import breast, dicom, display, pixels, png_input
+from mammo.preprocess import breast, png_input
 from mammo.preprocess.description import Description, describe
+from mammo.preprocess.dicom import display, pixels, reader
 from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.preprocess.hanging import Upright, hung
-from mammo.preprocess.inputs import Job
+from mammo.preprocess.inputs.jobs import Job
 from mammo.preprocess.privacy import HIDDEN, names_somebody, pseudonym, redact
 from mammo.preprocess.settings import Settings
 from mammo.preprocess.two_breasts import shows_two
@@ -53,7 +54,7 @@ def process(job: Job, settings: Settings) -> dict[str, Any]:
         if job.error is not None:
             raise job.error
         if not job.is_png:
-            header = dicom.read(job.path, header_only=True)
+            header = reader.read(job.path, header_only=True)
         image, thumb, parts = render(job, header, settings)
         for folder, picture in zip(FOLDERS, (image, thumb), strict=True):
             write_png(settings.out_dir / folder / f'{job.id(settings.key)}.png', picture)
@@ -128,9 +129,9 @@ def _shown(job: Job, header: Dataset | None, about: Description, settings: Setti
         shown, is_inverted = png_input.grey_values(job, settings.invert)
         about.item['inverted'] = is_inverted or None
         return shown
-    ds = dicom.read(job.path)
+    ds = reader.read(job.path)
     shown = display.display_values(
-        pixels.stored_values(ds), ds, voi=settings.voi, tone=dicom.is_for_processing(ds)
+        pixels.stored_values(ds), ds, voi=settings.voi, tone=reader.is_for_processing(ds)
     )
     about.facts['voi'] = HIDDEN if names_somebody(shown.rule, ds) else shown.rule
     return shown

@@ -6,9 +6,9 @@ Job -> grey values (H, W), brighter = denser
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo.preprocess.display import Display
+from mammo.preprocess.dicom.display import Display
 from mammo.preprocess.errors import PreprocessError, Reason
-from mammo.preprocess.inputs import Job
+from mammo.preprocess.inputs.jobs import Job
 from mammo.records.png import ImageFileError, TooLargeError, read_grey
 
 BORDER_FRAC = 0.02  # of the sides: the strips that show background in a mammogram, but for the chest wall's

@@ -13,7 +13,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from mammo.errors import UserError
-from mammo.preprocess import headers
+from mammo.preprocess.dicom import headers
 from mammo.records.ids import normal_id
 
 MIN_KEY_BYTES = 16

@@ -14,12 +14,13 @@ from typing import Any
 from tqdm import tqdm
 
 from mammo.errors import UserError
-from mammo.preprocess import data_set, dicom
+from mammo.preprocess import data_set
+from mammo.preprocess.dicom import reader
 from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.preprocess.images import FOLDERS, process, signature
-from mammo.preprocess.inputs import TOOL, Job, find_jobs
-from mammo.preprocess.labels import Labels, read_labels
-from mammo.preprocess.persons import Person, person_of
+from mammo.preprocess.inputs.jobs import TOOL, Job, find_jobs
+from mammo.preprocess.inputs.labels import Labels, read_labels
+from mammo.preprocess.inputs.persons import Person, person_of
 from mammo.preprocess.privacy import HIDDEN, read_key, redact
 from mammo.preprocess.settings import Settings
 from mammo.records.out_dir import OutDir, Record, out_dir
@@ -92,7 +93,7 @@ def read_person(job: Job) -> Person:
     """Whose image it is, again: a journal does not hold it."""
     if job.is_png:
         return Person(job.given.get('patient_id', ''))
-    ds = dicom.read(job.path, header_only=True)
+    ds = reader.read(job.path, header_only=True)
     return person_of(ds, job.given.get('patient_id') or str(ds.get('PatientID', '')).strip())
 
 

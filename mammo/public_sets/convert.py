@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mammo.errors import UserError, listed
-from mammo.preprocess.labels import side
+from mammo.preprocess.inputs.labels import side
 from mammo.public_sets.layouts import Labelling, Layout
 from mammo.records.files import write_json, write_text
 from mammo.records.ids import normal_id, normal_path

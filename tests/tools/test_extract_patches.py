@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dataset import LoadMammogram, MammoPatchDataset
-from mammo.preprocess import patches
+from mammo.crops import patches
 from mammo.records.meta import write_meta
 from tests.support.dicom_files import breast_image
 from tools import extract_patches, pack_patches

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from mammo.preprocess import images, run
-from mammo.preprocess.inputs import find_jobs
+from mammo.preprocess.inputs.jobs import find_jobs
 from mammo.workers import WorkerDiedError
 from tests.support.dicom_files import ACCESSION, BIRTH, NAME, PLACE, breast_image, mammogram, save
 from tools.preprocess import main

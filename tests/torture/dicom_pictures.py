@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
-from mammo.preprocess.display import display_values
+from mammo.preprocess.dicom.display import display_values
+from mammo.preprocess.dicom.pixels import stored_values
 from mammo.preprocess.errors import PreprocessError, Reason
-from mammo.preprocess.pixels import stored_values
 from tests.support.dicom_files import mammogram
 
 SHAPE = (33, 32)  # the smallest that the encoder of JPEG 2000 takes

@@ -28,10 +28,10 @@ from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from mammo.phantoms.drawing import render_exam
 from mammo.phantoms.truth import sample_patients
-from mammo.preprocess import dicom
+from mammo.preprocess.dicom import reader
 from mammo.preprocess.errors import PreprocessError
 from mammo.preprocess.images import render
-from mammo.preprocess.inputs import Job
+from mammo.preprocess.inputs.jobs import Job
 from mammo.preprocess.settings import Settings
 from tests.torture.dicom_pictures import check, draw
 
@@ -106,7 +106,7 @@ def run_case(data: bytes, path: Path) -> str:
     try:
         render(
             Job('fuzz', path),
-            dicom.read(path, header_only=True),
+            reader.read(path, header_only=True),
             Settings(path.parent, for_processing='tone'),
         )
     except PreprocessError as error:

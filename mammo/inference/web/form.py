@@ -14,7 +14,7 @@ from starlette.datastructures import FormData, UploadFile
 from mammo.inference.exam import MAX_IMAGES, ExamError, job_of
 from mammo.inference.predictor import Predictor
 from mammo.inference.web.words import SLOTS
-from mammo.preprocess.inputs import Job
+from mammo.preprocess.inputs.jobs import Job
 
 CLINICAL = 'clinical.'  # starts the names of clinical fields; their rest is the name in the schema
 IMAGES = 'images'  # files whose header or name tells side and view

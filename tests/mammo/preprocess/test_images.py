@@ -12,12 +12,12 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
-from mammo.preprocess import dicom, geometry
-from mammo.preprocess.display import display_values
-from mammo.preprocess.geometry import Spacing, Turn
+from mammo.preprocess.dicom import geometry, reader
+from mammo.preprocess.dicom.display import display_values
+from mammo.preprocess.dicom.geometry import Spacing, Turn
+from mammo.preprocess.dicom.pixels import stored_values
 from mammo.preprocess.images import process
-from mammo.preprocess.inputs import Job
-from mammo.preprocess.pixels import stored_values
+from mammo.preprocess.inputs.jobs import Job
 from mammo.preprocess.settings import Settings
 from tests.support.dicom_files import breast_image, lut, mammogram, save
 
@@ -61,7 +61,7 @@ def test_the_table_covers_every_real_file(real_data):
 @pytest.mark.real_data
 def test_real_ge_pixel_has_the_grey_of_table_and_window(real_data):
     """The README of the data: the same pixel gives 2155 of 4095 by table and 1077 of 2047 by window."""
-    ds = dicom.read(real_data / 'dicom_mg/openrem_MG-Im-GE_Seno_2_ForPresentation.dcm')
+    ds = reader.read(real_data / 'dicom_mg/openrem_MG-Im-GE_Seno_2_ForPresentation.dcm')
     by_table = display_values(stored_values(ds), ds).image
     assert 2155 in np.rint(by_table * 4095)
     ds.VOILUTSequence = []
@@ -344,7 +344,7 @@ def test_a_burned_in_label_never_dims_the_breast(plate, place, air, tmp_path):
 def test_a_real_film_has_the_greys_of_an_independent_window(real_data, tmp_path):
     """The first VOI LUT, read here word by word: table[value - first] of its own bits."""
     path = real_data / 'dicom_mg/fodicom_GE_Essential_JPEGLossless.dcm'
-    ds = dicom.read(path)
+    ds = reader.read(path)
     stored = stored_values(ds).astype(int)
     item = ds.VOILUTSequence[0]
     n_entries, first, bits = item.LUTDescriptor

@@ -49,7 +49,7 @@ def test_a_chest_wall_is_no_bright_border(side):
 
 @pytest.mark.parametrize('word', ['magnification', 'R-102D6', '399163009'])
 def test_a_modifier_of_the_row_is_a_kind(word, tmp_path):
-    from mammo.preprocess.image_rows import FIELDS
+    from mammo.preprocess.inputs.image_rows import FIELDS
 
     kind = FIELDS['view_modifier'](word, 'row 2')
     assert film(tmp_path, view_modifier=kind)[1] == 'MAGNIFICATION'

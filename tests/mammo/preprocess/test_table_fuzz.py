@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mammo.errors import UserError
-from mammo.preprocess.image_rows import read_rows
-from mammo.preprocess.labels import read_labels
+from mammo.preprocess.inputs.image_rows import read_rows
+from mammo.preprocess.inputs.labels import read_labels
 from mammo.records.tables import parse_table
 
 FUZZ = settings(

@@ -6,9 +6,9 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
-from mammo.preprocess.display import display_values
+from mammo.preprocess.dicom.display import display_values
+from mammo.preprocess.dicom.pixels import is_padding, overlay_bits, stored_values
 from mammo.preprocess.errors import PreprocessError, Reason
-from mammo.preprocess.pixels import is_padding, overlay_bits, stored_values
 from tests.support.dicom_files import breast_image, mammogram, save
 
 ENCODINGS = ('native', 'rle', 'jpeg lossless', 'jpeg 2000')

@@ -7,9 +7,9 @@ import pytest
 from mmengine.config import Config
 
 import mammo.engine  # noqa: F401  (registers what configs name)
-from mammo.engine.config import ConfigError, read_config, set_options
+from mammo.engine.config.reading import ConfigError, read_config, set_options
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 LEAVES = sorted(path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts)
 BASE = """
 data_root = 'data/a/'

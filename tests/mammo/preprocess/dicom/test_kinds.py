@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mammo.preprocess import kinds
+from mammo.preprocess.dicom import kinds
 from mammo.preprocess.errors import KEEPABLE, PreprocessError, Reason
 from mammo.preprocess.two_breasts import shows_two
 from tests.mammo.preprocess.test_images import made, outcome

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mammo.preprocess.persons import Person, contradictions, person_of, several_exams
+from mammo.preprocess.inputs.persons import Person, contradictions, person_of, several_exams
 from tests.support.dicom_files import BIRTH, mammogram
 
 A = Person('1', 'HOSPITAL_A', '19500101', 'F', '1.2', (700000, None, None, None))

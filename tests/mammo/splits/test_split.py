@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mammo.errors import UserError
-from mammo.preprocess import split, strata
-from mammo.preprocess.split_report import describe_folds
 from mammo.records.folds import PARTS
 from mammo.records.meta import write_meta
+from mammo.splits import split, strata
+from mammo.splits.report import describe_folds
 from tools.split import main
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from mammo.preprocess.strata import patient_of
 from mammo.records.folds import repeat_of
+from mammo.splits.strata import patient_of
 
 Items = Sequence[dict]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mammo.preprocess.patches import (
+from mammo.crops.patches import (
     PatchSettings,
     breast_fracs,
     choose_windows,

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mammo.errors import UserError
-from mammo.preprocess import geometry, headers, kinds
+from mammo.preprocess.dicom import geometry, headers, kinds
 from mammo.preprocess.errors import PreprocessError, Reason
-from mammo.preprocess.labels import side
+from mammo.preprocess.inputs.labels import side
 from mammo.records.ids import normal_id, normal_path
 from mammo.records.meta import check_path
 from mammo.records.numerals import decimal_points, is_missing, number, plain_values

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import pixel_array
 from pydicom.uid import AllTransferSyntaxes
 
-from mammo.preprocess import bombs, headers
+from mammo.preprocess.dicom import bombs, headers
 from mammo.preprocess.errors import PreprocessError, Reason
 
 MAX_COMPRESSION = 1000  # mammograms reach about 100; more is a header that lies about tiny data

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_rescale, apply_windowing
 
-from mammo.preprocess import headers, pixels
+from mammo.preprocess.dicom import headers, pixels
 from mammo.preprocess.errors import PreprocessError, Reason
 
 SCALE_PERCENTILES = (0.01, 99.99)  # of the breast; single hot pixels and clips do not set the scale

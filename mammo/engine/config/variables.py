@@ -11,7 +11,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mammo.engine.config_keys import OF_RUNS, ConfigError
+from mammo.engine.config.keys import OF_RUNS, ConfigError
 from mammo.errors import listed
 
 

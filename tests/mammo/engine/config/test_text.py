@@ -5,7 +5,7 @@ import copy
 import pytest
 from mmengine.config import Config
 
-from mammo.engine.config_text import format_once
+from mammo.engine.config.text import format_once
 
 
 @pytest.fixture

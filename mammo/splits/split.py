@@ -14,12 +14,12 @@ import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
 from mammo.errors import UserError, listed
-from mammo.preprocess.split_report import describe_folds
-from mammo.preprocess.strata import Images, check_groups, group_strata
 from mammo.records.files import write_json
 from mammo.records.folds import PARTS, outer_name
 from mammo.records.meta import read_meta, write_meta
 from mammo.records.versions import VERSIONS
+from mammo.splits.report import describe_folds
+from mammo.splits.strata import Images, check_groups, group_strata
 
 logger = logging.getLogger(__name__)
 FORMAT_VERSION = VERSIONS['split_report']
@@ -89,7 +89,7 @@ def make_folds(
 
     Args:
         group: field that must stay on one side.
-        stratify, unit: see :func:`mammo.preprocess.strata.group_strata`.
+        stratify, unit: see :func:`mammo.splits.strata.group_strata`.
         outer: test parts, which make a partition.
         inner: models per test part.
         repeats: partitions; the outer folds of the second are named ``r1f0``, ``r1f1`` and so on.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from mammo.preprocess import headers
+from mammo.preprocess.dicom import headers
 from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.records.png import MAX_PIXELS
 

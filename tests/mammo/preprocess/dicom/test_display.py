@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mammo.preprocess.display import display_values, to_uint8
+from mammo.preprocess.dicom.display import display_values, to_uint8
 from mammo.preprocess.errors import PreprocessError, Reason
 from tests.support.dicom_files import lut, mammogram
 

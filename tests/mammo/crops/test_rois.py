@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mammo.preprocess import rois
+from mammo.crops import rois
 from mammo.preprocess.errors import PreprocessError
 from mammo.records.meta import write_meta
 from tools.extract_rois import main

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pydicom.dataset import Dataset
 
-from mammo.preprocess import geometry, headers
+from mammo.preprocess.dicom import geometry, headers
 from mammo.preprocess.errors import PreprocessError, Reason
 
 # PS3.16 CID 4015: SNOMED CT code, the older SNOMED RT code, meaning; a reason if it is no routine view

@@ -16,11 +16,12 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from mammo.preprocess import bombs, dicom, images
+from mammo.preprocess import images
+from mammo.preprocess.dicom import bombs, reader
+from mammo.preprocess.dicom.pixels import stored_values
 from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.preprocess.images import _thumb
-from mammo.preprocess.inputs import Job
-from mammo.preprocess.pixels import stored_values
+from mammo.preprocess.inputs.jobs import Job
 from mammo.preprocess.settings import Settings
 from tests.support.dicom_files import breast_image, mammogram, save
 
@@ -43,7 +44,7 @@ def deflated(folder: Path, padding: int = 0) -> Path:
 
 
 def test_a_deflated_film_is_read(tmp_path: Path) -> None:
-    np.testing.assert_array_equal(stored_values(dicom.read(deflated(tmp_path))), breast_image())
+    np.testing.assert_array_equal(stored_values(reader.read(deflated(tmp_path))), breast_image())
 
 
 @pytest.mark.parametrize('bare', [False, True])
@@ -54,7 +55,7 @@ def test_a_deflated_film_that_grows_too_large_is_refused_without_growing(tmp_pat
         path.write_bytes(path.read_bytes()[132:])
     tracemalloc.start()
     with pytest.raises(PreprocessError, match='inflates to more than') as error:
-        dicom.read(path, header_only=True)
+        reader.read(path, header_only=True)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert error.value.reason == Reason.TOO_LARGE

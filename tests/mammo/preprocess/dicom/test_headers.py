@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from mammo.preprocess import geometry, headers
+from mammo.preprocess.dicom import geometry, headers
 
 
 def dataset(**tags):

@@ -13,7 +13,7 @@ from typing import Any
 
 from mammo.errors import DataError
 from mammo.preprocess.errors import PreprocessError, Reason
-from mammo.preprocess.image_rows import read_rows
+from mammo.preprocess.inputs.image_rows import read_rows
 from mammo.preprocess.privacy import digest
 from mammo.records.out_dir import made_files
 from mammo.records.tables import SUFFIXES

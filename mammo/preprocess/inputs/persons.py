@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 
-from mammo.preprocess import headers
+from mammo.preprocess.dicom import headers
 from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.records.ids import normal_id
 

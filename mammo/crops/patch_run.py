@@ -14,8 +14,8 @@ from typing import Any
 import cv2
 from tqdm import tqdm
 
+from mammo.crops.patches import FORMAT_VERSION, LIST, RECORD, PatchSettings, extract, select
 from mammo.errors import UserError
-from mammo.preprocess.patches import FORMAT_VERSION, LIST, RECORD, PatchSettings, extract, select
 from mammo.records.files import write_json, write_text
 from mammo.records.meta import read_meta
 from mammo.records.out_dir import OutDir, Record, out_dir, signature_of

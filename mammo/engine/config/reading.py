@@ -10,8 +10,8 @@ from typing import Any
 
 from mmengine.config import Config, DictAction
 
-from mammo.engine.config_keys import ConfigError, refuse_unknown
-from mammo.engine.config_variables import copies, refuse_dead_variables
+from mammo.engine.config.keys import ConfigError, refuse_unknown
+from mammo.engine.config.variables import copies, refuse_dead_variables
 
 BLANK = '\0'  # stands for a blank, which mmengine's parser takes out
 

@@ -13,7 +13,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from mammo.preprocess import bombs, headers
+from mammo.preprocess.dicom import bombs, headers
 from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.records.png import MAX_PIXELS
 

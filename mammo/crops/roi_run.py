@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
+from mammo.crops.rois import Region, cut, find_regions, list_lines
 from mammo.errors import UserError
 from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.preprocess.images import write_png
-from mammo.preprocess.rois import Region, cut, find_regions, list_lines
 from mammo.records.files import write_text
 from mammo.records.meta import read_meta, write_meta
 from mammo.records.out_dir import OutDir, Record, out_dir, signature_of

@@ -1,0 +1,1 @@
+"""Parts of images: patches for pretraining, regions around lesions."""

@@ -1,0 +1,1 @@
+"""Configs that do what they say."""

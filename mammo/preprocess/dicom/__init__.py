@@ -1,0 +1,1 @@
+"""DICOM mammograms: reading, kinds of views, stored values to what a reader would see."""

@@ -1,0 +1,1 @@
+"""Folds of patients: strata, nested splits, and what they share."""
