@@ -25,6 +25,7 @@ def main() -> int:
     add('--tumor-side', choices=['L', 'R'], help='only images of that breast decide')
     add('--batch', type=Path, metavar='TABLE', help='table as tools/preprocess.py takes it: a row per image with patient_id, dicom_path or png_path, view, laterality, and where known tumor_side and clinical variables')  # fmt: skip  # noqa: E501
     add('--clinical-table', type=Path, help='with --batch: table with a row per patient')
+    add('--allow-unmatched', action='store_true', help='more than one in ten patients may lack clinical values, or images')  # fmt: skip  # noqa: E501
     add('--cropped-png', action=BooleanOptionalAction, help='PNG files are images of tools/preprocess.py; without it, they are if the bundle has no preprocess.json')  # fmt: skip  # noqa: E501
     add('--out-dir', type=Path, help='folder for JSON and pictures')
     add('--device', choices=['auto', 'cpu', 'cuda'], default='auto', help='where the network runs')

@@ -168,19 +168,27 @@ def _one_class(fold: Fold, name: str, task: str) -> str:
 
 
 def check_leaks(
-    folds: Sequence[Fold], external: dict[str, Part], pretrained_on: frozenset[str] | set[str] = frozenset()
+    folds: Sequence[Fold],
+    external: dict[str, Part],
+    pretrained_on: frozenset[str] | set[str] = frozenset(),
+    *,
+    strict: bool = False,
 ) -> dict[str, Any]:
     """Prove that no model is tested on what it, its backbone or its choice has seen.
+
+    Args:
+        strict: refuse ids that look alike, of which there is a warning else.
 
     Returns:
         What was counted, for the records.
 
     Raises:
         DataError: a patient or image is on two sides, or a patient is never or repeatedly tested.
+        UserError: ``strict``, and ids look alike.
     """
     sides = {f'{fold.name}/{name}': part.traces for fold in folds for name, part in fold.parts.items()}
     sides = named_by_content(sides | {f'external set {name}': part.traces for name, part in external.items()})
-    check_spelling(sides, 'leak check')
+    check_spelling(sides, 'leak check', strict=strict)
     for fold in folds:
         refuse_shared({part: sides[f'{fold.name}/{part}'] for part in PARTS}, f'fold {fold.name}: ')
     everyone = frozenset().union(*(part.patients for fold in folds for part in fold.parts.values()))

@@ -51,6 +51,7 @@ class Request(NamedTuple):
     with_fusion: Path | None = None
     clinical: Path | None = None
     allow_unmatched: bool = False
+    strict: bool = False  # ids that look alike are an error
     label: str | None = None
     pretrain_list: Path | None = None
     bootstrap: int = 10_000
@@ -99,7 +100,8 @@ def make_plan(request: Request) -> Plan:
     _check_table(request, fusable, folds, [part for _, part in parts.values()])
     _check_cache(request.cache, cfg)
     pretrained_on = patients_of_list(request.pretrain_list) if request.pretrain_list else set()
-    leaks = check_leaks(folds, {name: part for name, (_, part) in parts.items()}, pretrained_on)
+    outside = {name: part for name, (_, part) in parts.items()}
+    leaks = check_leaks(folds, outside, pretrained_on, strict=request.strict)
     if _reads_files(cfg):
         everything = [part for fold in folds for part in fold.parts.values()]
         check_images(*(part.traces.images for part in [*everything, *(part for _, part in parts.values())]))
@@ -193,7 +195,7 @@ def _fusable_patients(
     if tasks[label] != 'binary':
         raise DataError(f'--label {label}: the fusion predicts binary tasks; {label} is a {tasks[label]}')
     schema = read_schema(request.with_fusion)
-    values = read_clinical(request.clinical, schema)
+    values = read_clinical(request.clinical, schema, strict=request.strict)
     check_fusion(folds, values, schema, label)
     return frozenset(values.index)
 
@@ -208,7 +210,7 @@ def _check_table(
         }
         outside = {patient for part in external for patient in part.traces.patients}
         table, allow = request.clinical.name, request.allow_unmatched
-        check_patients(rows - outside, inside, table, allow=allow)
+        check_patients(rows - outside, inside, table, allow=allow, strict=request.strict)
 
 
 def _image_folder(cfg: Config) -> str:

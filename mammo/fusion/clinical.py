@@ -192,7 +192,7 @@ def _parse(v: Variable, cells: pd.Series) -> tuple[pd.Series, str]:
 def _hint(v: Variable, bad: pd.Series, cells: pd.Series) -> str:
     """Name the power of ten that would bring the bad numbers into range: a wrong unit is the usual cause."""
     if v.range and cells.str.contains(',').any():
-        return 'write decimal points in the whole column'
+        return 'write decimal points in the whole column, and no marks of thousands'
     for factor in (1000, 0.001, 10, 0.1, 100, 0.01):
         if v.range and (bad * factor).between(v.range[0], v.range[1]).all():
             return f'times {factor:g} they fit, so the unit may not be {v.unit}: convert the column'

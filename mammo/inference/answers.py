@@ -24,6 +24,7 @@ from mammo.preprocess.inputs.labels import side
 from mammo.preprocess.privacy import digest
 from mammo.records.files import replacing, write_text
 from mammo.records.ids import normal_id
+from mammo.records.matching import check_patients
 from mammo.records.numerals import decimal_points
 from mammo.records.tables import read_table
 
@@ -65,9 +66,13 @@ def answer_table(args: Namespace, predictor: Predictor) -> BatchSummary:
 
     Raises:
         ClinicalError: the clinical table is not one for the bundle.
+        UserError: more than one in ten of its patients, or of those with images, match nothing.
     """
     cells = clinical_of(args.clinical_table, predictor) if args.clinical_table else {}
     patients = list(patients_of(args))
+    if cells:
+        with_images = {patient for patient, _ in patients if patient}
+        check_patients(cells.keys(), with_images, args.clinical_table.name, allow=args.allow_unmatched)
     args.out_dir.mkdir(parents=True, exist_ok=True)
     answered, positive, refused = 0, 0, Counter[str]()
     with (args.out_dir / TABLE).open('w', newline='', encoding='utf-8') as file:

@@ -15,6 +15,7 @@ from mammo.fusion.masking import FLAG
 from mammo.fusion.model import predict
 from mammo.inference.exam import ExamError
 from mammo.records.fusion_set import BLOCKS, TUMOR_SIDE
+from mammo.records.numerals import decimal_points, remedy
 
 UNKNOWN = ('', 'unknown')  # besides None and the codes of the schema
 Values = Mapping[str, str | float | None]
@@ -111,4 +112,6 @@ def _parsed(v: Variable, text: str) -> float | str:
         return float(check_table(table, Schema('patient', (v,)))[v.name].iloc[0])
     except ClinicalError:
         low_high = f'a number from {v.range[0]:g} to {v.range[1]:g} {v.unit}' if v.range else ''
-        return f'{v.name} is {text!r}, expected {low_high or "one of " + ", ".join(v.levels)}, or unknown'
+        marks = remedy(decimal_points([text])[0]) if v.range else ''
+        expected = low_high or f'one of {", ".join(v.levels)}'
+        return f'{v.name} is {text!r}, expected {expected}, or unknown{marks and f"; {marks}"}'

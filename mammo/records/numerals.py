@@ -19,6 +19,7 @@ _PLAIN = re.compile(r'-?(0|[1-9][0-9]*)(\.[0-9]+)?')  # 042, 1E5 and +1 may be c
 _WHOLE = re.compile(r'[+-]?[0-9]+')
 _COMMA = re.compile(r'[+-]?[0-9]+,[0-9]+')
 _THOUSANDS = re.compile(r'[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+')
+_MARKED = re.compile(r"[+-]?[0-9]+([.,'\s_\u2019][0-9]+)+")
 
 
 class NumberError(UserError):
@@ -46,6 +47,20 @@ def number(text: str, place: str) -> float:
         raise NumberError(f'{place} is {text!r}, expected a number, or empty if unknown')
     doubt = 'may be thousands' if _THOUSANDS.fullmatch(text) else 'stands beside other numbers'
     raise NumberError(f'{place} is {text!r}, whose comma {doubt}; write a decimal point in the whole column')
+
+
+def remedy(text: str) -> str:
+    """What to write instead of a number whose marks can be read in two ways; '' if the text is another one.
+
+    Example:
+        >>> remedy('1,500'), remedy('54')
+        ('for a decimal comma write 1.500, for thousands 1500', '')
+    """
+    if not _MARKED.fullmatch(text) or _NUMBER.fullmatch(text):
+        return ''
+    if _THOUSANDS.fullmatch(text) and _COMMA.fullmatch(text):
+        return f'for a decimal comma write {text.replace(",", ".")}, for thousands {text.replace(",", "")}'
+    return 'write a decimal point and no other marks'
 
 
 def number_or_nan(text: str) -> float:

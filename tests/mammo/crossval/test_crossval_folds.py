@@ -55,6 +55,16 @@ def test_clean_folds_pass_and_are_counted(root: Path) -> None:
     assert (counts['folds'], counts['patients'], counts['external_patients']) == (4, 16, {'site': 3})
 
 
+def test_ids_that_look_alike_are_named_and_with_strict_refused(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    external = {'site': outside('Ax')}
+    check_leaks(read_folds(root), external)
+    assert 'leak check: ids that differ only by case' in caplog.text
+    with pytest.raises(UserError, match=r"leak check: ids that differ only by case.*: 'A' and 'a'; if it is"):
+        check_leaks(read_folds(root), external, strict=True)
+
+
 def test_outer_fold_10_comes_after_9(tmp_path: Path) -> None:
     for outer in (10, 9):
         for part in ('train', 'val', 'test'):

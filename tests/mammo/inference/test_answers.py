@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mammo.errors import UserError
 from mammo.fusion.clinical import ClinicalError
 from mammo.inference.answers import answer_table
 from mammo.inference.predictor import Predictor
@@ -28,12 +29,15 @@ def answer(
 ) -> Callable[..., dict[str, dict[str, str]]]:
     """Tables as text -> rows of predictions.csv by patient."""
 
-    def run(images: str = IMAGES, clinical: str | None = CLINICAL) -> dict[str, dict[str, str]]:
+    def run(
+        images: str = IMAGES, clinical: str | None = CLINICAL, *, allow: bool = False
+    ) -> dict[str, dict[str, str]]:
         (tmp_path / 'images.csv').write_text(images.format(*paths))
         (tmp_path / 'clinical.csv').write_text(clinical or '')
         out = tmp_path / 'out'
         table = tmp_path / 'clinical.csv' if clinical else None
-        args = Namespace(batch=tmp_path / 'images.csv', clinical_table=table, out_dir=out, cropped_png=None)
+        args = Namespace(batch=tmp_path / 'images.csv', clinical_table=table, out_dir=out)
+        args = Namespace(**vars(args), cropped_png=None, allow_unmatched=allow)
         answer_table(args, predictor)
         return {row['patient_id']: row for row in csv.DictReader((out / 'predictions.csv').open())}
 
@@ -74,6 +78,19 @@ def test_a_clinical_table_that_is_wrong_is_refused_as_a_whole(
 ) -> None:
     with pytest.raises(ClinicalError, match=rf'clinical\.csv: .*{message}'):
         answer(clinical=clinical)
+
+
+def test_patients_who_match_nothing_are_counted_named_and_refused_if_many(
+    answer: Callable, caplog: pytest.LogCaptureFixture
+) -> None:
+    clinical = CLINICAL.replace('P2', '007')
+    with pytest.raises(UserError) as error:
+        answer(clinical=clinical)
+    assert '1 of 2 rows of clinical.csv match no image: 007;' in str(error.value)
+    assert '1 of 2 patients with images match no row of clinical.csv: P2.' in str(error.value)
+    rows = answer(clinical=clinical, allow=True)
+    assert rows['P2']['missing'] == 'age, er, histology'
+    assert '1 of 2 patients with images match no row of clinical.csv: P2' in caplog.text
 
 
 def test_ids_may_have_spaces_around_them(answer: Callable) -> None:

@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from mammo.inference.asking import ask
 from mammo.inference.bundle import write_bundle
+from mammo.inference.exam import ExamError
 from mammo.inference.making import bundle_files
 from mammo.inference.prediction import NOTICE
 from mammo.inference.predictor import Predictor
@@ -314,6 +316,29 @@ def test_every_clinical_field_that_is_wrong_is_told_at_the_field(client: TestCli
         assert f'href="#field-{name}"' in response.text
     assert 'id="field-histology-error"' not in response.text
     assert '<option value="ductal" selected>' in response.text
+
+
+@pytest.mark.parametrize(
+    ('typed', 'remedy'),
+    [
+        ('1,500', 'or unknown; for a decimal comma write 1.500, for thousands 1500'),
+        ('1.500,5', 'or unknown; write a decimal point and no other marks'),
+        ('1 500', 'or unknown; write a decimal point and no other marks'),
+    ],
+)
+def test_a_number_that_can_be_read_in_two_ways_is_refused_with_the_remedy(
+    client: TestClient, predictor: Predictor, exam: list, typed: str, remedy: str
+) -> None:
+    assert f"age is '{typed}', expected a number from 18 to 110 years, {remedy}" in refusal(
+        send(client, exam[0], clinical=dict(age=typed))
+    )
+    with pytest.raises(ExamError, match=re.escape(remedy)):
+        ask(predictor, [str(exam[0])], [], [f'age={typed}'], None, None)
+
+
+def test_a_decimal_comma_is_a_decimal_point(client: TestClient, exam: list) -> None:
+    comma, point = (send(client, exam[0], clinical=dict(age=age)) for age in ('54,5', '54.5'))
+    assert re.findall(r'<data value="[^"]+"', comma.text) == re.findall(r'<data value="[^"]+"', point.text)
 
 
 @pytest.mark.parametrize(
