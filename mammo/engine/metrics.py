@@ -19,7 +19,7 @@ from models.registry import METRICS
 
 
 @dataclass(frozen=True)
-class Scored:
+class TaskResult:
     """One sample's prediction for one task; label NaN if unknown."""
 
     logit: float
@@ -47,7 +47,7 @@ class TaskMetric(BaseMetric):
         self.task = task
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        self.results += [scored(self._of_task(sample)) for sample in data_samples]
+        self.results += [task_result(self._of_task(sample)) for sample in data_samples]
 
     def _of_task(self, sample: dict) -> dict:
         if 'logit' in sample:
@@ -59,7 +59,7 @@ class TaskMetric(BaseMetric):
             )
         return sample[tasks[0]]
 
-    def compute_metrics(self, results: list[Scored]) -> dict[str, float | None]:
+    def compute_metrics(self, results: list[TaskResult]) -> dict[str, float | None]:
         labelled = [r for r in results if not np.isnan(r.label)]
         logits, probs, labels = (
             np.array([getattr(r, key) for r in labelled]) for key in ('logit', 'prob', 'label')
@@ -148,10 +148,10 @@ class MultiTasksMetric(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:
             self.results.append(
-                {task: scored(sample[task]) for task in self.task_metrics or predicted_tasks(sample)}
+                {task: task_result(sample[task]) for task in self.task_metrics or predicted_tasks(sample)}
             )
 
-    def compute_metrics(self, results: list[dict[str, Scored]]) -> dict[str, float | None]:
+    def compute_metrics(self, results: list[dict[str, TaskResult]]) -> dict[str, float | None]:
         metrics: dict[str, float | None] = {}
         for task, first in results[0].items() if results else ():
             of_task = [result[task] for result in results]
@@ -177,7 +177,7 @@ def predicted_tasks(sample: dict) -> list[str]:
     return sorted(tasks, key=lambda task: (sample[task]['task_idx'], task))
 
 
-def scored(sample: dict) -> Scored:
+def task_result(sample: dict) -> TaskResult:
     """A task's data sample -> plain numbers."""
     label = sample['gt_label'].item() if 'gt_label' in sample else float('nan')
-    return Scored(sample['logit'].item(), sample['pred_score'].item(), label, sample['kind'])
+    return TaskResult(sample['logit'].item(), sample['pred_score'].item(), label, sample['kind'])

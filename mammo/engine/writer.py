@@ -10,7 +10,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmpretrain.registry import METRICS
 
-from mammo.engine.metrics import predicted_tasks, scored
+from mammo.engine.metrics import predicted_tasks, task_result
 from mammo.records.predictions import CARRIED, write_predictions
 
 
@@ -39,7 +39,7 @@ class PredictionWriter(BaseMetric):
 def prediction_record(sample: dict) -> dict:
     """A multi-task data sample -> the record that DESIGN's prediction files hold."""
     optional = {key: sample[key] for key in CARRIED if sample.get(key) is not None}
-    tasks = {task: scored(sample[task]) for task in predicted_tasks(sample)}
+    tasks = {task: task_result(sample[task]) for task in predicted_tasks(sample)}
     return dict(
         img_path=sample['img_name'],
         **{key: sample.get(key) for key in ('patient_id', 'exam_id', 'view', 'laterality')},

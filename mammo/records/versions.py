@@ -6,15 +6,23 @@ name of a record -> version that is written; version that was read -> what is wr
 from typing import Any
 
 VERSIONS = dict(
+    attention=1,
+    backbone=1,
+    bundle=2,  # 1 had one threshold for all inputs, which is wrong for most
     convert_report=1,
     cross_validate=1,
     feature_cache=1,
     features=2,  # 1 lacks x_both_sides and side_known
+    fusion_model=1,
     fusion_set=2,  # 1 has no features of both breasts, and no flag for the tumor's side
+    health=1,  # what the web application says of itself
     journal=2,
+    made_of=1,  # which networks' outputs a fusion of a cross-validation learned from
     meta=1,
+    onnx=1,
     patches=1,
     phantom_truth=1,
+    prediction=2,
     predictions=1,
     preprocess=2,  # its head is that of the journal
     report=2,

@@ -21,9 +21,10 @@ from starlette.exceptions import HTTPException
 from mammo.inference.exam import MAX_IMAGES, ExamError
 from mammo.inference.prediction import Prediction
 from mammo.inference.predictor import Predictor
-from mammo.inference.web.form import Entry, fields
+from mammo.inference.web.entry import Entry, fields
 from mammo.inference.web.guard import Guard
 from mammo.inference.web.pages import Pages, Problem
+from mammo.records.versions import VERSIONS
 
 logger = logging.getLogger(__name__)
 LOOPBACK = ('127.0.0.1', 'localhost', '::1')
@@ -59,7 +60,9 @@ class Calculator:
         return HTMLResponse(self.pages.card())
 
     async def health(self) -> JSONResponse:
-        return JSONResponse(dict(status='ok', bundle_id=self.predictor.bundle_id, format_version=1))
+        return JSONResponse(
+            dict(status='ok', bundle_id=self.predictor.bundle_id, format_version=VERSIONS['health'])
+        )
 
     async def predict(self, request: Request) -> Response:
         """The filled form -> result, or the form again with what is wrong."""

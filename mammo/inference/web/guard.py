@@ -42,7 +42,8 @@ class Guard:
 
     Args:
         hosts: names under which the calculator is reached. Others are refused, so that no foreign page
-            can give itself this address (DNS rebinding).
+            can give itself this address (DNS rebinding). Starlette's TrustedHostMiddleware would answer 400
+            without the remedy, and not in JSON to programs.
         page: request, status, message -> the answer of a refusal.
     """
 

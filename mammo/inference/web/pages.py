@@ -16,7 +16,7 @@ from mammo.inference.exam import MAX_IMAGES, ExamError
 from mammo.inference.prediction import NOTICE, Prediction, Score, explained
 from mammo.inference.predictor import Predictor
 from mammo.inference.web import words
-from mammo.inference.web.form import CLINICAL, Entry
+from mammo.inference.web.entry import CLINICAL, Entry
 
 FOLDER = Path(__file__).parent
 NEED_SLOT = ('MISSING_VIEW', 'CONTRADICTION')  # problems that the places for side and view solve

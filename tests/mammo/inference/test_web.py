@@ -24,7 +24,7 @@ from mammo.inference.making import bundle_files
 from mammo.inference.prediction import NOTICE
 from mammo.inference.predictor import Predictor
 from mammo.inference.web.app import Limits, build_app
-from mammo.inference.web.form import fields, shown_name
+from mammo.inference.web.entry import fields, shown_name
 from mammo.inference.web.words import ADVICE
 from mammo.preprocess.errors import Reason
 
