@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from mammo.records.files import write_json
 from mammo.records.meta import MetaError
-from mammo.records.versions import VERSIONS
+from mammo.records.versions import VERSIONS, version_problem
 
-FORMAT_VERSION = VERSIONS['feature_cache']
 DTYPES = dict(plain=np.float32, views=np.float16)
 
 
@@ -42,9 +41,9 @@ class FeatureCache:
             raise CacheError(
                 f'{self.folder}: no feature cache; make one with tools/cache_features.py'
             ) from None
-        if self.about.get('format_version') != FORMAT_VERSION:
-            version = self.about.get('format_version')
-            raise CacheError(f'{self.folder}: format_version is {version!r}, expected {FORMAT_VERSION}')
+        problem = version_problem('feature_cache', self.about.get('format_version'))
+        if problem:
+            raise CacheError(f'{self.folder}: {problem}')
         self.rows = {kind: {name: i for i, name in enumerate(self.about[kind])} for kind in DTYPES}
         self._maps = {kind: self._open(kind, mode) for kind in DTYPES if self.rows[kind]}
         self._sums = {kind: self._open(f'{kind}_checksum', mode) for kind in DTYPES if self.rows[kind]}
@@ -104,7 +103,7 @@ def open_for_writing(
     Raises:
         CacheError: the folder holds a cache of other settings or images.
     """
-    about = dict(format_version=FORMAT_VERSION, settings=settings, files=files, **names)
+    about = dict(format_version=VERSIONS['feature_cache'], settings=settings, files=files, **names)
     about = json.loads(json.dumps(about))  # tuples become lists, as they read back
     if (folder / 'cache.json').is_file():
         check_same(folder, FeatureCache(folder).about, about)

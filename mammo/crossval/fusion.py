@@ -27,6 +27,7 @@ from mammo.records.features import Features
 from mammo.records.files import read_record, sha256_of, write_json
 from mammo.records.fusion_set import read_fusion_schema
 from mammo.records.predictions import read_predictions
+from mammo.records.versions import VERSIONS
 
 FUSION = [(mode, model) for model in ('mlp', 'logistic') for mode in ('clinical-mammo', 'clinical-only')]
 logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ def _renew(folder: Path, made_of: dict[str, str]) -> None:
     record = folder / 'made_of.json'
     if not record.is_file() or read_record(record)['validation'] != made_of:
         shutil.rmtree(folder, ignore_errors=True)
-        write_json(record, dict(format_version=1, validation=made_of))
+        write_json(record, dict(format_version=VERSIONS['made_of'], validation=made_of))
 
 
 def joined(parts: Iterable[Features]) -> Features:

@@ -16,10 +16,9 @@ from mammo.engine.config.reading import read_config, set_options
 from mammo.errors import DataError, listed
 from mammo.records.files import sha256_of, write_json, write_text
 from mammo.records.folds import PARTS
-from mammo.records.versions import VERSIONS
+from mammo.records.versions import VERSIONS, version_problem
 from models.registry import MODELS
 
-FORMAT_VERSION = VERSIONS['cross_validate']
 RECORD = 'cross_validate.json'
 CONFIG = 'config.py'
 
@@ -99,7 +98,7 @@ def keep(work_dir: Path, cfg: Config, settings: dict[str, Any]) -> dict[str, Any
             )
     else:
         write_text(work_dir / CONFIG, cfg.pretty_text)
-    record = dict(format_version=FORMAT_VERSION, settings=settings)
+    record = dict(format_version=VERSIONS['cross_validate'], settings=settings)
     write_json(work_dir / RECORD, record)
     return record
 
@@ -120,8 +119,9 @@ def read_record(work_dir: Path) -> dict[str, Any] | None:
         raise DataError(
             f'{path}: not of tools/cross_validate.py: {error!r}; take another --work-dir'
         ) from None
-    if version != FORMAT_VERSION:
-        raise DataError(f'{path}: format_version is {version!r}, this release reads {FORMAT_VERSION}')
+    problem = version_problem('cross_validate', version)
+    if problem:
+        raise DataError(f'{path}: {problem}')
     return record
 
 

@@ -17,8 +17,8 @@ from mammo.records import fusion_set
 from mammo.records.files import write_hashed
 from mammo.records.fusion_set import FusionError, Split
 from mammo.records.pickles import load_tensors
+from mammo.records.versions import VERSIONS, version_problem
 
-FORMAT_VERSION = 1
 MODELS = ('mlp', 'logistic')
 N_COPIES = 10  # of a table of which each hides other inputs
 Redraw = Callable[[np.random.Generator], NDArray]
@@ -64,7 +64,7 @@ def fit(
     copies = [x] if redraw is None else _copies(redraw, seed)
     x64 = np.vstack(copies).astype(np.float64)
     scale = np.divide(1, x64.std(axis=0), out=np.zeros(x64.shape[1]), where=np.ptp(x64, axis=0) > 0)
-    fitted = dict(format_version=FORMAT_VERSION, model=model, seed=seed, options=options)
+    fitted = dict(format_version=VERSIONS['fusion_model'], model=model, seed=seed, options=options)
     fitted |= dict(mean=x64.mean(axis=0), scale=scale)
     if model == 'logistic':
         labels = np.tile(y, len(copies))
@@ -113,9 +113,9 @@ def read_model(path: str | Path, *, trust: bool = False) -> dict[str, Any]:
 
     content = load_tensors(path, trust=trust)
     version = content.get('format_version') if isinstance(content, dict) else None
-    if version != FORMAT_VERSION:
-        wrong = f'format_version is {version!r}, this release reads {FORMAT_VERSION}'
-        raise FusionError(f'{path}: no checkpoint of mlp.py: {wrong}')
+    problem = version_problem('fusion_model', version)
+    if problem:
+        raise FusionError(f'{path}: no checkpoint of mlp.py: {problem}')
     return _mapped(content, torch.Tensor, lambda tensor: tensor.numpy())
 
 

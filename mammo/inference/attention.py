@@ -30,10 +30,10 @@ from mammo.evaluation.attention import (
 from mammo.preprocess.breast import NoBreastError, breast_mask
 from mammo.records.files import replacing, write_json
 from mammo.records.png import read_grey, to_uint8
+from mammo.records.versions import VERSIONS
 from models.attention_maps import attention_maps
 from models.necks import cells_of
 
-FORMAT_VERSION = 1
 # Test pipelines whose way from file to input can be traced back; a CenterCrop comes after the Resize.
 PIPELINES = (['Resize'], ['Resize', 'CenterCrop'])
 UNMOVED = ('LoadMammogram', 'LoadImageFromFile', 'MammoPackMultiTaskInputs', 'PackInputs')
@@ -86,7 +86,9 @@ def draw_attention(
             record['lesion_share_and_chance'] = shares(image, maps, lesions)
         records.append(record)
     summary = summarise(records, names, np.random.default_rng(seed))
-    content = dict(format_version=FORMAT_VERSION, maps=names, images=records, lesions=summary, seed=seed)
+    content = dict(
+        format_version=VERSIONS['attention'], maps=names, images=records, lesions=summary, seed=seed
+    )
     write_json(out_dir / 'attention.json', content)
     return len(records), summary
 

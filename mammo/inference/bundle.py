@@ -22,8 +22,8 @@ from torch import Tensor
 
 from mammo.errors import UserError
 from mammo.records.files import replacing, sha256_of
+from mammo.records.versions import VERSIONS, version_problem
 
-FORMAT_VERSION = 2  # 1 had one threshold for all inputs, which is wrong for most
 MANIFEST = 'manifest.json'
 NAME = re.compile(r'[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*\.(json|md|safetensors)')
 LIBRARIES = ('torch', 'numpy', 'opencv-python', 'pydicom', 'scikit-learn', 'safetensors', 'mmengine',
@@ -111,7 +111,7 @@ def write_bundle(folder: Path, files: Iterable[tuple[str, bytes]]) -> str:
         draft.mkdir(parents=True)
         listed = {name: _write(draft / name, content) for name, content in files}
         assert all(NAME.fullmatch(name) for name in listed)
-        manifest = dict(format_version=FORMAT_VERSION, created_by=versions(), files=listed)
+        manifest = dict(format_version=VERSIONS['bundle'], created_by=versions(), files=listed)
         bundle_id = _id(manifest)
         _write(draft / MANIFEST, canonical(manifest | dict(id=bundle_id)))
         draft.rename(folder)
@@ -135,10 +135,9 @@ def open_bundle(folder: str | os.PathLike) -> Bundle:
             f'{place}: {error.strerror}; is {folder} a bundle of tools/make_bundle.py?'
         ) from None
     content = parsed(raw, place)
-    found = content.get('format_version') if isinstance(content, dict) else None
-    if found != FORMAT_VERSION:
-        raise BundleError(f'{place}: format_version is {found!r}, this release reads {FORMAT_VERSION}; '
-                          'install the release that made the bundle, or make it anew')  # fmt: skip
+    problem = version_problem('bundle', content.get('format_version') if isinstance(content, dict) else None)
+    if problem:
+        raise BundleError(f'{place}: {problem}; install the release that made the bundle, or make it anew')
     if content.get('id') != _id(content):
         raise BundleError(f'{place}: damaged or edited; {REMEDY}')
     for name, about in content['files'].items():

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from mammo.records.files import replacing
+from mammo.records.versions import VERSIONS
 
-FORMAT_VERSION = 1
 OPSET = 20
 # Steps of a test pipeline that another program can repeat; it does the last two itself.
 SIZE_STEPS = ('Resize', 'CenterCrop')
@@ -101,7 +101,7 @@ def export(
     assert program is not None  # with dynamo=True
     proto = program.model_proto
     described = dict(
-        format_version=FORMAT_VERSION,
+        format_version=VERSIONS['onnx'],
         tasks=tasks,
         input=dict(shape=[batch or 'batch', 1, height, width], grey_range=[0, 255]),
         steps=steps,

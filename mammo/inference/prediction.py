@@ -15,8 +15,8 @@ from mammo.evaluation.attention import on_image, overlay
 from mammo.inference.decisions import FUSED, IMAGES
 from mammo.inference.exam import ExamImage
 from mammo.inference.network import Pass
+from mammo.records.versions import VERSIONS
 
-FORMAT_VERSION = 2
 NOTICE = 'For research use only. Not a medical device.'
 MAX_SIDE_PX = 1024  # of an overlay
 MODEL_WORDS = {IMAGES: 'from the images alone', FUSED: 'from images and clinical values'}
@@ -67,7 +67,9 @@ class Prediction:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; no pixels, and nothing of the headers but view and side."""
-        named = dict(format_version=FORMAT_VERSION, notice=NOTICE, bundle_id=self.bundle_id, label=self.label)
+        named = dict(
+            format_version=VERSIONS['prediction'], notice=NOTICE, bundle_id=self.bundle_id, label=self.label
+        )
         named |= dict(model=self.model, prob=self.main.lead)
         tasks = {name: asdict(score) for name, score in self.tasks.items()}
         rest = dict(images=self.images, missing=self.missing, warnings=self.warnings, inputs=self.inputs)

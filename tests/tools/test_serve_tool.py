@@ -16,8 +16,8 @@ import httpx
 import psutil
 import pytest
 
-from mammo.inference.bundle import FORMAT_VERSION
 from mammo.inference.web.server import host_names
+from mammo.records.versions import VERSIONS
 from tests.mammo.inference.conftest import exam, films, predictor, toy  # noqa: F401  (fixtures)
 from tests.support.web_server import ROOT, Server, serving
 
@@ -87,10 +87,11 @@ def test_a_damaged_bundle_and_one_of_a_newer_version_are_one_message(
     (damaged / 'member_00.safetensors').write_bytes(weights)
     assert 'member_00.safetensors: damaged or edited; copy the bundle again' in failed(damaged, '--port', '0')
     newer = Path(shutil.copytree(bundle, tmp_path / 'newer'))
-    manifest = json.loads((newer / 'manifest.json').read_text()) | dict(format_version=FORMAT_VERSION + 1)
+    version = VERSIONS['bundle']
+    manifest = json.loads((newer / 'manifest.json').read_text()) | dict(format_version=version + 1)
     (newer / 'manifest.json').write_text(json.dumps(manifest, indent=1, sort_keys=True) + '\n')
     error = failed(newer, '--port', '0')
-    assert f'format_version is {FORMAT_VERSION + 1}, this release reads {FORMAT_VERSION}' in error
+    assert f'format_version is {version + 1}, this release reads {version}' in error
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from mmengine.runner import Runner
 
 from mammo.engine.checkpoint import weights_sha256
 from mammo.records.files import replacing
+from mammo.records.versions import VERSIONS
 
-FORMAT_VERSION = 1
 PREFIX = 'backbone.'
 
 
@@ -40,7 +40,7 @@ class BackboneExportHook(Hook):
             sha256=weights_sha256(backbone),
             versions={m.__name__: str(m.__version__) for m in (torch, mmengine, mmpretrain)},
         )
-        content = dict(format_version=FORMAT_VERSION, meta=meta)
+        content = dict(format_version=VERSIONS['backbone'], meta=meta)
         content['state_dict'] = {PREFIX + key: value for key, value in backbone.items()}
         with replacing(Path(runner.work_dir) / 'backbone.pth') as tmp, tmp.open('wb') as file:
             torch.save(content, file)  # given a path, torch would put the temporary name into the file
