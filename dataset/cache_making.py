@@ -4,7 +4,6 @@ config, meta files -> DIR: K augmented views (float16) and a plain map (float32)
 """
 
 import copy
-import hashlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,13 +19,13 @@ from mmpretrain.registry import DATASETS, MODELS
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from dataset.cached_features import LOADERS, backbone_of, settings_of, sha256_of
+from dataset.cached_features import LOADERS, backbone_of, module_sha256, settings_of
 from dataset.feature_cache import CacheError, FeatureCache, fingerprints, open_for_writing
 from mammo.engine.config.reading import set_options
 from mammo.engine.image_check import check_images
 from mammo.engine.run import load_config
 from mammo.engine.seed import seed_all
-from mammo.records.files import replacing
+from mammo.records.files import replacing, sha256_of_bytes
 
 
 @FUNCTIONS.register_module()
@@ -114,7 +113,7 @@ class SeededViews(Dataset):
     def __getitem__(self, i: int) -> dict[str, Any]:
         index, view = self.work[i]
         item = self.dataset.get_data_info(index)
-        image = int.from_bytes(hashlib.sha256(item['img_name'].encode()).digest()[:8], 'big')
+        image = int(sha256_of_bytes(item['img_name'].encode())[:16], 16)
         seed_all(np.random.SeedSequence([self.seed, image, view]).generate_state(1)[0])
         return self.dataset.pipeline(item)
 
@@ -166,7 +165,7 @@ def open_cache(
 ) -> FeatureCache:
     """The cache of these parts, new or begun by an earlier call, with the weights that make the maps."""
     made_by = dict(seed=seed, amp=amp)
-    settings = settings_of(cfg, views) | made_by | dict(backbone_sha256=sha256_of(model.backbone))
+    settings = settings_of(cfg, views) | made_by | dict(backbone_sha256=module_sha256(model.backbone))
     names: dict[str, list[str]] = dict(plain=[], views=[])
     for part in parts:
         names[part.kind] += [item['img_name'] for item in items_of(part)]

@@ -63,7 +63,7 @@ def cached_config(cfg: Config, cache_dir: str) -> Config:
     cfg = Config(cfg.to_dict(), filename=cfg.filename)
     own = settings_of(cfg, cache.num_views)
     if has_given_weights(cfg):
-        own['backbone_sha256'] = sha256_of(backbone_of(cfg))
+        own['backbone_sha256'] = module_sha256(backbone_of(cfg))
     for key in LOADERS:
         if cfg.get(key):
             check_same(cache.folder, cache.about, dict(settings=own, files=fingerprints(paths_of(cfg, key))))
@@ -144,7 +144,7 @@ def backbone_of(cfg: Config) -> nn.Module:
     return backbone
 
 
-def sha256_of(module: nn.Module) -> str:
+def module_sha256(module: nn.Module) -> str:
     """Hash of a module's weights and statistics; counts of training batches aside."""
     digest = hashlib.sha256()
     for key, value in module.state_dict().items():

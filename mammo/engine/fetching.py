@@ -3,7 +3,6 @@
 address -> file in torch's cache
 """
 
-import hashlib
 import os
 import re
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from mmengine.dist import all_gather_object
 from mmengine.logging import print_log
 
-from mammo.records.files import sha256_of
+from mammo.records.files import sha256_of, sha256_of_bytes
 from mammo.records.pickles import CheckpointError
 
 
@@ -60,5 +59,5 @@ def cached(url: str) -> tuple[Path, str]:
     name = Path(urlsplit(url).path).name
     digest = re.search(r'-([0-9a-f]{8,})\.pth$', name)
     if not digest:  # another address may have a file of this name
-        name = f'{hashlib.sha256(url.encode()).hexdigest()[:8]}_{name}'
+        name = f'{sha256_of_bytes(url.encode())[:8]}_{name}'
     return Path(torch.hub.get_dir()) / 'checkpoints' / name, digest[1] if digest else ''

@@ -4,7 +4,6 @@ paths -> nothing, or one error that lists every file to mend
 """
 
 import functools
-import hashlib
 import logging
 import os
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from mmengine.logging import print_log
 from tqdm import tqdm
 
 from mammo.errors import DataError, listed
+from mammo.records.files import sha256_of_bytes
 from mammo.records.png import ImageFileError, check_image
 
 MAX_DECODED = 20_000  # images of a split
@@ -89,7 +89,7 @@ def _fingerprint(path: str) -> str:
     file = Path(path)
     stat = file.stat() if file.is_file() else None
     identity = f'{file.resolve()}|{stat and stat.st_size}|{stat and stat.st_mtime_ns}'
-    return hashlib.sha256(identity.encode()).hexdigest()
+    return sha256_of_bytes(identity.encode())
 
 
 def _cache_file() -> Path:

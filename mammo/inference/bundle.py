@@ -3,7 +3,6 @@
 files by name -> BUNDLE/manifest.json and the files; BUNDLE -> Bundle, or a refusal; nothing of it is run
 """
 
-import hashlib
 import json
 import os
 import platform
@@ -21,7 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from mammo.errors import UserError
-from mammo.records.files import replacing, sha256_of
+from mammo.records.files import replacing, sha256_of, sha256_of_bytes
 from mammo.records.versions import VERSIONS, version_problem
 
 MANIFEST = 'manifest.json'
@@ -55,7 +54,7 @@ class Bundle:
             content = (self.folder / name).read_bytes()
         except OSError as error:
             raise BundleError(f'{self.folder / name}: {error.strerror}; {REMEDY}') from None
-        if hashlib.sha256(content).hexdigest() != self.files[name]['sha256']:
+        if sha256_of_bytes(content) != self.files[name]['sha256']:
             raise BundleError(f'{self.folder / name}: damaged or edited; {REMEDY}')
         return content
 
@@ -162,10 +161,10 @@ def versions() -> dict[str, str]:
 
 
 def _id(manifest: dict[str, Any]) -> str:
-    return hashlib.sha256(canonical({k: v for k, v in manifest.items() if k != 'id'})).hexdigest()
+    return sha256_of_bytes(canonical({k: v for k, v in manifest.items() if k != 'id'}))
 
 
 def _write(path: Path, content: bytes) -> dict[str, Any]:
     with replacing(path) as tmp:
         tmp.write_bytes(content)
-    return dict(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    return dict(bytes=len(content), sha256=sha256_of_bytes(content))

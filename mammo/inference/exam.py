@@ -3,7 +3,6 @@
 DICOM or PNG files of one patient -> Exam: grey images uint8 (H, W) with side and view, warnings
 """
 
-import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from mammo.preprocess.inputs.jobs import Job
 from mammo.preprocess.inputs.persons import Person, contradictions, person_of, several_exams
 from mammo.preprocess.privacy import redact
 from mammo.preprocess.settings import Settings
+from mammo.records.files import sha256_of_bytes
 from mammo.records.png import MAX_BYTES, MAX_PIXELS, ImageFileError, read_grey, to_uint8
 
 __all__ = ['MAX_IMAGES', 'Exam', 'ExamError', 'ExamImage', 'Images', 'job_of', 'jobs_of', 'read_exam']
@@ -145,7 +145,7 @@ def _read(job: Job, settings: Settings, cropped_png: bool) -> tuple[ExamImage, _
     except PreprocessError as error:
         message = REWORDED.get(error.reason, redact(error.message, header, settings.key))
         raise ExamError(str(error.reason), f'{job.source}: {message}') from None
-    source = source._replace(key=source.key or hashlib.sha256(pixels.tobytes()).hexdigest())
+    source = source._replace(key=source.key or sha256_of_bytes(pixels.tobytes()))
     order = job.given.get('exam_order')
     return ExamImage(job.source, view, side, told_by, pixels, is_scaled, tuple(notes), order), source
 

@@ -82,6 +82,16 @@ def read_record(path: str | os.PathLike, record: str = '') -> dict[str, Any]:
     return content
 
 
+def sha256_of_bytes(content: bytes) -> str:
+    """SHA-256 of what is in memory -> 64 hex digits.
+
+    Example:
+        >>> sha256_of_bytes(b'abc')[:8]
+        'ba7816bf'
+    """
+    return hashlib.sha256(content).hexdigest()
+
+
 def sha256_of(path: str | os.PathLike) -> str:
     """SHA-256 of a file's content -> 64 hex digits."""
     with open(path, 'rb') as file:
@@ -94,7 +104,7 @@ def write_hashed(path: str | os.PathLike, content: bytes) -> None:
     The hash matches the file at every moment: while one file replaces another, both hashes are listed.
     """
     path = Path(path)
-    line = f'{hashlib.sha256(content).hexdigest()}  {path.name}\n'
+    line = f'{sha256_of_bytes(content)}  {path.name}\n'
     with replacing(path) as tmp:
         tmp.write_bytes(content)
         write_text(sidecar_of(path), _hash_lines(path) + line)
