@@ -10,6 +10,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
+from mammo.errors import UserError
+
 
 @TRANSFORMS.register_module()
 class RandomGamma(BaseTransform):
@@ -22,7 +24,7 @@ class RandomGamma(BaseTransform):
     def __init__(self, gamma_range: tuple[float, float] = (0.9, 1.1)) -> None:
         low, high = gamma_range
         if not 0 < low <= high:
-            raise ValueError(f'RandomGamma: gamma_range is {gamma_range}, expected 0 < low <= high')
+            raise UserError(f'RandomGamma: gamma_range is {gamma_range}, expected 0 < low <= high')
         self.gamma_range = gamma_range
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -42,7 +44,7 @@ class GreyNoise(BaseTransform):
     def __init__(self, std_range: tuple[float, float] = (0.0, 5.0)) -> None:
         low, high = std_range
         if not 0 <= low <= high:
-            raise ValueError(f'GreyNoise: std_range is {std_range}, expected 0 <= low <= high')
+            raise UserError(f'GreyNoise: std_range is {std_range}, expected 0 <= low <= high')
         self.std_range = std_range
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from mmpretrain.datasets.transforms import PackInputs as StockPackInputs
 from mmpretrain.registry import TRANSFORMS as STOCK_TRANSFORMS
 from mmpretrain.structures import DataSample, MultiTaskDataSample
 
+from mammo.errors import UserError
 from mammo.records.predictions import CARRIED
 from models.registry import TRANSFORMS
 
@@ -35,7 +36,7 @@ class MammoPackMultiTaskInputs(BaseTransform):
         self, multi_task_fields: Sequence[str] = ('gt_label',), task_handlers: dict[str, dict] | None = None
     ) -> None:
         if tuple(multi_task_fields) != ('gt_label',):
-            raise ValueError(
+            raise UserError(
                 f"MammoPackMultiTaskInputs: multi_task_fields is {multi_task_fields}, expected ('gt_label',)"
             )
         self.task_handlers = {

@@ -15,6 +15,7 @@ from mmpretrain.registry import TRANSFORMS
 from numpy.typing import NDArray
 from torch.utils.data import get_worker_info
 
+from mammo.errors import UserError
 from mammo.records.png import decode_grey, read_grey, to_uint8
 
 
@@ -33,7 +34,7 @@ class LoadMammogram(BaseTransform):
 
     def __init__(self, channels: int = 1, backend_args: dict[str, Any] | None = None) -> None:
         if channels not in (1, 3):
-            raise ValueError(f'LoadMammogram: channels is {channels}, expected 1 or 3')
+            raise UserError(f'LoadMammogram: channels is {channels}, expected 1 or 3')
         self.channels = channels
         self.backend_args = backend_args
 

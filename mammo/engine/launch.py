@@ -46,12 +46,12 @@ def init_cpu_group(launcher: str) -> None:
     """Start a gloo process group, which mmengine cannot start without a GPU.
 
     Raises:
-        ValueError: the launcher is neither pytorch nor slurm.
+        UserError: the launcher is neither pytorch nor slurm.
     """
     if launcher == 'slurm':
         _take_slurm_environment()
     elif launcher != 'pytorch':
-        raise ValueError(f'launcher {launcher!r} needs a GPU; on CPU use pytorch or slurm')
+        raise UserError(f'launcher {launcher!r} needs a GPU; on CPU use pytorch or slurm')
     dist.init_process_group('gloo')
     print_log(f'no GPU: {dist.get_world_size()} processes talk through gloo', 'current')
 

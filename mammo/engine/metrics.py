@@ -15,6 +15,7 @@ from mmpretrain.registry import METRICS as STOCK_METRICS
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, mean_squared_error, r2_score, roc_auc_score
 
+from mammo.errors import UserError
 from models.registry import METRICS
 
 
@@ -54,7 +55,7 @@ class TaskMetric(BaseMetric):
             return sample
         tasks = predicted_tasks(sample) if self.task is None else [self.task]
         if len(tasks) != 1 or tasks[0] not in sample:
-            raise ValueError(
+            raise UserError(
                 f'{type(self).__name__}: task is {self.task!r}, the model predicts {tasks}; name one'
             )
         return sample[tasks[0]]

@@ -11,6 +11,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from mammo.errors import UserError
 from mammo.records.files import replacing
 from mammo.records.versions import VERSIONS
 
@@ -45,11 +46,11 @@ def constant_of(preprocessor: nn.Module, name: str) -> float:
     """The mean or std that all channels share.
 
     Raises:
-        ValueError: the channels differ, so that a grey image has no single one.
+        UserError: the channels differ, so that a grey image has no single one.
     """
     values = sorted({float(value) for value in getattr(preprocessor, name).flatten()})
     if len(values) != 1:
-        raise ValueError(f'data_preprocessor.{name} is {values}, expected one value for all channels')
+        raise UserError(f'data_preprocessor.{name} is {values}, expected one value for all channels')
     return values[0]
 
 
@@ -57,11 +58,11 @@ def size_steps(pipeline: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Steps that bring an image to the network's input size, as plain data.
 
     Raises:
-        ValueError: the test pipeline does more than load, resize, crop and pack.
+        UserError: the test pipeline does more than load, resize, crop and pack.
     """
     unknown = [step['type'] for step in pipeline if step['type'] not in SIZE_STEPS + OTHER_STEPS]
     if unknown:
-        raise ValueError(f'the test pipeline has {unknown}, which the file cannot describe')
+        raise UserError(f'the test pipeline has {unknown}, which the file cannot describe')
     return [json.loads(json.dumps(step)) for step in pipeline if step['type'] in SIZE_STEPS]
 
 
@@ -69,13 +70,13 @@ def input_size(steps: list[dict[str, Any]]) -> tuple[int, int]:
     """Height and width in pixels after the last step.
 
     Raises:
-        ValueError: they depend on the image.
+        UserError: they depend on the image.
     """
     last = steps[-1] if steps else {}
     size = last.get('scale', last.get('crop_size'))
     size = (size, size) if isinstance(size, int) else size
     if last.get('keep_ratio') or not isinstance(size, list | tuple) or len(size) != 2:
-        raise ValueError(
+        raise UserError(
             f'the test pipeline ends with {last or None}, which leaves the size open; expected Resize with '
             'scale=(width, height), or CenterCrop with crop_size=(width, height)'
         )

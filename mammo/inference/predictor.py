@@ -3,7 +3,6 @@
 BUNDLE; DICOM or PNG files of one patient, clinical values -> Prediction
 """
 
-import hashlib
 import os
 import threading
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import pandas as pd
 import torch
 from scipy.special import expit
 
+from mammo.errors import UserError
 from mammo.evaluation.cells import Cell
 from mammo.inference.architecture import member_file
 from mammo.inference.bundle import Bundle, BundleError, open_bundle
@@ -34,6 +34,7 @@ from mammo.inference.prediction import Prediction, Score, score_of
 from mammo.inference.views import SIDES
 from mammo.patients import of_members, speaking_items
 from mammo.preprocess.settings import Settings
+from mammo.records.files import sha256_of_bytes
 
 FEW_EVENTS = 100  # with fewer, calibration is uncertain
 
@@ -51,7 +52,7 @@ class Given(NamedTuple):
 
     def record(self, exam: Exam) -> dict[str, Any]:
         """What an answer is for; no name and no header."""
-        files = {image.name: hashlib.sha256(image.pixels.tobytes()).hexdigest() for image in exam.images}
+        files = {image.name: sha256_of_bytes(image.pixels.tobytes()) for image in exam.images}
         now = datetime.now(UTC).isoformat(timespec='seconds')
         return dict(clinical=self.clinical, tumor_side=self.tumor_side, pixels_sha256=files, time=now)
 
@@ -108,11 +109,11 @@ class Predictor:
 
         Raises:
             BundleError: the bundle is damaged, edited or of another format version.
-            ValueError: ``device`` is not there.
+            UserError: ``device`` is not there.
         """
         cuda = torch.cuda.is_available()
         if device.startswith('cuda') and not cuda:
-            raise ValueError(f'device is {device!r}, but torch finds no GPU; use auto or cpu')
+            raise UserError(f'device is {device!r}, but torch finds no GPU; use auto or cpu')
         where = torch.device(('cuda' if cuda else 'cpu') if device == 'auto' else device)
         try:
             return cls(open_bundle(bundle), where)

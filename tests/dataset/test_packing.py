@@ -10,6 +10,7 @@ from mmpretrain.structures import MultiTaskDataSample
 
 from dataset.packing import MammoPackMultiTaskInputs
 from mammo.engine.writer import prediction_record
+from mammo.errors import UserError
 
 
 def results(**labels: float) -> dict[str, Any]:
@@ -75,6 +76,6 @@ def test_published_arguments_work() -> None:
 
 def test_other_multi_task_fields_are_refused() -> None:
     with pytest.raises(
-        ValueError, match=r"multi_task_fields is \('gt_label', 'mask'\), expected \('gt_label',\)"
+        UserError, match=r"multi_task_fields is \('gt_label', 'mask'\), expected \('gt_label',\)"
     ):
         MammoPackMultiTaskInputs(multi_task_fields=('gt_label', 'mask'))

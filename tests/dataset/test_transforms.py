@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dataset.transforms import LoadMammogram
+from mammo.errors import UserError
 from mammo.records.png import ImageFileError
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (7, 5), dtype=np.uint8)
@@ -34,7 +35,7 @@ def test_three_equal_channels_on_request(tmp_path: Path) -> None:
 
 
 def test_other_numbers_of_channels_are_refused() -> None:
-    with pytest.raises(ValueError, match=r'LoadMammogram: channels is 4, expected 1 or 3'):
+    with pytest.raises(UserError, match=r'LoadMammogram: channels is 4, expected 1 or 3'):
         LoadMammogram(channels=4)
 
 

@@ -70,7 +70,7 @@ def test_memory_is_not_pinned() -> None:
 
 
 def test_launcher_that_needs_a_gpu_is_refused() -> None:
-    with pytest.raises(ValueError, match="launcher 'mpi' needs a GPU; on CPU use pytorch or slurm"):
+    with pytest.raises(UserError, match="launcher 'mpi' needs a GPU; on CPU use pytorch or slurm"):
         init_cpu_group('mpi')
 
 

@@ -13,6 +13,7 @@ from mmpretrain.registry import METRICS
 from sklearn.metrics import average_precision_score, log_loss, mean_squared_error, r2_score, roc_auc_score
 
 from mammo.engine.metrics import MultiTasksMetric, predicted_tasks
+from mammo.errors import UserError
 
 RNG = np.random.default_rng(0)
 KINDS = dict(N='binary', NumPos='regression')
@@ -222,3 +223,9 @@ def test_predictions_are_written_without_padding(tmp_path: Path) -> None:
     assert first['N']['pred_score'] == pytest.approx(samples[0]['N']['pred_score'].item())
     assert (first['N']['gt_label'], first['NumPos']['gt_label']) == (1.0, None)
     assert content['records'][0]['patient_id'] is None
+
+
+def test_metric_without_a_task_asks_for_one_of_several() -> None:
+    sample = dict(N=task_sample(0.0, 1.0), LVI=task_sample(0.0, 1.0, task_idx=1))
+    with pytest.raises(UserError, match=r"AUC: task is None, the model predicts \['N', 'LVI'\]; name one"):
+        build('AUC').process({}, [sample])

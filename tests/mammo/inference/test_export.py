@@ -10,6 +10,7 @@ import torch
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
+from mammo.errors import UserError
 from mammo.inference.export import TaskOutputs, constant_of, export, input_size, size_steps
 
 STEPS = [dict(type='Resize', scale=(72, 104)), dict(type='CenterCrop', crop_size=(64, 96))]
@@ -76,14 +77,14 @@ def test_network_sees_exactly_one_normalisation(model):
 
 
 def test_pipeline_that_cannot_be_described_is_refused():
-    with pytest.raises(ValueError, match=r"the test pipeline has \['RandomFlip'\]"):
+    with pytest.raises(UserError, match=r"the test pipeline has \['RandomFlip'\]"):
         size_steps([*PIPELINE, dict(type='RandomFlip')])
-    with pytest.raises(ValueError, match='ends with None, which leaves the size open'):
+    with pytest.raises(UserError, match='ends with None, which leaves the size open'):
         input_size(size_steps([PIPELINE[0], PIPELINE[-1]]))
 
 
 def test_channels_of_their_own_normalisation_are_refused():
     preprocessor = torch.nn.Module()
     preprocessor.mean = torch.tensor([1.0, 2.0, 3.0])[:, None, None]
-    with pytest.raises(ValueError, match=r'data_preprocessor.mean is \[1.0, 2.0, 3.0\], expected one value'):
+    with pytest.raises(UserError, match=r'data_preprocessor.mean is \[1.0, 2.0, 3.0\], expected one value'):
         constant_of(preprocessor, 'mean')

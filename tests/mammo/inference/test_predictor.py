@@ -18,6 +18,7 @@ import pytest
 import torch
 from mmengine.dataset import Compose
 
+from mammo.errors import UserError
 from mammo.fusion.clinical import check_table
 from mammo.fusion.model import predict as fusion_predict
 from mammo.inference.bundle import write_bundle
@@ -225,7 +226,7 @@ def test_wrong_sides_and_devices_are_refused(predictor: Predictor, toy: Any, exa
     with pytest.raises(ExamError, match='no image shows the right breast'):
         predictor.predict([films()], tumor_side='R')
     if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match='torch finds no GPU'):
+        with pytest.raises(UserError, match='torch finds no GPU'):
             Predictor.load(toy.folder, 'cuda')
 
 
