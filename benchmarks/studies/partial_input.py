@@ -133,7 +133,10 @@ def image_cells(study: Study, dev: pd.Series) -> dict[str, tuple[pd.Series, dict
 def answers(
     of_side: pd.DataFrame, everyone: list, mask: np.ndarray, side: str, images: tuple | None, *, before: bool
 ) -> pd.DataFrame | None:
-    """Calibrated prob, threshold and stated interval of each test patient, as a bundle answers."""
+    """Calibrated prob, threshold and stated interval of each test patient, as a bundle answers.
+
+    Threshold and interval are NaN where the cell has none: a bundle gives no decision then.
+    """
     rows = without(everyone, mask, side=side)
     if rows is None:
         return None
@@ -144,11 +147,17 @@ def answers(
         prob, model = part.prob.to_numpy(), 'fused'
         if not before and images and not better(made, images[1], int(n_known)):
             prob, made, model = images[0][part.patient_id].to_numpy(), images[1], 'images'
-        stated = made['achieved']['sensitivity']
         prob = recalibrate(made['recalibration'], prob) if made['recalibration'] else prob
-        parts.append(part.assign(prob=prob, threshold=made['threshold'], low=stated['ci_low'],
-                                 high=stated['ci_high'], model=model))  # fmt: skip
+        parts.append(part.assign(prob=prob, model=model, **stated(made)))
     return pd.concat(parts)
+
+
+def stated(made: dict) -> dict[str, float]:
+    """Threshold and interval of the sensitivity that a cell states."""
+    if made['threshold'] is None:
+        return dict(threshold=np.nan, low=np.nan, high=np.nan)
+    sensitivity = made['achieved']['sensitivity']
+    return dict(threshold=made['threshold'], low=sensitivity['ci_low'], high=sensitivity['ci_high'])
 
 
 def better(fused: dict, images: dict, n_known: int) -> bool:
@@ -157,14 +166,16 @@ def better(fused: dict, images: dict, n_known: int) -> bool:
 
 
 def row_of(frame: pd.DataFrame) -> dict[str, Any]:
-    positive = frame[frame.label == 1]
+    """One pattern; the sensitivity is that of the patients who get a decision."""
+    decided = frame.threshold.notna()
+    positive = frame[decided & (frame.label == 1)]
     return dict(
         bias=frame.prob.mean() - frame.label.mean(),
         auc=roc_auc_score(frame.label, frame.prob) if frame.prob.nunique() > 1 else np.nan,
         sensitivity=(positive.prob >= positive.threshold).mean(),
         low=positive.low.mean(), high=positive.high.mean(),
         slope=slope(frame.prob.to_numpy(), frame.label.to_numpy())['value'],
-        fused=(frame.model == 'fused').mean(),
+        fused=(frame.model == 'fused').mean(), decided=decided.mean(),
     )  # fmt: skip
 
 
@@ -204,9 +215,11 @@ def main() -> None:
         study, len(study.labels) // 2, before=args.before, model=args.model, mask_share=args.mask_share
     )
     print(table.round(3).to_string(index=False))
-    within = table.sensitivity.between(table.low, table.high)
-    print(f'largest bias {table.bias.abs().max():.3f}; sensitivity within the stated interval in '
-          f'{within.sum()} of {len(table)} rows; lowest {table.sensitivity.min():.3f}')  # fmt: skip
+    decided = table[table.decided > 0]
+    within = decided.sensitivity.between(decided.low, decided.high)
+    print(f'largest bias {decided.bias.abs().max():.3f}; sensitivity within the stated interval in '
+          f'{within.sum()} of {len(decided)} rows; lowest {decided.sensitivity.min():.3f}; no decision in '
+          f'{len(table) - len(decided)} rows')  # fmt: skip
 
 
 if __name__ == '__main__':

@@ -52,7 +52,8 @@ def find_regions(table: pd.DataFrame, items: Sequence[dict]) -> Iterator[Region 
             item = by_path.get(normal_path(row[key]))
             if item is None:
                 hint = '; write / instead of back-slashes' if '\\' in row[key] else ''
-                raise UserError(f'no image with {key} {row[key]!r} in the meta file{hint}')
+                # the row says which; its path may tell a name that the meta file hides
+                raise UserError(f'no image of the meta file has this {key}{hint}')
             corners = [number(row[name], name) for name in names]
             yield Region(line, item, _box(corners, item if key == 'source' else None))
         except UserError as error:

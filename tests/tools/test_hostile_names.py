@@ -1,39 +1,27 @@
 """With --id-key no name, id, date, path or institution of an input reaches any output."""
 
+import csv
 import os
 import subprocess
 import sys
 import unicodedata
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from mammo.records.meta import read_meta
 from tests.support.dicom_files import breast_image, mammogram, save
+from tests.support.hostile_names import (
+    DATES,
+    IDS,
+    NAMES,
+    ascii_of,
+    hostile_image,
+    texts_of,
+    told_secrets,
+)  # fmt: skip
 
 ROOT = Path(__file__).parents[2]
-# name as the header has it, as folders and texts spell it
-NAMES = [
-    ('Doe^Jane', 'DOE^JANE'), ('Li^Bo', 'Li Bo'), ('Müller^Eva', 'MUELLER_EVA'),
-    ('Wong^Ka^Man', 'WongKaMan'),
-    ('Yamada^Tarou=山田^太郎', '山田太郎'),
-    ("O'Neill^Una", "O'Neill"),
-    ('Åström^Siv', 'Aastroem'),
-    ('Strauß^Uta', 'STRAUSS-Uta'), ('de la Cruz^Ana', 'delacruz'), ('Ng^Yu', 'Ng-Yu'),
-    ('Núñez^Inés', 'NUNEZ'),
-    ('Иванова^Анна', 'Иванова'), ('Öz^Ece', 'Oez Ece'), ('Abc123^Xyz', 'abc123xyz'),
-    ('Smith-Jones^Kay', 'SmithJones'),
-    ('Nguyễn^Thị', 'Nguyen Thi'), ('김^수진', '김수진'), ('Van Dyke^Mo', 'VANDYKE'), ('Quote"^Q', 'Quote"Q'),
-    ('Zwock\\slosh^B', 'Zwock-slosh'),
-]  # fmt: skip
-IDS = [f'MRN-{7_700_000 + i}' for i in range(len(NAMES))]
-DATES = ['1961-02-03', '19610203', '03.02.1961', '02/03/61']
-PLACE = 'St. Ottilien Klinikum'
-
-
-def ascii_of(text):
-    """As much as a code string can hold."""
-    return text.encode('ascii', 'ignore').decode()[:16].upper() or 'NONE'
 
 
 @pytest.fixture
@@ -45,34 +33,18 @@ def archive(tmp_path):
             root / unicodedata.normalize('NFD', spelling).replace('/', '-') / DATES[i % 4].replace('/', '-')
         )
         folder.mkdir(parents=True)
-        tags = dict(
-            SpecificCharacterSet='ISO_IR 192',
-            PatientID=IDS[i],
-            PatientName=name,
-            PatientBirthDate='19610203',
-            InstitutionName=PLACE,
-        )
-        tags |= dict(ReferringPhysicianName=name, IssuerOfPatientID=PLACE)
-        tags |= dict(StudyInstanceUID=f'1.2.9.{i}', StationName=spelling[:16], SeriesDescription=spelling)
-        image = breast_image((128, 80))
-        image[image > 0] += np.random.default_rng(i).integers(0, 300, (image > 0).sum(), np.uint16)
-        good = mammogram(image, **tags, Manufacturer=spelling if i % 3 else 'ACME')
-        save(good, folder / f'{IDS[i]}.dcm')
-        save(mammogram(image, **tags, VOILUTFunction=ascii_of(spelling), WindowCenter=9,
-                       WindowWidth=5), folder / 'voi.dcm')  # fmt: skip
+        save(hostile_image(i, Manufacturer=spelling if i % 3 else 'ACME'), folder / f'{IDS[i]}.dcm')
+        bad = dict(VOILUTFunction=ascii_of(spelling), WindowCenter=9, WindowWidth=5)
+        save(hostile_image(i, **bad), folder / 'voi.dcm')
         (folder / f'{spelling}.txt').write_text(name)
     return root
 
 
-def secrets():
-    for (name, spelling), number in zip(NAMES, IDS, strict=True):
-        parts = [p for p in name.replace('=', '^').replace('\\', '^').split('^') if len(p) > 3]
-        yield from (*parts, spelling, number)
-    yield from (*DATES, PLACE, 'Ottilien', '1.2.9.')
-
-
-def folded(text):
-    return unicodedata.normalize('NFC', text).casefold()
+def boxes_of(column, images, path):
+    """A table with a box in each image."""
+    with path.open('w', newline='', encoding='utf-8') as file:
+        csv.writer(file).writerows([[column, 'x', 'y'], *([image, 20, 60] for image in images)])
+    return path
 
 
 def tool(name, *args):
@@ -95,16 +67,18 @@ def test_no_tool_writes_a_name_an_id_a_date_or_a_path(archive, tmp_path):
     )
     patches = ('--size', 48, '--stride', 48, '--min-breast-frac', 0.1)
     runs.append(tool('extract_patches.py', out / 'meta.json', '--out-dir', tmp_path / 'patches', *patches))
-    assert [run.returncode for run in runs] == [0, 2, 0, 0], runs[2].stderr[-700:]
+    by_image = [item['img_path'] for item in read_meta(out / 'meta.json')['data_list']]
+    by_source = [str(file.relative_to(archive)) for file in archive.rglob('*.dcm')]  # what only the owner has
+    for name, images in dict(img_path=by_image, source=by_source).items():
+        boxes = ('--boxes', boxes_of(name, images, tmp_path / f'{name}.csv'), '--size', 32)
+        runs.append(
+            tool('extract_rois.py', out / 'meta.json', '--out-dir', tmp_path / f'rois_{name}', *boxes)
+        )
+    assert [run.returncode for run in runs] == [0, 2, 0, 0, 0, 1], runs[-1].stderr[-700:]
     outputs = [run.stdout + run.stderr for run in runs]
-    for folder in ('out', 'folds', 'patches'):
-        for path in (tmp_path / folder).rglob('*'):
-            outputs.append(path.name)
-            if path.is_file() and path.suffix != '.png':
-                text = path.read_text(encoding='utf-8')
-                outputs += [text, text.encode().decode('unicode_escape', 'ignore')]
-    written = folded('\n'.join(outputs))
-    assert [secret for secret in secrets() if folded(secret) in written] == []
+    for folder in ('out', 'folds', 'patches', 'rois_img_path', 'rois_source'):
+        outputs += texts_of(tmp_path / folder)
+    assert told_secrets(outputs) == []
 
 
 def test_the_key_map_is_written_on_request_for_the_owner_only(tmp_path):

@@ -53,7 +53,7 @@ def test_source_coordinates_go_through_the_transform_of_the_item():
 @pytest.mark.parametrize(
     ('columns', 'message'),
     [
-        (dict(img_path=['b.png'], x=[1], y=[1]), "row 2: no image with img_path 'b.png'"),
+        (dict(img_path=['b.png'], x=[1], y=[1]), 'row 2: no image of the meta file has this img_path'),
         (dict(img_path=['a.png'], x=['?'], y=[1]), "row 2: x is '?', expected a number"),
         (dict(img_path=['a.png'], x=['nan'], y=[1]), "row 2: x is 'nan', expected a number"),
         (dict(img_path=['a.png'], x0=[5], y0=[1], x1=[4], y1=[2]), 'x0 <= x1'),
