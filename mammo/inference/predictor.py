@@ -236,8 +236,8 @@ def notes(given: Given, n_variables: int, model: str, cell: Cell | None) -> list
         texts.append('no clinical value: answered from the images alone')
     elif model == IMAGES and given.n_known:
         texts.append(
-            f'with {given.n_known} of {n_variables} clinical values the images alone did as well on patients whose '
-            'outcome is known, so the answer is theirs'
+            f'with {given.n_known} of {n_variables} clinical values the images alone did as well on '
+            'patients whose outcome is known, so the answer is theirs'
         )
     elif given.n_known < n_variables:
         texts.append(f'{n_variables - given.n_known} of {n_variables} clinical values are missing')
