@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from dataset.cached_features import LOADERS, backbone_of, module_sha256, settings_of
 from dataset.feature_cache import CacheError, FeatureCache, fingerprints, open_for_writing
+from mammo.engine.checks.images import check_images
 from mammo.engine.config.reading import set_options
-from mammo.engine.image_check import check_images
 from mammo.engine.run import load_config
 from mammo.engine.seed import seed_all
 from mammo.records.files import replacing, sha256_of_bytes

@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument('--out', type=Path, required=True, help='checkpoint to write')
     args = parser.parse_args()
 
-    from mammo.engine.start_weights import convert
+    from mammo.engine.loading.start_weights import convert
 
     print(convert(**vars(args)))
     print(f"{args.out}: init_cfg=dict(type='Pretrained', checkpoint='{args.out}', prefix='backbone')")

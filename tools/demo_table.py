@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument('--truth', type=Path, required=True, help='truth.json of the phantoms')
     args = parser.parse_args()
 
-    from mammo.evaluation.against_truth import table
+    from mammo.evaluation.report.against_truth import table
 
     print('\n'.join(table(args.cross_validation, args.truth)))
 

@@ -9,7 +9,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
-from mammo.evaluation.options import FORM, Options, Reading, at_least, confidence, fraction, threshold_range
+from mammo.evaluation.report.options import (
+    FORM,
+    Options,
+    Reading,
+    at_least,
+    confidence,
+    fraction,
+    threshold_range,
+)
 
 
 @command()
@@ -41,8 +49,8 @@ def main() -> None:
     add('--seed', type=int, default=usual.seed, help='same seed, same report')
     args = parser.parse_args()
 
-    from mammo.evaluation.options import make_evaluation
-    from mammo.evaluation.run import evaluate, summary_lines
+    from mammo.evaluation.report.options import make_evaluation
+    from mammo.evaluation.report.run import evaluate, summary_lines
 
     report = evaluate(make_evaluation(**vars(args)))
     print('\n'.join(summary_lines(report)), args.out_dir / 'report.html', sep='\n')

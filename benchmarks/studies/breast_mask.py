@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from mammo.phantoms.drawing import FIELD_HEIGHT_MM, render_view
-from mammo.preprocess.breast import NoBreastError, breast_mask
+from mammo.preprocess.picture.breast import NoBreastError, breast_mask
 
 SHAPE = (600, 400)
 SPACING_MM = FIELD_HEIGHT_MM / SHAPE[0]

@@ -21,16 +21,16 @@ from scipy.special import expit, logit
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mammo.evaluation import calibration, clinical_utility, statistics
-from mammo.evaluation.comparison import _resampled as _resampled_delta
-from mammo.evaluation.comparison import compare
+from mammo.evaluation.cohort.pooling import Model
+from mammo.evaluation.entry.model_entry import _resampled
+from mammo.evaluation.entry.within_folds import within_fold_auc
 from mammo.evaluation.estimates import Estimate
-from mammo.evaluation.model_entry import _resampled
-from mammo.evaluation.notices import MIN_EVENTS
-from mammo.evaluation.options import Options
-from mammo.evaluation.pooling import Model
-from mammo.evaluation.report import _bootstrap
+from mammo.evaluation.report.build import _bootstrap
+from mammo.evaluation.report.comparison import _resampled as _resampled_delta
+from mammo.evaluation.report.comparison import compare
+from mammo.evaluation.report.notices import MIN_EVENTS
+from mammo.evaluation.report.options import Options
 from mammo.evaluation.resampling import Replicates
-from mammo.evaluation.within_folds import within_fold_auc
 from mammo.records.files import write_json
 
 PATIENTS, RATES = (60, 150, 400), (0.1, 0.2, 0.3, 0.4)

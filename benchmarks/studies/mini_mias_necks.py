@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.studies.mini_mias import TISSUES, auc_row, by_woman
-from mammo.evaluation.cohort import read_patients
+from mammo.evaluation.cohort.reading import read_patients
 from mammo.evaluation.statistics import delta_auc
 from mammo.fusion.model import fit, predict
 from mammo.records.meta import read_meta, write_meta

@@ -28,8 +28,8 @@ from sklearn.metrics import balanced_accuracy_score
 
 import dataset  # noqa: F401  registers
 import models  # noqa: F401  registers
-from mammo.engine.checkpoint import load_from_file
 from mammo.engine.launch import adapt_to_cpu
+from mammo.engine.loading.checkpoint import load_from_file
 from mammo.engine.monitor.embed import embed
 from mammo.engine.monitor.representation import effective_rank, knn_predict
 from mammo.evaluation.resampling import percentile_interval

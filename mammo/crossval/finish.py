@@ -15,14 +15,14 @@ import pandas as pd
 
 from mammo.crossval.folds import Fold, read_part
 from mammo.crossval.fusion import FUSION, fuse_all
+from mammo.crossval.jobs.state import FINISHED, finished, read_json
 from mammo.crossval.plan import Plan, Request
 from mammo.crossval.settings import RECORD
-from mammo.crossval.state import FINISHED, finished, read_json
 from mammo.errors import UserError
-from mammo.evaluation.cohort import read_patients
-from mammo.evaluation.ensemble import mean_records
-from mammo.evaluation.options import make_evaluation
-from mammo.evaluation.run import evaluate, summary_lines
+from mammo.evaluation.cohort.ensemble import mean_records
+from mammo.evaluation.cohort.reading import read_patients
+from mammo.evaluation.report.options import make_evaluation
+from mammo.evaluation.report.run import evaluate, summary_lines
 from mammo.records.files import write_json, write_text
 from mammo.records.predictions import PredictionError, read_predictions, write_predictions
 

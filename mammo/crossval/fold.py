@@ -1,4 +1,4 @@
-"""The process of one fold: ``python -m mammo.crossval.fold SPEC``; see mammo.crossval.job, which starts it.
+"""The process of one fold: ``python -m mammo.crossval.fold SPEC``; mammo.crossval.jobs.job starts it.
 
 spec file -> the steps of that fold; it ends with the process that has started it
 """
@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 from mammo.command import command
-from mammo.crossval.state import read_json
+from mammo.crossval.jobs.state import read_json
 
 
 @command()

@@ -24,10 +24,10 @@ from mammo.crossval.folds import (
     read_part,
     selected,
 )
+from mammo.crossval.jobs.slurm import refuse_queued
+from mammo.crossval.jobs.state import CACHE, FINISHED, in_use, read_json
 from mammo.crossval.settings import CONFIG, RECORD, config_of, describe, keep, start_weights, tasks_of
-from mammo.crossval.slurm import refuse_queued
-from mammo.crossval.state import CACHE, FINISHED, in_use, read_json
-from mammo.engine.image_check import check_images
+from mammo.engine.checks.images import check_images
 from mammo.errors import DataError
 from mammo.fusion.clinical import read_clinical, read_schema
 from mammo.records.matching import check_patients

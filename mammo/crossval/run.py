@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mammo.crossval import engines
 from mammo.crossval.finish import complete, finish
+from mammo.crossval.jobs import engines
+from mammo.crossval.jobs.progress import progress
+from mammo.crossval.jobs.slurm import SlurmEngine
+from mammo.crossval.jobs.state import FINISHED, STATE, finished, tail
 from mammo.crossval.plan import Plan, Request, make_plan, together_spec
-from mammo.crossval.progress import progress
-from mammo.crossval.slurm import SlurmEngine
-from mammo.crossval.state import FINISHED, STATE, finished, tail
 from mammo.records.predictions import PredictionError
 
 logger = logging.getLogger(__name__)

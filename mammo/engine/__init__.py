@@ -2,10 +2,9 @@
 
 import models  # isort: split
 
-from mammo.engine.amp import Bf16OptimWrapper
-from mammo.engine.checkpoint import CheckpointError, load_from_file
-from mammo.engine.data_check import DataCheckHook
-from mammo.engine.faults import BatchWatchHook, FiniteAmpOptimWrapper, FiniteOptimWrapper
+from mammo.engine.checks.data import DataCheckHook
+from mammo.engine.faults import BatchWatchHook, Bf16OptimWrapper, FiniteAmpOptimWrapper, FiniteOptimWrapper
+from mammo.engine.loading.checkpoint import CheckpointError, load_from_file
 from mammo.engine.log import MammoLogProcessor
 from mammo.engine.metrics import AUC, R2, BinaryCrossEntropy, MSELoss, MultiTasksMetric
 from mammo.engine.monitor import (
@@ -15,11 +14,11 @@ from mammo.engine.monitor import (
     TensorboardTracker,
     WandbTracker,
 )
-from mammo.engine.plain_state import PlainCheckpointHook
 from mammo.engine.pretrain import SwAVHook
 from mammo.engine.pretrain.backbone_export import BackboneExportHook
 from mammo.engine.runner import MammoRunner
 from mammo.engine.saving import CheckpointHook, EarlyStoppingHook, ResumableTrainLoop
+from mammo.engine.saving.plain_state import PlainCheckpointHook
 from mammo.engine.seed import EpochSeedHook, seed_worker
 from mammo.engine.writer import PredictionWriter
 from mammo.errors import DataError

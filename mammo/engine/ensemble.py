@@ -14,13 +14,13 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from tqdm import tqdm
 
+from mammo.engine.checks.images import check_images
 from mammo.engine.config.reading import set_options
 from mammo.engine.faults import resources_explained
-from mammo.engine.image_check import check_images
 from mammo.engine.run import load_config
 from mammo.engine.writer import prediction_record
 from mammo.errors import DataError
-from mammo.evaluation.ensemble import mean_records
+from mammo.evaluation.cohort.ensemble import mean_records
 from mammo.records.predictions import write_predictions
 from models.ensemble import Ensemble
 

@@ -14,7 +14,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from numpy.typing import NDArray
 
-from mammo.engine.image_check import check_images
+from mammo.engine.checks.images import check_images
 from mammo.errors import listed
 from mammo.patients import patient_features, speaking_items
 from mammo.records.features import write_features

@@ -12,9 +12,9 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
-from mammo.engine.checkpoint import trust_checkpoints
 from mammo.engine.config.reading import read_config, set_options
 from mammo.engine.launch import is_first_process
+from mammo.engine.loading.checkpoint import trust_checkpoints
 from mammo.engine.saving.files import checkpoint_folder
 from mammo.engine.saving.lock import locked
 from mammo.engine.saving.stop import handling_signals

@@ -15,10 +15,10 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
-from mammo.engine.checkpoint import CheckpointError, report_pretrained, require_pretrained
 from mammo.engine.config.text import format_once
 from mammo.engine.faults import resources_explained
 from mammo.engine.launch import adapt_to_cpu, init_cpu_group, use_cpu, without_sync_bn
+from mammo.engine.loading.checkpoint import CheckpointError, report_pretrained, require_pretrained
 from mammo.engine.monitor.trackers import add_trackers
 from mammo.engine.pretrain import check_batches
 from mammo.engine.saving.files import find_intact

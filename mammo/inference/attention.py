@@ -27,7 +27,7 @@ from mammo.evaluation.attention import (
     ratio_to_chance,
     share_inside,
 )
-from mammo.preprocess.breast import NoBreastError, breast_mask
+from mammo.preprocess.picture.breast import NoBreastError, breast_mask
 from mammo.records.files import replacing, write_json
 from mammo.records.png import read_grey, to_uint8
 from mammo.records.versions import VERSIONS

@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from mammo.preprocess import breast, png_input
 from mammo.preprocess.description import Description, describe
 from mammo.preprocess.dicom import display, pixels, reader
 from mammo.preprocess.errors import PreprocessError, Reason
-from mammo.preprocess.hanging import Upright, hung
 from mammo.preprocess.inputs.jobs import Job
+from mammo.preprocess.picture import breast, png_input
+from mammo.preprocess.picture.hanging import Upright, hung
+from mammo.preprocess.picture.two_breasts import shows_two
 from mammo.preprocess.privacy import HIDDEN, names_somebody, pseudonym, redact
 from mammo.preprocess.settings import Settings
-from mammo.preprocess.two_breasts import shows_two
 from mammo.records.files import replacing
 
 logger = logging.getLogger(__name__)

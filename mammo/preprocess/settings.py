@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mammo.preprocess.breast import Side
 from mammo.preprocess.errors import KEEPABLE, PreprocessError, Reason
+from mammo.preprocess.picture.breast import Side
 from mammo.preprocess.privacy import digest
 
 

@@ -10,7 +10,7 @@ import cv2
 import pandas as pd
 
 from mammo.errors import UserError, listed
-from mammo.preprocess.breast import NoBreastError, crop_to_breast
+from mammo.preprocess.picture.breast import NoBreastError, crop_to_breast
 from mammo.public_sets import mias
 from mammo.records.meta import write_meta
 

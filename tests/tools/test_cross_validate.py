@@ -125,7 +125,7 @@ class MadeUpEngine:
 def call(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Runs the tool in this process with made-up folds; the exit code."""
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr('mammo.crossval.engines.LocalEngine', MadeUpEngine)
+    monkeypatch.setattr('mammo.crossval.jobs.engines.LocalEngine', MadeUpEngine)
     monkeypatch.setattr(MadeUpEngine, 'failing', ())
     handler = signal.getsignal(signal.SIGTERM)
 
@@ -295,7 +295,7 @@ def test_the_cache_comes_before_the_folds_and_its_views_are_a_setting(
                     Path(spec['folder']).mkdir(parents=True)
                     (Path(spec['folder']) / 'fold.json').write_text('{"done": []}')
 
-    monkeypatch.setattr('mammo.crossval.engines.LocalEngine', Engine)
+    monkeypatch.setattr('mammo.crossval.jobs.engines.LocalEngine', Engine)
     frozen = ('--devices', '2', '--cfg-options', 'model.backbone.frozen_stages=4')
     monkeypatch.setattr(MadeUpEngine, 'failing', ('cache',))
     assert call('--cache', '3', *frozen) == 1

@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmpretrain.registry import MODELS
 
-from mammo.engine.checkpoint import CheckpointError
+from mammo.engine.loading.checkpoint import CheckpointError
 from mammo.records.files import sha256_of
 
 ROOT = Path(__file__).resolve().parents[2]

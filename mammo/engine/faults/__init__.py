@@ -2,10 +2,11 @@
 
 from mammo.engine.faults.batch_watch import BatchWatchHook, NotFiniteError
 from mammo.engine.faults.errors import ResourceError, resources_explained
-from mammo.engine.faults.finite_steps import FiniteAmpOptimWrapper, FiniteOptimWrapper
+from mammo.engine.faults.finite_steps import Bf16OptimWrapper, FiniteAmpOptimWrapper, FiniteOptimWrapper
 
 __all__ = [
     'BatchWatchHook',
+    'Bf16OptimWrapper',
     'FiniteAmpOptimWrapper',
     'FiniteOptimWrapper',
     'NotFiniteError',

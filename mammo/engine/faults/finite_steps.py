@@ -3,13 +3,15 @@
 losses, gradients -> a step on all processes, or on none of them
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from mmengine.dist import all_reduce
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmpretrain.registry import OPTIM_WRAPPERS
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def fetched(flags: Tensor) -> list[list[float]]:
@@ -72,3 +74,13 @@ class FiniteAmpOptimWrapper(FiniteOptimWrapper, AmpOptimWrapper):
 
     def _may_overflow(self) -> bool:
         return self.loss_scaler.get_scale() > 1  # the scaler leaves out the step and halves its scale
+
+
+@OPTIM_WRAPPERS.register_module()
+class Bf16OptimWrapper(FiniteOptimWrapper):
+    """The same in mixed precision without a GPU: bfloat16, which needs no loss scaling as float16 does."""
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        with super().optim_context(model), torch.autocast('cpu', torch.bfloat16):
+            yield

@@ -21,7 +21,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from mammo.evaluation import plot_style
+from mammo.evaluation.page import plot_style
 from mammo.records.files import replacing
 
 Line = dict[int, float]  # epoch -> value

@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
 from numpy.typing import NDArray
 
-from mammo.engine.image_check import check_images
+from mammo.engine.checks.images import check_images
 from mammo.engine.monitor.embed import Embeddings, embed
 from mammo.engine.monitor.representation import effective_rank, embedding_std, knn_score, linear_probe_score
 from mammo.errors import DataError

@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from mammo.engine.checkpoint import weights_sha256
+from mammo.engine.loading.checkpoint import weights_sha256
 from mammo.records.files import replacing
 from mammo.records.versions import VERSIONS
 

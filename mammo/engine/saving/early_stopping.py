@@ -9,7 +9,7 @@ from mmengine.hooks import EarlyStoppingHook as StockEarlyStoppingHook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
-from mammo.engine.plain_state import to_plain
+from mammo.engine.saving.plain_state import to_plain
 
 
 @HOOKS.register_module()

@@ -16,8 +16,8 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 
-from mammo.engine.checkpoint import CheckpointError
 from mammo.engine.launch import on_main_process
+from mammo.engine.loading.checkpoint import CheckpointError
 from mammo.records.files import remove_hashed, sidecar_of, write_hashed
 
 INTERRUPTED = '_interrupted'  # epoch_3_interrupted.pth: three epochs and a part of the fourth

@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from mmengine.optim import _ParamScheduler
 from mmengine.runner import Runner
 
-from mammo.engine.checkpoint import CheckpointError
+from mammo.engine.loading.checkpoint import CheckpointError
 from mammo.errors import listed
 
 # what changes while a scheduler works; the rest are its settings

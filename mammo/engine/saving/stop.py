@@ -19,7 +19,7 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from mammo.engine.checkpoint import CheckpointError
+from mammo.engine.loading.checkpoint import CheckpointError
 from mammo.engine.seed import random_state, restore_random_state
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # of those who manage jobs

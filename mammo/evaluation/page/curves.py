@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from mammo.evaluation.cohort.pooling import Model, arrays
 from mammo.evaluation.page.drawing import GREY, MAX_LINES, STYLES, Drawn, axes
-from mammo.evaluation.pooling import Model, arrays
 
 Models = dict[str, Model]
 

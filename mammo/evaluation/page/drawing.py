@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mammo.evaluation.plot_style import COLORS, RC
+from mammo.evaluation.page.plot_style import COLORS, RC
 
 # each colour has dashes of its own, for print in grey and for colour-blind readers
 DASHES = ('-', (0, (6, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (10, 3)), (0, (3, 1)), (0, (1, 3)))

@@ -12,10 +12,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mammo.evaluation import calibration
+from mammo.evaluation.cohort.pooling import Model, arrays
+from mammo.evaluation.entry.stability import with_mean
 from mammo.evaluation.estimates import UndefinedError
 from mammo.evaluation.page.drawing import EVENT, GREY, MAX_PANELS, NO_EVENT, Drawn, axes
-from mammo.evaluation.pooling import Model, arrays
-from mammo.evaluation.stability import with_mean
 from mammo.evaluation.statistics import proportion
 
 BLUE = '#0072B2'

@@ -13,13 +13,13 @@ from typing import Any
 import jinja2
 import matplotlib as mpl
 
+from mammo.evaluation.cohort.pooling import Model
 from mammo.evaluation.page import text
 from mammo.evaluation.page.bars import bars
 from mammo.evaluation.page.checklist import checklist
 from mammo.evaluation.page.curves import curves
 from mammo.evaluation.page.drawing import REPORT_RC, Drawn
 from mammo.evaluation.page.panels import Members, instability, panels
-from mammo.evaluation.pooling import Model
 from mammo.records.files import replacing, write_json, write_text
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mammo.evaluation.cells import Cell, cell
-from mammo.evaluation.cohort import read_patients
+from mammo.evaluation.cohort.reading import read_patients
 from mammo.fusion.model import read_model
 from mammo.fusion.partial import KNOWN, UNKNOWN, Member, rescored
 from mammo.inference.decisions import FUSED, IMAGES

@@ -13,7 +13,7 @@ import safetensors.numpy
 from mmengine.config import Config
 
 from mammo.crossval.settings import tasks_of
-from mammo.engine.checkpoint import load_from_file
+from mammo.engine.loading.checkpoint import load_from_file
 from mammo.fusion.model import read_model
 from mammo.inference.architecture import member_file, plain_model, split_weights
 from mammo.inference.bundle import BundleError, canonical

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from mammo.crossval import engines, job, slurm, steps
-from mammo.crossval.engines import LocalEngine, gpus
-from mammo.crossval.job import run_fold
+from mammo.crossval import steps
+from mammo.crossval.jobs import engines, job, slurm
+from mammo.crossval.jobs.engines import LocalEngine, gpus
+from mammo.crossval.jobs.job import run_fold
+from mammo.crossval.jobs.slurm import SlurmEngine
+from mammo.crossval.jobs.state import FINISHED, STATE, finished, read_json
 from mammo.crossval.plan import _throw_away
 from mammo.crossval.settings import RECORD
-from mammo.crossval.slurm import SlurmEngine
-from mammo.crossval.state import FINISHED, STATE, finished, read_json
 from mammo.crossval.steps import best_checkpoint
 from mammo.errors import DataError, UserError
 from mammo.records.meta import read_meta

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mammo.crossval.progress import cells, progress, table
-from mammo.crossval.state import Status, read_status, tail, write_state
+from mammo.crossval.jobs.progress import cells, progress, table
+from mammo.crossval.jobs.state import Status, read_status, tail, write_state
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmpretrain.registry import MODELS
 
-from mammo.engine.checkpoint import report_pretrained, weights_sha256
 from mammo.engine.launch import adapt_to_cpu
+from mammo.engine.loading.checkpoint import report_pretrained, weights_sha256
 from mammo.engine.pretrain.backbone_export import BackboneExportHook
 from tests.support.toy_pretraining import load_pretraining
 

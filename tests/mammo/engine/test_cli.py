@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mammo.engine.checkpoint import CheckpointError
 from mammo.engine.cli import load_config, one_message_for_bad_input
+from mammo.engine.loading.checkpoint import CheckpointError
 from mammo.errors import DataError, UserError
 from mammo.options import add_config_arguments
 from mammo.records.meta import MetaError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mammo.engine.checkpoint import CheckpointError, load_from_file
+from mammo.engine.loading.checkpoint import CheckpointError, load_from_file
 from mammo.records.features import FeaturesError, read_features
 from mammo.records.files import write_hashed
 from mammo.records.fusion_set import FusionError, read_split

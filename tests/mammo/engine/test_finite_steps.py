@@ -15,8 +15,13 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import Tensor, nn
 
-from mammo.engine.amp import Bf16OptimWrapper
-from mammo.engine.faults import BatchWatchHook, FiniteAmpOptimWrapper, FiniteOptimWrapper, NotFiniteError
+from mammo.engine.faults import (
+    BatchWatchHook,
+    Bf16OptimWrapper,
+    FiniteAmpOptimWrapper,
+    FiniteOptimWrapper,
+    NotFiniteError,
+)
 from mammo.engine.faults.batch_watch import in_words
 
 STEPS = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9))

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
-from mammo.engine.amp import Bf16OptimWrapper
+from mammo.engine.faults import Bf16OptimWrapper
 from mammo.engine.launch import adapt_to_cpu, init_cpu_group, on_main_process, without_sync_bn
 from mammo.errors import UserError
 

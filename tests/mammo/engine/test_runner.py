@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS, DefaultScope
 from torch import nn
 
-from mammo.engine.checkpoint import CheckpointError
+from mammo.engine.loading.checkpoint import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[3]
 DEMO = ROOT / 'configs' / 'demo' / 'full_breast_224x128_transformer.py'

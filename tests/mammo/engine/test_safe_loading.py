@@ -12,7 +12,7 @@ import torch
 import yaml
 from mmengine.runner import CheckpointLoader
 
-from mammo.engine.checkpoint import CheckpointError
+from mammo.engine.loading.checkpoint import CheckpointError
 from mammo.fusion.model import read_model
 from mammo.records.pickles import unsafe_names
 from tests.support.toy_config import write_config

@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 
-from mammo.engine.checkpoint import CheckpointError, load_from_file, load_from_trusted_file
+from mammo.engine.loading.checkpoint import CheckpointError, load_from_file, load_from_trusted_file
 from mammo.engine.saving.files import HashedBackend, checkpoint_folder, clean, find_intact, resumable
 from mammo.errors import UserError
 from mammo.records import files as files_module

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mammo.engine.checkpoint import CheckpointError
+from mammo.engine.loading.checkpoint import CheckpointError
 from tests.support.tiny_run import train
 
 STEP = [dict(type='StepLR', step_size=1, gamma=0.5)]

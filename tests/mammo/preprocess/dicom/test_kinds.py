@@ -5,7 +5,7 @@ import pytest
 
 from mammo.preprocess.dicom import kinds
 from mammo.preprocess.errors import KEEPABLE, PreprocessError, Reason
-from mammo.preprocess.two_breasts import shows_two
+from mammo.preprocess.picture.two_breasts import shows_two
 from tests.mammo.preprocess.test_images import made, outcome
 from tests.support.dicom_files import breast_image, mammogram, save
 

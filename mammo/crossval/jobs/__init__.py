@@ -1,0 +1,1 @@
+"""Where folds run, and what each says of itself on disk."""

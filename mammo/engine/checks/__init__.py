@@ -1,0 +1,1 @@
+"""What is seen of the data before the first batch."""

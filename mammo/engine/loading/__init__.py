@@ -1,0 +1,1 @@
+"""Weights: fetched, loaded without executing anything, converted."""

@@ -1,0 +1,183 @@
+"""Checkpoints: loaded without executing anything, completely or not at all.
+
+.pth file -> dict; config with init_cfg -> files that are known to exist
+"""
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseAveragedModel
+from mmengine.runner import CheckpointLoader
+from torch import nn
+
+from mammo.engine.loading.fetching import fetch
+from mammo.records.pickles import CheckpointError, load_tensors
+
+# schemes whose stock loaders may unpickle
+OTHER_SCHEMES = ['pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://', 'modelzoo://', 'torchvision://',
+                 'open-mmlab://', 'openmmlab://', 'mmcls://']  # fmt: skip
+
+
+def load_from_file(filename: str, map_location: Any = 'cpu', *, trust: bool = False) -> dict[str, Any]:
+    """Load a checkpoint file of tensors and plain values; see :func:`mammo.records.pickles.load_tensors`.
+
+    A file of tensors alone may be a .safetensors.
+
+    Raises:
+        CheckpointError: see there; or the file holds no dict.
+    """
+    if Path(filename).suffix == '.safetensors':
+        try:
+            return safetensors.torch.load_file(Path(filename).expanduser(), device=str(map_location or 'cpu'))
+        except (OSError, safetensors.SafetensorError) as error:
+            raise CheckpointError(f'{filename}: cannot be read as safetensors: {error}') from None
+    content = load_tensors(filename, trust=trust, map_location=map_location)
+    if not isinstance(content, dict):
+        raise CheckpointError(f'{filename}: no checkpoint: it holds a {type(content).__name__}, not a dict')
+    return content
+
+
+def load_from_address(url: str, map_location: Any = 'cpu') -> dict[str, Any]:
+    """Fetch a checkpoint into torch's cache, once, and load it as a file."""
+    return CheckpointLoader.load_checkpoint(str(fetch(url)), map_location)
+
+
+def load_from_trusted_file(filename: str, map_location: Any = 'cpu') -> dict[str, Any]:
+    """Load a checkpoint file as a pickle, which may run any code in it."""
+    return load_from_file(filename, map_location, trust=True)
+
+
+def load_from_elsewhere(filename: str, *_: Any) -> dict[str, Any]:
+    """Refuse an address that names no file.
+
+    Raises:
+        CheckpointError: always.
+    """
+    raise CheckpointError(
+        f'{filename}: only files and http(s) addresses are loaded; fetch it and give its file name'
+    )
+
+
+def trust_checkpoints() -> None:
+    """From now on load checkpoints as pickles: only on the explicit wish of the user."""
+    CheckpointLoader.register_scheme(prefixes='', loader=load_from_trusted_file, force=True)
+
+
+CheckpointLoader.register_scheme(prefixes='', loader=load_from_file, force=True)
+CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), loader=load_from_address, force=True)
+CheckpointLoader.register_scheme(prefixes=OTHER_SCHEMES, loader=load_from_elsewhere, force=True)
+
+
+def require_pretrained(model_cfg: dict, load_from: str | None) -> None:
+    """Make sure that every checkpoint a training run starts from is there, before any data is read.
+
+    Raises:
+        CheckpointError: a file is missing, or an address could not be fetched.
+    """
+    if load_from and '://' not in load_from and not Path(load_from).expanduser().is_file():
+        raise CheckpointError(
+            f'load_from: {load_from}: no such checkpoint; train it, or set load_from to another'
+        )
+    for place, init_cfg in _pretrained(model_cfg, 'model'):
+        checkpoint = init_cfg['checkpoint']
+        if '://' in checkpoint:
+            fetch(checkpoint, f'{place}.init_cfg.checkpoint')
+        elif not Path(checkpoint).expanduser().is_file():
+            raise CheckpointError(
+                f'{place}.init_cfg.checkpoint: {checkpoint}: no such file. Make it by pretraining (stage a, '
+                f'configs/pretrain/), or name another with --cfg-options {place}.init_cfg.checkpoint=FILE, '
+                f'or start from random weights with '
+                f'--cfg-options {place}.init_cfg=None {place}.frozen_stages=-1'
+            )
+
+
+def report_pretrained(model: nn.Module) -> None:
+    """Log how much of each module its pretrained checkpoint fills, and what stays frozen at random values.
+
+    Raises:
+        CheckpointError: not one tensor fits, or a tensor of that name has another shape.
+    """
+    filled: set[str] = set()
+    copies = tuple(f'{name}.' for name, m in model.named_modules() if isinstance(m, BaseAveragedModel))
+    for name, module in model.named_modules():
+        if name.startswith(copies):  # they follow the parameters that they are averages of
+            continue
+        for init_cfg in _pretrained_configs(getattr(module, 'init_cfg', None)):
+            filled |= {f'{name}.{key}'.lstrip('.') for key in _fitting(name, module, init_cfg)}
+    own = [(name, p) for name, p in model.named_parameters() if not name.startswith(copies)]
+    frozen = [name for name, p in own if not p.requires_grad and name not in filled]
+    if frozen:
+        print_log(
+            f'{len(frozen)} parameters are frozen at random values ({frozen[0]} ...): unless a checkpoint of '
+            'the whole model is loaded, give a pretrained one or set frozen_stages=-1',
+            'current',
+            logging.WARNING,
+        )
+
+
+def _fitting(name: str, module: nn.Module, init_cfg: dict) -> list[str]:
+    """Keys of a module that its checkpoint fills; an error if they are none or have other shapes."""
+    content = CheckpointLoader.load_checkpoint(init_cfg['checkpoint'], map_location='cpu')
+    given = _state_with_prefix(content, init_cfg.get('prefix'))
+    own = {key: value for key, value in module.state_dict().items() if 'num_batches_tracked' not in key}
+    fitting = [key for key in own if key in given]
+    fresh = [key for key in own if key not in given]
+    wrong = [key for key in fitting if own[key].shape != given[key].shape]
+    if wrong or not fitting:
+        raise CheckpointError(
+            f'{init_cfg["checkpoint"]}: does not fit {name or "the model"}: '
+            f'with prefix {init_cfg.get("prefix")!r} {len(fitting)} of {len(own)} tensors have its names, '
+            f'of these {len(wrong)} another shape. Missing: {fresh[:5]}, other shape: {wrong[:5]}, '
+            f'unexpected: {sorted(set(given) - set(own))[:5]}'
+        )
+    rest = f', {len(fresh)} start fresh ({fresh[0]} ...)' if fresh else ''
+    origin = f'{init_cfg["checkpoint"]} ({_origin(content, given)})'
+    print_log(f'{name}: {len(fitting)} of {len(own)} tensors from {origin}{rest}', 'current')
+    return fitting
+
+
+def _pretrained_configs(init_cfg: Any) -> list[dict]:
+    """Those of a module's init configs that name a checkpoint."""
+    configs = init_cfg if isinstance(init_cfg, list | tuple) else [init_cfg]
+    return [config for config in configs if isinstance(config, dict) and config.get('type') == 'Pretrained']
+
+
+def _pretrained(node: Any, place: str) -> Iterator[tuple[str, dict]]:
+    """Config paths of modules that start from a checkpoint, with their init_cfg."""
+    if not isinstance(node, dict):
+        return
+    for init_cfg in _pretrained_configs(node.get('init_cfg')):
+        yield place, init_cfg
+    for key, child in node.items():
+        if key != 'init_cfg':
+            yield from _pretrained(child, f'{place}.{key}')
+
+
+def _origin(content: dict, state: dict[str, torch.Tensor]) -> str:
+    """Epoch and run that a checkpoint is of, where it says so, and the hash of its weights."""
+    meta = content.get('meta') or {}
+    known = [('epoch', meta.get('epoch')), ('of', meta.get('run') or meta.get('experiment_name'))]
+    words = [f'{word} {value}' for word, value in known if value is not None]
+    return f'{" ".join(words) or "epoch unknown"}, weights sha256 {weights_sha256(state)}'
+
+
+def weights_sha256(state: dict[str, Any]) -> str:
+    """SHA-256 of the tensors of a state dict, names, types and shapes included; the same in any file."""
+    digest = hashlib.sha256()
+    for key, value in sorted(state.items()):
+        if isinstance(value, torch.Tensor):
+            digest.update(f'{key} {value.dtype} {tuple(value.shape)}'.encode())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _state_with_prefix(content: dict, prefix: str | None) -> dict[str, torch.Tensor]:
+    state = content.get('state_dict', content)
+    start = f'{prefix.rstrip(".")}.' if prefix else ''
+    return {key[len(start) :]: value for key, value in state.items() if key.startswith(start)}

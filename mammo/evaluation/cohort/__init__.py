@@ -1,0 +1,1 @@
+"""Predictions of images become one row per patient."""

@@ -1,0 +1,1 @@
+"""An evaluation from files to report.json and pages."""

@@ -1,0 +1,68 @@
+"""One evaluation from files to files, for tools/evaluate.py and for a cross-validation.
+
+Evaluation -> DIR/report.json, DIR/report.html, DIR/figures/, and the report
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from mammo.evaluation.cohort.reading import Patients, prediction_files, read_patients
+from mammo.evaluation.entry.stability import read_members, stability
+from mammo.evaluation.page.gallery import gallery
+from mammo.evaluation.page.write import write_report
+from mammo.evaluation.report.build import build_report, make_models
+from mammo.evaluation.report.options import FORM, Evaluation
+from mammo.records.predictions import PredictionError
+
+
+def evaluate(evaluation: Evaluation) -> dict[str, Any]:
+    """Read, evaluate, write -> what ``report.json`` holds.
+
+    Raises:
+        UserError: predictions, labels or options do not fit together.
+    """
+    options = evaluation.options
+    test = _read_all(evaluation.pred, evaluation, 'test')
+    development = _read_all(evaluation.dev, evaluation, 'val')
+    report = build_report(test, development, evaluation.task, options)
+    report['settings'] |= evaluation.reading._asdict()
+    models, _ = make_models(test, development, evaluation.task, options)
+    members = {name: _members(name, evaluation) for name in models}
+    for name, table in members.items():
+        report['models'][name]['stability'] = None if table is None else stability(table, models[name].table)
+    first = next(iter(models.values()))
+    pictures = gallery(evaluation.gallery, first.table) if evaluation.gallery else []
+    write_report(evaluation.out_dir, report, models, pictures, members)
+    return report
+
+
+def summary_lines(report: dict[str, Any]) -> Iterator[str]:
+    """One line per model, for a terminal."""
+    for name, model in report['models'].items():
+        headline = 'roc_auc' if 'roc_auc' in model else 'r2'
+        numbers = [model[headline][key] for key in ('value', 'ci_low', 'ci_high')]
+        shown = ['null' if number is None else f'{number:.3f}' for number in numbers]
+        yield f'{name:<14}{model["n_patients"]:>5} patients  {headline} {shown[0]} ({shown[1]} to {shown[2]})'
+
+
+def _members(name: str, evaluation: Evaluation) -> pd.DataFrame | None:
+    """Scores of the members of one model; None where they are not known one by one."""
+    files = evaluation.members.get(name)
+    if files is None:
+        paths = dict(item.split('=', 1) for item in evaluation.pred)[name].split(',')
+        files = [(fold, path) for path, fold in prediction_files(paths, 'test')]
+    return read_members(files, evaluation.task, **evaluation.reading._asdict())
+
+
+def _read_all(named: Sequence[str], evaluation: Evaluation, part: str) -> dict[str, Patients]:
+    """``['A=a.json', 'B=b.pkl,c.pkl']`` -> patients by name."""
+    models: dict[str, Patients] = {}
+    for item in named:
+        name, _, paths = item.partition('=')
+        if not name or not paths or name in models:
+            raise PredictionError(f'{item!r}: expected {FORM}, each name once')
+        reading = evaluation.reading._asdict()
+        models[name] = read_patients(paths.split(','), evaluation.task, part=part, **reading)
+    return models

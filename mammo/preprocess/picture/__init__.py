@@ -1,0 +1,1 @@
+"""What the pixels show: the breast, how it hangs, which way round its greys are."""

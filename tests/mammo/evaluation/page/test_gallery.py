@@ -1,0 +1,47 @@
+"""The gallery shows the patients that its titles promise."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mammo.evaluation.page.gallery import gallery
+from mammo.records.predictions import PredictionError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two pictures of each of the patients p0 to p7."""
+    images = [dict(patient_id=f'p{i // 2}', file=f'{i}.png') for i in range(16)]
+    for image in images:
+        (tmp_path / image['file']).write_bytes(b'picture')
+    (tmp_path / 'attention.json').write_text(json.dumps(dict(images=images)))
+    return tmp_path
+
+
+def patients(**scores: float) -> pd.DataFrame:
+    frame = pd.DataFrame(dict(score=scores, label=0.0))
+    frame.loc[['p0', 'p1'], 'label'] = 1.0
+    return frame
+
+
+def test_groups_hold_the_highest_the_lowest_and_the_most_wrong(folder: Path) -> None:
+    found = gallery(folder, patients(p0=0.01, p1=0.95, p2=0.9, p3=0.5, p4=0.4, p5=0.3, p6=0.2, p7=0.1))
+    names = {group['title']: [patient['name'] for patient in group['patients']] for group in found}
+    assert names == {
+        'Highest scores': ['p1', 'p2', 'p3'],
+        'Lowest scores': ['p0', 'p7', 'p6'],
+        'Most wrong': ['p0', 'p2', 'p3'],
+    }
+    assert all(len(patient['pictures']) == 2 for group in found for patient in group['patients'])
+
+
+def test_a_patient_without_pictures_is_named(folder: Path) -> None:
+    with pytest.raises(PredictionError, match='no attention map of patients p9'):
+        gallery(folder, patients(p0=0.5, p1=0.5, p9=0.99))
+
+
+def test_another_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PredictionError, match='not a folder of tools/attention_maps'):
+        gallery(tmp_path, patients(p0=0.5, p1=0.5))
