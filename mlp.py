@@ -6,6 +6,7 @@
 from pathlib import Path
 
 from mammo.command import command, tool_parser
+from mammo.terminal import made
 
 NUMBERS = dict(
     members=(1, 'networks, with the seeds seed, seed + 1, ...'),
@@ -20,7 +21,9 @@ NUMBERS = dict(
 @command()
 def main() -> None:
     """Parse, then train or score."""
-    parser = tool_parser(__doc__, 'python mlp.py --data-root fusion --work-dir work --mode clinical-mammo')
+    parser = tool_parser(
+        __doc__, 'python mlp.py --data-root fusion --work-dir work --mode clinical-mammo', loads='PyTorch'
+    )
     parser.add_argument('--data-root', type=Path, required=True, help='folder of the fusion set')
     parser.add_argument('--work-dir', type=Path, required=True, help='folder for the results')
     parser.add_argument(
@@ -41,17 +44,16 @@ def main() -> None:
     if not 0 <= args.mask_share <= 1:
         parser.error(f'--mask-share {args.mask_share}: expected 0 to 1')
 
-    import logging
-
     from mammo.fusion import study
 
-    logging.basicConfig(level=logging.INFO, format='%(message)s')
     options = {name: getattr(args, name) for name in (*NUMBERS, 'model', 'mask_share')}
     options['device'] = 'cpu' if args.device == 'auto' else args.device
     if args.test:
         study.score(args.data_root, args.work_dir, args.mode, args.test, args.split, args.trust_checkpoint)
     else:
         study.train(args.data_root, args.work_dir, args.mode, **options)
+    predictions = args.work_dir / f'predictions_{args.split}.csv'
+    made(predictions, 'tools/evaluate.py', '--pred', predictions, '--task', 'TASK', '--out-dir', 'REPORT')
 
 
 if __name__ == '__main__':

@@ -9,10 +9,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from mammo import __version__
 from mammo.errors import Exit, UserError
+from mammo.terminal import log_to_terminal, say
 
 GO_ON = 'the same command starts again'
 
@@ -25,15 +26,29 @@ class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpF
         return action.help if silent else super()._get_help_string(action)
 
 
-def tool_parser(doc: str | None, example: str = '') -> argparse.ArgumentParser:
+class _Parser(argparse.ArgumentParser):
+    """Parser that says, once the arguments are right, which libraries will take their seconds to load."""
+
+    loads = ''
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Any:
+        parsed = super().parse_args(*args, **kwargs)
+        if self.loads:
+            say(f'loading {self.loads} ...')
+        return parsed
+
+
+def tool_parser(doc: str | None, example: str = '', loads: str = '') -> argparse.ArgumentParser:
     """Parser of one tool: ``--help`` shows its docstring, an example, and every default.
 
     Args:
         doc: ``__doc__`` of the tool.
         example: a command line as users type it.
+        loads: libraries that take over 2 s to load, for a line on standard error.
     """
     epilog = f'example: {example}' if example else None
-    parser = argparse.ArgumentParser(description=doc, epilog=epilog, formatter_class=_Help)
+    parser = _Parser(description=doc, epilog=epilog, formatter_class=_Help)
+    parser.loads = loads
     parser.add_argument('--version', action='version', version=f'%(prog)s {__version__}')
     return parser
 
@@ -48,6 +63,7 @@ def command(go_on: str = GO_ON) -> Callable[[Callable[[], int | None]], Callable
     def wrap(main: Callable[[], int | None]) -> Callable[[], None]:
         @functools.wraps(main)
         def ends() -> None:
+            log_to_terminal()
             with one_line_errors(go_on):
                 code = main()
                 sys.stdout.flush()
@@ -78,7 +94,7 @@ def one_line_errors(go_on: str = GO_ON) -> Iterator[None]:
 
 
 def _end(line: str, code: int) -> NoReturn:
-    sys.stderr.write(line + '\n')
+    say(line)
     sys.exit(code)
 
 

@@ -33,6 +33,9 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         default='none',
         help='what has started this process beside others',
     )
+    parser.add_argument(
+        '--verbose', action='store_true', help='show on the terminal what the log file holds: every step'
+    )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by launchers')
 
 

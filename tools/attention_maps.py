@@ -10,13 +10,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
 from mammo.options import add_config_arguments
+from mammo.terminal import made
 
 
 @command()
 def main() -> None:
     """Parse, draw, print attention in lesions against chance."""
     parser = tool_parser(
-        __doc__, 'python tools/attention_maps.py CONFIG work_dirs/run/epoch_9.pth --out-dir maps'
+        __doc__,
+        'python tools/attention_maps.py CONFIG work_dirs/run/epoch_9.pth --out-dir maps',
+        loads='PyTorch and MMPreTrain',
     )
     add_config_arguments(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
@@ -36,10 +39,14 @@ def main() -> None:
     options = vars(args)
     with resources_explained():
         n_images, summary = draw_attention(single_heads=options.pop('heads') == 'single', **options)
-    print(f'{n_images} images in {args.out_dir}')
     for row in summary:
         print('{map} in lesions, over the {area}: {share:.3f}, chance {chance:.3f}, ratio {value:.2f} '
               '({ci_low:.2f} to {ci_high:.2f}), {n_images} images'.format(**row))  # fmt: skip
+    made(
+        f'{n_images} pictures in {args.out_dir}',
+        'tools/evaluate.py', '--pred', 'PREDICTIONS', '--task', 'TASK', '--out-dir', 'REPORT',
+        '--gallery', args.out_dir,
+    )  # fmt: skip
 
 
 if __name__ == '__main__':

@@ -9,6 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
+from mammo.terminal import made
 
 
 @command()
@@ -33,12 +34,11 @@ def main() -> None:
     parser.add_argument('--out-dir', type=Path, required=True, help='folder of the fusion set')
     args = parser.parse_args()
 
-    import logging
-
     from mammo.fusion.build import build_from_files
 
-    logging.basicConfig(level=logging.INFO, format='%(message)s')
     build_from_files(**vars(args))
+    mode = ('--mode', 'clinical-mammo')
+    made(args.out_dir, 'mlp.py', '--data-root', args.out_dir, '--work-dir', args.out_dir / 'mlp', *mode)
 
 
 if __name__ == '__main__':

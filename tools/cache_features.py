@@ -10,12 +10,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
 from mammo.options import add_config_arguments
+from mammo.terminal import made
 
 
 @command()
 def main() -> None:
     """Parse and make the cache."""
-    parser = tool_parser(__doc__, 'python tools/cache_features.py CONFIG --views 8 --out cache')
+    parser = tool_parser(
+        __doc__, 'python tools/cache_features.py CONFIG --views 8 --out cache', loads='PyTorch and MMPreTrain'
+    )
     add_config_arguments(parser)
     parser.add_argument(
         '--views', type=int, required=True, metavar='K', help='maps per image; 0: no augmentation'
@@ -37,7 +40,7 @@ def main() -> None:
 
     with resources_explained():
         n_images = make_cache(**vars(args))
-    print(f'{args.out}: maps of {n_images} images, {args.views} views')
+    made(f'{args.out}: maps of {n_images} images, {args.views} views')
 
 
 if __name__ == '__main__':

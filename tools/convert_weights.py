@@ -12,6 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
+from mammo.terminal import made
 
 SOURCES = (
     'torchvision-resnet', 'timm-convnext', 'timm-swin', 'dino-vit', 'efficientnet', 'timm', 'same',
@@ -25,6 +26,7 @@ def main() -> None:
         __doc__,
         'python tools/convert_weights.py configs/backbones/vit_small_dinov2_transformer.py '
         'dinov2_vits14_pretrain.pth --source dino-vit --out work_dirs/start/vit_small_dinov2.pth',
+        loads='PyTorch and MMPreTrain',
     )
     parser.add_argument('config', help='config whose model.backbone is to start from them; it is executed')
     parser.add_argument('file', type=Path, help='.pth or .safetensors')
@@ -35,7 +37,8 @@ def main() -> None:
     from mammo.engine.loading.start_weights import convert
 
     print(convert(**vars(args)))
-    print(f"{args.out}: init_cfg=dict(type='Pretrained', checkpoint='{args.out}', prefix='backbone')")
+    start = f"init_cfg=dict(type='Pretrained', checkpoint='{args.out}', prefix='backbone')"
+    made(f'{args.out}; in a config: {start}')
 
 
 if __name__ == '__main__':

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mammo.command import command, tool_parser
 from mammo.errors import Exit
 from mammo.options import add_cfg_options
+from mammo.terminal import made
 
 EXAMPLE = 'python tools/cross_validate.py CONFIG --folds data/folds --data-root data/study --work-dir cv'
 
@@ -20,7 +21,7 @@ EXAMPLE = 'python tools/cross_validate.py CONFIG --folds data/folds --data-root 
 @command(go_on='the same command goes on from here')
 def main() -> int:
     """Parse, run, print where the report is."""
-    parser = tool_parser(__doc__, EXAMPLE)
+    parser = tool_parser(__doc__, EXAMPLE, loads='PyTorch and MMPreTrain')
     add = parser.add_argument
     add('config', type=Path, help='config file; it is code and is executed')
     add('--folds', type=Path, required=True, help='folder of tools/split.py')
@@ -58,17 +59,25 @@ def main() -> int:
     if args.unit == 'breast' and args.with_fusion:
         parser.error('--with-fusion: clinical variables are of women; take --unit patient')
 
-    import logging
     import signal
 
     from mammo.crossval.plan import Request
     from mammo.crossval.run import cross_validate
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    logging.basicConfig(level=logging.INFO, format='%(message)s')
     report = cross_validate(Request(**vars(args)))
     if report:
         print(report / 'report.html')
+        made(
+            f'the report {report / "report.html"}',
+            'tools/make_bundle.py',
+            '--cv',
+            args.work_dir,
+            '--out',
+            'BUNDLE',
+        )
+    else:
+        made('no report, see above; the same command goes on')
     return Exit.DONE if report else Exit.NOTHING_MADE
 
 

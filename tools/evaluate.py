@@ -18,13 +18,14 @@ from mammo.evaluation.report.options import (
     fraction,
     threshold_range,
 )
+from mammo.terminal import made
 
 
 @command()
 def main() -> None:
     """Parse, evaluate, print one line per model and where the page is."""
     example = 'python tools/evaluate.py --pred A=a.json --pred B=b1.pkl,b2.pkl --task N --out-dir report'
-    parser = tool_parser(__doc__, example)
+    parser = tool_parser(__doc__, example, loads='SciPy and Matplotlib')
     add, reading, usual = parser.add_argument, Reading(), Options()
     add('--pred', action='append', required=True, metavar=FORM, help='test predictions of a model: .json, .pkl, .csv; several of an ensemble; or a cross-validation folder')  # fmt: skip  # noqa: E501
     add('--dev', action='append', default=[], metavar=FORM, help='its development predictions, for threshold and recalibration')  # fmt: skip  # noqa: E501
@@ -54,6 +55,7 @@ def main() -> None:
 
     report = evaluate(make_evaluation(**vars(args)))
     print('\n'.join(summary_lines(report)), args.out_dir / 'report.html', sep='\n')
+    made(f'{args.out_dir / "report.html"}, to be opened in a browser, and report.json')
 
 
 if __name__ == '__main__':

@@ -10,12 +10,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
 from mammo.options import add_config_arguments
+from mammo.terminal import made
 
 
 @command()
 def main() -> None:
     """Parse, export, print the largest difference from PyTorch."""
-    parser = tool_parser(__doc__, 'python tools/export.py CONFIG work_dirs/run/epoch_9.pth --out net.onnx')
+    parser = tool_parser(
+        __doc__,
+        'python tools/export.py CONFIG work_dirs/run/epoch_9.pth --out net.onnx',
+        loads='PyTorch and MMPreTrain',
+    )
     add_config_arguments(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--out', type=Path, required=True, metavar='FILE.onnx', help='file to write')
@@ -30,6 +35,7 @@ def main() -> None:
     with resources_explained():
         difference = export_checkpoint(**vars(args))
     print(f'{args.out}: {difference:.1e} at most from PyTorch')
+    made(args.out)
 
 
 if __name__ == '__main__':

@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
 from mammo.options import add_config_arguments
+from mammo.terminal import made
 
 EXAMPLE = (
     'python tools/extract_features.py CONFIG CHECKPOINT --out features.npz --ann-file train.json test.json'
@@ -19,7 +20,7 @@ EXAMPLE = (
 @command()
 def main() -> None:
     """Parse, extract, write."""
-    parser = tool_parser(__doc__, EXAMPLE)
+    parser = tool_parser(__doc__, EXAMPLE, loads='PyTorch and MMPreTrain')
     add_config_arguments(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--out', type=Path, required=True, help='features file, .npz')
@@ -54,6 +55,11 @@ def main() -> None:
             cfg, args.out, stage=args.stage, aggregate=args.aggregate, all_sides=args.all_sides,
             ann_files=args.ann_file, check_data=args.check_data, amp=args.amp,
         )  # fmt: skip
+    made(
+        args.out,
+        'tools/build_fusion.py', '--features', args.out, '--clinical', 'TABLE', '--schema', 'SCHEMA',
+        '--splits', 'FOLD', '--label', 'TASK', '--out-dir', 'FUSION',
+    )  # fmt: skip
 
 
 if __name__ == '__main__':

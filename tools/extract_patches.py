@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
 from mammo.errors import Exit
+from mammo.terminal import made
 
 
 @command(go_on='--resume goes on from here')
@@ -46,6 +47,7 @@ def main() -> int:
     others = {name: getattr(args, name) for name in ('data_root', 'exclude', 'workers', 'resume', 'fresh')}
     n_patches, sentence = write_patches(args.meta, args.out_dir, settings, **others)
     print(sentence)
+    made(args.out_dir / 'list.txt', f'MAMMO_PATCHES={args.out_dir}/', 'python', 'tools/train.py', 'CONFIG')
     return Exit.DONE if n_patches else Exit.NOTHING_MADE
 
 

@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
 from mammo.errors import Exit
+from mammo.terminal import made
 
 
 @command(go_on='--resume goes on from here')
@@ -32,6 +33,7 @@ def main() -> int:
     meta, folder = vars(args).pop('meta'), vars(args).pop('out_dir')
     n_made, sentence = write_rois(meta, folder, **vars(args))
     print(sentence)
+    made(folder, 'tools/split.py', folder / 'meta.json', '--out-dir', folder / 'folds')
     return Exit.DONE if n_made else Exit.NOTHING_MADE
 
 

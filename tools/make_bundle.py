@@ -9,13 +9,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
+from mammo.terminal import made
 
 
 @command()
 def main() -> None:
     """Parse, make, say what was made."""
     parser = tool_parser(
-        __doc__, 'python tools/make_bundle.py --cv work_dirs/cv --out bundle --confidence 0.95'
+        __doc__,
+        'python tools/make_bundle.py --cv work_dirs/cv --out bundle --confidence 0.95',
+        loads='PyTorch',
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument('--cv', type=Path, help='folder of tools/cross_validate.py: all of its models')
@@ -57,6 +60,7 @@ def main() -> None:
     from mammo.inference.making.make import make_bundle
 
     print('\n'.join(make_bundle(**vars(args))))
+    made(args.out, 'tools/predict.py', '--bundle', args.out, 'IMAGES')
 
 
 if __name__ == '__main__':

@@ -9,6 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
+from mammo.terminal import made
 
 
 @command()
@@ -33,6 +34,8 @@ def main() -> None:
     truth = write_study(**vars(args))
     best = pd.DataFrame(truth['best']).T
     print('Best reachable from\n' + best.to_string(float_format='%.3f', na_rep='-'))
+    folder, tables = args.out_dir, (args.out_dir / 'images.csv', '--labels', args.out_dir / 'labels.csv')
+    made(folder, 'tools/preprocess.py', *tables, '--out-dir', 'DATA')
 
 
 if __name__ == '__main__':

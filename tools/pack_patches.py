@@ -10,6 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
+from mammo.terminal import made
 
 
 @command()
@@ -23,7 +24,7 @@ def main() -> None:
     from mammo.crops.patch_pack import pack
 
     out_dir = args.out_dir or args.list.parent / 'patches.lmdb'
-    print(f'{pack(args.list, out_dir)} patches -> {out_dir}')
+    made(f'{out_dir} with {pack(args.list, out_dir)} patches')
 
 
 if __name__ == '__main__':

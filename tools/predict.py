@@ -11,12 +11,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
 from mammo.errors import Exit
+from mammo.terminal import made
 
 
 @command(go_on='the same command goes on from here, with --batch')
 def main() -> int:
     """Answer; exit 1 if a patient of a table could not be scored, 2 on bad input."""
-    parser = tool_parser(__doc__, 'python tools/predict.py --bundle bundle exam/*.dcm --clinical age=54')
+    parser = tool_parser(
+        __doc__, 'python tools/predict.py --bundle bundle exam/*.dcm --clinical age=54', loads='PyTorch'
+    )
     add = parser.add_argument
     add('files', nargs='*', metavar='FILE', help='images of one patient, DICOM or PNG')
     add('--bundle', type=Path, required=True, help='folder of tools/make_bundle.py')
@@ -45,12 +48,15 @@ def main() -> int:
     predictor = Predictor.load(args.bundle, args.device)
     if args.batch:
         summary = answer_table(args, predictor)
-        print(f'{args.out_dir}/predictions.csv: {summary}')
+        print(summary)
+        made(args.out_dir / 'predictions.csv')
         return Exit.NOTHING_MADE if summary.refused else Exit.DONE
     prediction = ask(predictor, args.files, args.view, args.clinical, args.tumor_side, args.cropped_png)
     if args.out_dir:
         write_answer(args.out_dir, prediction)
     print(prediction.summary())
+    if args.out_dir:
+        made(f'{args.out_dir / "prediction.json"} and pictures')
     return Exit.DONE
 
 

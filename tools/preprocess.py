@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
 from mammo.errors import Exit
+from mammo.terminal import made
 
 
 def parser() -> ArgumentParser:
@@ -58,6 +59,11 @@ def main() -> int:
 
     summary = preprocess(source, **vars(args))
     print(summary)
+    folder = args.out_dir
+    made(
+        f'{folder}; look at {folder / "overview.html"}',
+        'tools/split.py', folder / 'meta.json', '--out-dir', folder / 'folds', '--stratify', 'TASK',
+    )  # fmt: skip
     is_done = bool(summary.items) and not (args.strict and summary.skipped)
     return Exit.DONE if is_done else Exit.NOTHING_MADE
 

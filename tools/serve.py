@@ -18,7 +18,7 @@ from mammo.command import command, tool_parser
 @command()
 def main() -> None:
     """Parse, serve, print the address when it answers."""
-    parser = tool_parser(__doc__, 'python tools/serve.py --bundle bundle')
+    parser = tool_parser(__doc__, 'python tools/serve.py --bundle bundle', loads='PyTorch')
     add = parser.add_argument
     add('--bundle', type=Path, required=True, help='folder of tools/make_bundle.py')
     add('--port', type=int, default=7860, help='0: any free one')

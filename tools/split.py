@@ -9,6 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
+from mammo.terminal import made
 
 
 @command()
@@ -54,6 +55,8 @@ def main() -> None:
     from mammo.splits.split import write_folds
 
     print(write_folds(**vars(args)))
+    folds = args.out_dir
+    made(folds, 'tools/cross_validate.py', 'CONFIG', '--folds', folds, '--work-dir', 'RUN')
 
 
 if __name__ == '__main__':

@@ -10,13 +10,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
 from mammo.options import add_config_arguments
+from mammo.terminal import made
 
 
 @command()
 def main() -> None:
     """Parse and test."""
     parser = tool_parser(
-        __doc__, 'python tools/test.py CONFIG work_dirs/run/best_N_loss_epoch_9.pth --out p.json'
+        __doc__,
+        'python tools/test.py CONFIG work_dirs/run/best_N_loss_epoch_9.pth --out p.json',
+        loads='PyTorch and MMPreTrain',
     )
     add_config_arguments(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
@@ -34,7 +37,11 @@ def main() -> None:
 
     from mammo.engine.run import score
 
-    score(**vars(args))
+    for name, value in score(**vars(args)).items():
+        print(f'{name} {"undefined" if value is None else format(value, ".4f")}')
+    if args.out:
+        made(args.out, *(['tools/evaluate.py', '--pred', args.out, '--task', 'TASK', '--out-dir', 'REPORT']
+                         if args.out_item != 'metrics' else []))  # fmt: skip
 
 
 if __name__ == '__main__':

@@ -10,12 +10,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
 from mammo.options import add_config_arguments
+from mammo.terminal import made
 
 
 @command()
 def main() -> None:
     """Parse and test."""
-    parser = tool_parser(__doc__, 'python tools/test_ensemble.py CONFIG a.pth b.pth --out-dir ensemble')
+    parser = tool_parser(
+        __doc__,
+        'python tools/test_ensemble.py CONFIG a.pth b.pth --out-dir ensemble',
+        loads='PyTorch and MMPreTrain',
+    )
     add_config_arguments(parser)
     parser.add_argument(
         'checkpoints', nargs='+', metavar='checkpoint', help='checkpoint files, one per member'
@@ -28,6 +33,8 @@ def main() -> None:
     from mammo.engine.ensemble import score_together
 
     score_together(**vars(args))
+    mean = args.out_dir / 'mean.json'
+    made(mean, 'tools/evaluate.py', '--pred', mean, '--task', 'TASK', '--out-dir', 'REPORT')
 
 
 if __name__ == '__main__':

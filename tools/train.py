@@ -14,13 +14,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
 from mammo.options import add_config_arguments
+from mammo.terminal import made
 
 
 @command(go_on='--resume goes on from the last checkpoint')
 def main() -> None:
     """Parse and train."""
     parser = tool_parser(
-        __doc__, 'python tools/train.py configs/demo/full_breast_224x128_transformer.py --resume'
+        __doc__,
+        'python tools/train.py configs/demo/full_breast_224x128_transformer.py --resume',
+        loads='PyTorch and MMPreTrain',
     )
     add_config_arguments(parser)
     parser.add_argument(
@@ -42,7 +45,13 @@ def main() -> None:
 
     from mammo.engine.run import train
 
-    train(**vars(args))
+    weights = train(**vars(args))
+    if weights.name == 'backbone.pth':
+        start = f'model.backbone.init_cfg.checkpoint={weights}'
+        made(weights, 'tools/train.py', 'CONFIG', '--cfg-options', start)
+    else:
+        config = weights.parent / 'config.py'
+        made(weights, 'tools/test.py', config, weights, '--out', weights.parent / 'predictions.json')
 
 
 if __name__ == '__main__':

@@ -18,6 +18,7 @@ default_hooks = dict(
     batch_watch=dict(type='BatchWatchHook', max_in_a_row=10),
     data_check=dict(type='DataCheckHook', check_data=True, strict_split=False),
     curves=dict(type='CurvesHook'),
+    progress=dict(type='ProgressHook'),
 )
 env_cfg = dict(
     cudnn_benchmark=False,

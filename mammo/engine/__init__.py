@@ -11,6 +11,7 @@ from mammo.engine.monitor import (
     CurvesHook,
     LearningMonitorHook,
     MLflowTracker,
+    ProgressHook,
     TensorboardTracker,
     WandbTracker,
 )
@@ -47,6 +48,7 @@ __all__ = [
     'MultiTasksMetric',
     'PlainCheckpointHook',
     'PredictionWriter',
+    'ProgressHook',
     'ResumableTrainLoop',
     'SwAVHook',
     'TensorboardTracker',

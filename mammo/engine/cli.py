@@ -13,7 +13,7 @@ from mammo.command import one_line_errors
 from mammo.engine import run
 from mammo.engine.faults import resources_explained
 
-SHARED = ('config', 'work_dir', 'amp', 'check_data', 'trust_checkpoint', 'launcher', 'local_rank')
+SHARED = ('config', 'work_dir', 'amp', 'check_data', 'trust_checkpoint', 'launcher', 'local_rank', 'verbose')
 
 
 def load_config(args: argparse.Namespace) -> Config:

@@ -1,12 +1,16 @@
-"""Validation metrics are logged as they are.
+"""What a run logs: validation metrics as they are, and lines to standard error.
 
-message hub -> the numbers of a log line, JSON log and TensorBoard
+message hub -> numbers of a log line, JSON log and TensorBoard; logger -> one that spares standard output
 """
 
+from logging import ERROR, FileHandler, Handler, Logger, StreamHandler
 from typing import Any
 
+from mmengine.dist import get_rank
 from mmengine.registry import LOG_PROCESSORS
 from mmengine.runner import LogProcessor, Runner
+
+from mammo.terminal import TERMINAL
 
 
 @LOG_PROCESSORS.register_module()
@@ -29,3 +33,19 @@ class MammoLogProcessor(LogProcessor):
             return super()._collect_scalars(custom_cfg, runner, mode, *args, **kwargs)
         finally:
             self.mean_pattern = training_pattern
+
+
+def use_terminal(logger: Logger) -> None:
+    """A logger of mmengine writes to its file as before, and to standard error instead of standard output.
+
+    Processes other than the first say errors only.
+    """
+    others = [handler for handler in logger.handlers if not _is_of_stdout(handler)]
+    own = TERMINAL if get_rank() == 0 else StreamHandler()
+    if own is not TERMINAL:
+        own.setLevel(ERROR)
+    logger.handlers = [own, *others]
+
+
+def _is_of_stdout(handler: Handler) -> bool:
+    return isinstance(handler, StreamHandler) and not isinstance(handler, FileHandler)

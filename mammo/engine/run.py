@@ -10,16 +10,19 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 
 from mammo.engine.config.reading import read_config, set_options
 from mammo.engine.launch import is_first_process
 from mammo.engine.loading.checkpoint import trust_checkpoints
+from mammo.engine.log import use_terminal
 from mammo.engine.saving.files import checkpoint_folder
 from mammo.engine.saving.lock import locked
 from mammo.engine.saving.stop import handling_signals
 from mammo.errors import Exit
 from mammo.records.files import write_json
+from mammo.terminal import TERMINAL
 
 
 def load_config(
@@ -31,6 +34,7 @@ def load_config(
     trust_checkpoint: bool = False,
     launcher: str = 'none',
     local_rank: int = 0,
+    verbose: bool = False,
 ) -> Config:
     """A config with what the tools share merged in; see :mod:`mammo.options`.
 
@@ -38,6 +42,8 @@ def load_config(
         ConfigError: see :func:`mammo.engine.config.reading.read_config`.
     """
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
+    TERMINAL.is_verbose = verbose
+    use_terminal(MMLogger.get_current_instance())
     if trust_checkpoint:
         trust_checkpoints()
     if amp:  # the same numbers in all tools; float16, torch's choice on a GPU, overflows
@@ -62,7 +68,7 @@ def train(
     strict_split: bool = False,
     cfg_options: list[str] | None = None,
     **shared: Any,
-) -> None:
+) -> Path:
     """Train, or go on training, until the run ends or is told to stop.
 
     Args:
@@ -74,6 +80,9 @@ def train(
         strict_split: a patient or image in two splits is an error.
         cfg_options: ``key=value`` texts, which come last and win.
         **shared: see :func:`load_config`.
+
+    Returns:
+        What usually is used next: the backbone of a pretraining, else the best or the last checkpoint.
 
     Raises:
         UserError: config, data, checkpoints or folder cannot be used, or the training diverged.
@@ -98,7 +107,12 @@ def train(
             cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         folders = [Path(cfg.work_dir), checkpoint_folder(cfg)] if is_first_process(cfg.launcher) else []
         with locked(*folders):
-            RUNNERS.build(cfg).train()
+            runner = RUNNERS.build(cfg)
+            runner.train()
+    if 'backbone_export' in cfg.default_hooks:
+        return Path(cfg.work_dir, 'backbone.pth')
+    infos = runner.message_hub.runtime_info
+    return Path(infos.get('best_ckpt') or infos.get('last_ckpt') or cfg.work_dir)
 
 
 def score(

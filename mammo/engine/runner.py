@@ -3,12 +3,14 @@
 config -> training, validation and test loops
 """
 
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_distributed
 from mmengine.hooks import EMAHook
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger, print_log
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import RUNNERS
@@ -19,6 +21,7 @@ from mammo.engine.config.text import format_once
 from mammo.engine.faults import resources_explained
 from mammo.engine.launch import adapt_to_cpu, init_cpu_group, use_cpu, without_sync_bn
 from mammo.engine.loading.checkpoint import CheckpointError, report_pretrained, require_pretrained
+from mammo.engine.log import use_terminal
 from mammo.engine.monitor.trackers import add_trackers
 from mammo.engine.pretrain import check_batches
 from mammo.engine.saving.files import find_intact
@@ -68,6 +71,12 @@ class MammoRunner(Runner):
         if self.distributed and use_cpu() and not is_distributed():
             init_cpu_group(self.launcher)
         super().setup_env(env_cfg)
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """The logger of a run: all lines to its file, few to the terminal."""
+        logger = super().build_logger(*args, **kwargs)
+        use_terminal(logger)
+        return logger
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         built: nn.Module = super().build_model(model)
@@ -166,7 +175,8 @@ class MammoRunner(Runner):
         # Outside of a loop nothing has set up the averaging, and the state dict of a file is the average.
         self._hooks = [h for h in self.hooks if not isinstance(h, EMAHook) or hasattr(h, 'ema_model')]
         try:
-            checkpoint = super().load_checkpoint(filename, map_location, strict, **kwargs)
+            with redirect_stdout(StringIO()):  # mmengine prints the name of the file
+                checkpoint = super().load_checkpoint(filename, map_location, strict, **kwargs)
         except RuntimeError as error:
             raise CheckpointError(
                 f'{filename}: made by another model, and refused. {error}To start from parts of it, '

@@ -4,6 +4,7 @@ model, test pipeline -> FILE.onnx: grey image (B, 1, H, W) of 0 to 255 -> one ou
 """
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def export(
     tasks = {name: head.kind for name, head in model.head.task_heads.items()}
     example = torch.zeros(batch or 2, 1, height, width)
     dynamic = None if batch else ({0: torch.export.Dim('batch', min=1, max=4096)},)
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings(action='ignore'):  # of torch about itself
         program = torch.onnx.export(
             outputs, (example,), input_names=['image'], output_names=list(tasks), opset_version=OPSET,
             dynamo=True, dynamic_shapes=dynamic, verbose=False,

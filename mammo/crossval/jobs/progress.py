@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from mammo.crossval.jobs.state import Status, read_status
+from mammo.terminal import duration
 
 logger = logging.getLogger(__name__)
 COLOURS = dict(finished='green', failed='red', waiting='dim')
@@ -50,7 +51,7 @@ def cells(status: Status) -> list[str]:
     """A status as texts; what is not known is empty."""
     epoch = '' if status.epoch is None else str(status.epoch)
     best = '' if status.best is None else f'{status.best:.4f}'
-    left = '' if status.left_s is None else _duration(status.left_s)
+    left = '' if status.left_s is None else duration(status.left_s)
     return [status.fold, status.step, epoch, best, left]
 
 
@@ -72,9 +73,3 @@ def _lines(specs: Sequence[dict[str, Any]]) -> Progress:
                 logger.info('fold %s: %s', status.fold, ', '.join([step, *notes]))
 
     return update
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f'{hours} h {minutes:02} min' if hours else f'{minutes} min {seconds:02} s'

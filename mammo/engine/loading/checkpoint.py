@@ -123,7 +123,7 @@ def report_pretrained(model: nn.Module) -> None:
 
 def _fitting(name: str, module: nn.Module, init_cfg: dict) -> list[str]:
     """Keys of a module that its checkpoint fills; an error if they are none or have other shapes."""
-    content = CheckpointLoader.load_checkpoint(init_cfg['checkpoint'], map_location='cpu')
+    content = CheckpointLoader.load_checkpoint(init_cfg['checkpoint'], map_location='cpu', logger='current')
     given = _state_with_prefix(content, init_cfg.get('prefix'))
     own = {key: value for key, value in module.state_dict().items() if 'num_batches_tracked' not in key}
     fitting = [key for key in own if key in given]
