@@ -56,12 +56,15 @@ class CachedViewHook(Hook):
 def cached_config(cfg: Config, cache_dir: str) -> Config:
     """The config with maps in the place of images; checkpoints stay those of the whole model.
 
+    Maps that were made for a neck without a pool are those of the backbone, and serve every neck.
+
     Raises:
         CacheError: the cache is missing or stale, or the backbone is not frozen.
     """
     cache = FeatureCache(cache_dir)
     cfg = Config(cfg.to_dict(), filename=cfg.filename)
-    own = settings_of(cfg, cache.num_views)
+    unpooled = cache.about['settings']['neck'] is None
+    own = settings_of(cfg, cache.num_views) | (dict(neck=None) if unpooled else {})
     if has_given_weights(cfg):
         own['backbone_sha256'] = module_sha256(backbone_of(cfg))
     for key in LOADERS:
@@ -75,7 +78,7 @@ def cached_config(cfg: Config, cache_dir: str) -> Config:
     cfg.model.backbone.init_cfg = weights  # those that made the maps, also where they were random
     cfg.model.from_maps = True
     cfg.model.data_preprocessor = dict(type='ClsDataPreprocessor')  # no mean: maps stay as they are
-    if cfg.model.get('neck'):
+    if cfg.model.get('neck') and not unpooled:
         cfg.model.neck.update(getattr(MODELS.get(cfg.model.neck.type), 'if_pooled', {}))
     cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='CachedViewHook')]
     return cfg
@@ -92,11 +95,12 @@ def settings_of(cfg: Config, num_views: int) -> dict[str, Any]:
         raise CacheError('the pipelines of val_dataloader and test_dataloader differ; a plain map is of one')
     left_out = ('init_cfg', 'frozen_stages')
     backbone = {key: value for key, value in cfg.model.backbone.to_dict().items() if key not in left_out}
-    neck = {key: (cfg.model.get('neck') or {}).get(key) for key in ('type', 'pooling_size')}
+    neck = cfg.model.get('neck') or {}
+    pools = neck and hasattr(MODELS.get(neck['type']), 'if_pooled')
     return dict(
         num_views=num_views,
         backbone=backbone,
-        neck=neck,
+        neck={key: neck.get(key) for key in ('type', 'pooling_size')} if pools else None,
         data_preprocessor=cfg.model.data_preprocessor.to_dict(),
         train_pipeline=pipelines[0] if num_views else None,
         test_pipeline=pipelines[2],

@@ -8,11 +8,13 @@ from models.dwise_neck import DwiseConvResBlockPooling
 from models.heads import BinaryTaskHead, MultiTaskHead, RegressionTaskHead, SingleLinearClsHead
 from models.losses import MSELoss
 from models.necks import GlobalAveragePooling
+from models.pooling_necks import AttentionPoolingNeck, MeanTokenTransformerNeck
 from models.preprocessor import ClsDataPreprocessor, SelfSupDataPreprocessor
 from models.selfsup import CosineSimilarityLoss, LatentCrossCorrelationHead, SwAVLoss
 from models.transformer_neck import TransformerNeck
 
 __all__ = [
+    'AttentionPoolingNeck',
     'BinaryTaskHead',
     'ClsDataPreprocessor',
     'CosineSimilarityLoss',
@@ -21,6 +23,7 @@ __all__ = [
     'ImageTabClassifier',
     'LatentCrossCorrelationHead',
     'MSELoss',
+    'MeanTokenTransformerNeck',
     'MultiTaskHead',
     'RegressionTaskHead',
     'ResNetWs',

@@ -38,7 +38,7 @@ class FeedForward(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention (B, N, dim) -> (B, N, dim).
+    """Multi-head attention (B, N, dim) -> (B, n, dim) of the first ``n`` tokens to all; default: N.
 
     With ``is_lsa`` it is the locality self-attention of Lee et al. 2021 (arXiv 2112.13492): a
     learned temperature per head, and no token attends to itself.
@@ -60,23 +60,31 @@ class Attention(nn.Module):
             nn.Sequential(nn.Linear(heads * head_dim, dim), nn.Dropout(dropout)) if project else nn.Identity()
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v, others = self.scaled_qkv(x)
+    def forward(self, x: Tensor, n: int | None = None) -> Tensor:
+        q, k, v, others = self.scaled_qkv(x, n)
         dropout = self.dropout if self.training else 0.0
         out = F.scaled_dot_product_attention(q, k, v, others, dropout, scale=1.0)
         return self.to_out(rearrange(out, 'b h n d -> b n (h d)'))
 
-    def scaled_qkv(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Scaled queries, keys, values (B, heads, N, head_dim); who may attend to whom (N, N), None: all."""
-        qkv = self.to_qkv(self.norm(x))
-        q, k, v = rearrange(qkv, 'b n (three h d) -> three b h n d', three=3, h=self.heads)
+    def scaled_qkv(self, x: Tensor, n: int | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Scaled queries (B, heads, n, head_dim), keys and values of all N; who may attend to whom (n, N)."""
+        x = self.norm(x)
+        if n is None:
+            qkv = self.to_qkv(x).chunk(3, dim=-1)
+        else:
+            to_q, to_kv = self.to_qkv.weight.tensor_split([self.to_qkv.out_features // 3])
+            qkv = (F.linear(x[:, :n], to_q), *F.linear(x, to_kv).chunk(2, dim=-1))
+        q, k, v = (rearrange(part, 'b n (h d) -> b h n d', h=self.heads) for part in qkv)
         scale = rearrange(self.scale, 'h -> h 1 1') if self.is_lsa else self.scale
-        others = ~torch.eye(x.shape[1], dtype=torch.bool, device=x.device) if self.is_lsa else None
+        others = ~torch.eye(x.shape[1], dtype=torch.bool, device=x.device)[:n] if self.is_lsa else None
         return (q * scale).to(q.dtype), k, v, others
 
 
 class Transformer(nn.Module):
-    """Residual blocks of attention and, optionally, feed-forward; (B, N, dim) -> (B, N, dim)."""
+    """Residual blocks of attention and, optionally, feed-forward; (B, N, dim) -> first token (B, dim).
+
+    The last block is computed for the first token only, since nothing reads the others after it.
+    """
 
     def __init__(
         self,
@@ -99,10 +107,13 @@ class Transformer(nn.Module):
             self.layers.append(nn.ModuleList([attention, feed_forward]) if forward_layer else attention)
 
     def forward(self, x: Tensor) -> Tensor:
-        for layer in self.layers:
-            for residual in layer if isinstance(layer, nn.ModuleList) else [layer]:
+        for i, layer in enumerate(self.layers):
+            attention, *feed_forward = layer if isinstance(layer, nn.ModuleList) else [layer]
+            n = 1 if i == len(self.layers) - 1 else None
+            x = x[:, :n] + attention(x, n)
+            for residual in feed_forward:
                 x = x + residual(x)
-        return self.norm(x)
+        return self.norm(x[:, 0])
 
 
 @MODELS.register_module()
@@ -177,10 +188,12 @@ class TransformerNeck(BaseModule):
         size = (feats[-1].shape[2], feats[-1].shape[3])
         grid, maps = (size, feats[-1]) if self.pooled else (self._grid_of(size), self.pool(feats[-1]))
         tokens = rearrange(maps, 'b c h w -> b (h w) c')
-        cls_tokens = self.cls_token.expand(tokens.shape[0], -1, -1)
-        x = torch.cat([cls_tokens, tokens], dim=1) + self._positions(grid)  # (B, 1 + h*w, in_dims)
-        x = self.transformer(self.dropout(x))
-        return (self.fc(x[:, 0]),)
+        x = torch.cat([self.class_tokens(tokens), tokens], dim=1) + self._positions(grid)  # (B, 1 + h*w, C)
+        return (self.fc(self.transformer(self.dropout(x))),)
+
+    def class_tokens(self, tokens: Tensor) -> Tensor:
+        """What the class token of each image is at the start; (B, h*w, C) -> (B, 1, C)."""
+        return self.cls_token.expand(tokens.shape[0], -1, -1)
 
     def _positions(self, grid: tuple[int, int]) -> Tensor:
         """The position embedding (1, 1 + h*w, C) for a token grid, resampled if it is another one."""

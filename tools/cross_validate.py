@@ -49,6 +49,7 @@ def main() -> int:
     add('--unit', choices=['patient', 'breast'], default='patient', help='whom scores and labels of the report are of')  # fmt: skip  # noqa: E501
     add('--subgroup', dest='subgroups', action='append', default=[], metavar='COLUMN', help='subgroups of the report by this field of the meta file; may be repeated')  # fmt: skip  # noqa: E501
     add('--cache', type=int, metavar='VIEWS', help='run the frozen backbone once, before the folds: on VIEWS augmented views of each image; 0: no augmentation')  # fmt: skip  # noqa: E501
+    add('--cache-dir', type=Path, metavar='DIR', help='of --cache: where the maps are kept, for several runs; a neck without a pool must come first; default: in WORK_DIR')  # fmt: skip  # noqa: E501
     add('--amp', action='store_true', help='mixed precision; bfloat16 on CPU')
     add('--fresh', action='store_true', help='throw away what an earlier run left')
     add_cfg_options(parser)

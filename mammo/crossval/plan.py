@@ -59,6 +59,7 @@ class Request(NamedTuple):
     unit: str = 'patient'  # or breast, in the report
     subgroups: Sequence[str] = ()
     cache: int | None = None
+    cache_dir: Path | None = None  # default: in work_dir
     amp: bool = False
     fresh: bool = False
     cfg_options: Sequence[str] = ()
@@ -98,7 +99,7 @@ def make_plan(request: Request) -> Plan:
     fusable = _fusable_patients(request, folds, label, tasks)
     parts = _external(request.external, images)
     _check_table(request, fusable, folds, [part for _, part in parts.values()])
-    _check_cache(request.cache, cfg)
+    _check_cache(request, cfg)
     pretrained_on = patients_of_list(request.pretrain_list) if request.pretrain_list else set()
     outside = {name: part for name, (_, part) in parts.items()}
     leaks = check_leaks(folds, outside, pretrained_on, strict=request.strict)
@@ -118,7 +119,7 @@ def make_plan(request: Request) -> Plan:
     names = ('clinical', 'schema') if 'schema' in files else ()
     rule = dict(label=label, patient_label=request.patient_label)
     fusion = {name: _text(files[name]) for name in names} | rule if names else None
-    maps = None if request.cache is None else str(work_dir / CACHE)
+    maps = None if request.cache is None else _text(request.cache_dir or work_dir / CACHE)
     others = dict(external=external, fusion=fusion, maps=maps, amp=request.amp, main_task=next(iter(tasks)))
     specs = _specs(work_dir, folds, cfg, others)
     about: dict[str, Any] = dict(
@@ -231,8 +232,11 @@ def _reads_files(cfg: Config) -> bool:
     return not any(step.get('backend_args') for step in steps)
 
 
-def _check_cache(views: int | None, cfg: Config) -> None:
+def _check_cache(request: Request, cfg: Config) -> None:
     """Refuse a cache of maps that training changes."""
+    views = request.cache
+    if views is None and request.cache_dir:
+        raise DataError(f'--cache-dir {request.cache_dir}: say with --cache VIEWS how many views it holds')
     if views is not None and (views < 0 or not _frozen(cfg)):
         raise DataError(
             f'--cache {views}: expected 0 or more views, and a frozen backbone (model.backbone.frozen_stages '

@@ -15,9 +15,10 @@ import pandas as pd
 from mammo.errors import UserError, listed
 from mammo.preprocess.inputs.labels import side
 from mammo.public_sets.layouts import Labelling, Layout
+from mammo.public_sets.places import with_files, with_pictures
 from mammo.records.files import write_json, write_text
 from mammo.records.ids import normal_id, normal_path
-from mammo.records.meta import MetaError, check_path
+from mammo.records.meta import check_path
 from mammo.records.numerals import is_missing
 from mammo.records.tables import TableError, read_table
 from mammo.records.versions import VERSIONS
@@ -35,14 +36,29 @@ class Converted(NamedTuple):
     report: dict[str, Any]
 
 
-def write_inputs(layout: Layout, tables: Sequence[Path], image_root: Path, out_dir: Path) -> str:
+def write_inputs(
+    layout: Layout,
+    tables: Sequence[Path],
+    image_root: Path | None,
+    out_dir: Path,
+    image_dir: Path | None = None,
+) -> str:
     """Convert the tables of a data set and look for its files -> one sentence about them.
 
+    Args:
+        image_root: folder of the DICOM files as they are published.
+        image_dir: instead of it, folder of PNG or JPEG pictures that somebody has made of them.
+
     Raises:
-        UserError: a table is not one of this data set, or gives an image to two patients.
+        UserError: a table is not one of this data set, or gives an image to two patients; an image has
+            two pictures.
     """
     images, labels, report = convert(read(tables, layout), layout)
-    images, n_missing = with_files(images, image_root.resolve())
+    if image_dir:
+        images, n_missing = with_pictures(images, image_dir.resolve())
+    else:
+        assert image_root, 'image_root or image_dir'
+        images, n_missing = with_files(images, image_root.resolve())
     write_text(out_dir / 'images.csv', images.to_csv(index=False))
     write_text(out_dir / 'labels.csv', labels.to_csv(index=False))
     report |= dict(files=len(images), files_missing=n_missing)
@@ -108,40 +124,6 @@ def convert(table: pd.DataFrame, layout: Layout) -> Converted:
     if layout.one_row_per_breast:
         images = images.drop(columns='laterality')  # the headers know which image shows which breast
     return Converted(images.rename(columns={'split': 'cohort'}), labels, report)
-
-
-def with_files(images: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, int]:
-    """One row per file, with its absolute path -> images, number of files that are not there.
-
-    A file that two listed paths could stand for is neither's.
-    """
-    places = {path: locate(path, root) for path in images['dicom_path']}
-    claims = Counter(file for files in places.values() for file in files)
-    for path, files in places.items():
-        if any(claims[file] > 1 for file in files):
-            places[path] = [path]
-    images = images.assign(dicom_path=images['dicom_path'].map(places))
-    images = images.explode('dicom_path').dropna(subset='dicom_path')
-    n_missing = sum(not (root / path).is_file() for path in images['dicom_path'])
-    return images.assign(dicom_path=[str(root / path) for path in images['dicom_path']]), n_missing
-
-
-def locate(path: str, root: Path) -> list[str]:
-    """Files that a listed path stands for: itself, all DICOM files of a folder, or the only one below its
-    first folder, since download tools rename files; the path as it is if none is there.
-
-    Raises:
-        MetaError: the path leads out of ``root``.
-    """
-    if not path or path.startswith('/'):
-        raise MetaError(f'the image path is {path!r}, expected one inside {root}')
-    check_path(path, 'image')
-    if (root / path).is_file():
-        return [path]
-    is_folder = (root / path).is_dir()
-    below = root / path if is_folder else root / Path(path).parts[0]
-    files = sorted(file.relative_to(root).as_posix() for file in below.rglob('*.dcm'))
-    return files if is_folder or len(files) == 1 else [path]
 
 
 def _problem(row: dict[Any, str], layout: Layout) -> str:

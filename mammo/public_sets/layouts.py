@@ -87,8 +87,9 @@ CMMD = Layout(
 
 
 def _rsna2022(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """One row per image; the site becomes the cohort."""
-    return dict(
+    """One row per image; the site becomes the cohort. Tables of exports may know the photometric."""
+    photometric = {name: table[name] for name in ('photometric',) if name in table}
+    return photometric | dict(
         dicom_path=table['patient_id'] + '/' + table['image_id'] + '.dcm',
         patient_id=table['patient_id'],
         view=table['view'],
@@ -101,16 +102,20 @@ def _rsna2022(table: pd.DataFrame) -> dict[str, pd.Series]:
 RSNA2022 = Layout(
     name='RSNA 2022',
     source='train.csv',
-    required=['site_id', 'patient_id', 'image_id', 'laterality', 'view', 'age', 'cancer', 'invasive'],
+    required=[
+        'site_id', 'patient_id', 'image_id', 'laterality', 'view', 'age', 'cancer', 'invasive', 'implant',
+        'density', 'machine_id',
+    ],
     filled=['patient_id', 'image_id'],
     side='laterality',
     columns=_rsna2022,
     labels=dict(
         cancer=Labelling('cancer', {'0': 0, '1': 1}),
         invasive=Labelling('invasive', {'0': 0, '1': 1}, only_if=('cancer', '1')),
+        dense=Labelling('density', dict(a=0, b=0, c=1, d=1)),
     ),
-    clinical=dict(age='age'),
-)
+    clinical=dict(age='age', site='site_id', machine='machine_id', density='density', implant='implant'),
+)  # fmt: skip
 
 
 def _vindr_mammo(table: pd.DataFrame) -> dict[str, pd.Series]:

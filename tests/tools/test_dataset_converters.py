@@ -10,7 +10,8 @@ import pytest
 
 from mammo.errors import UserError
 from mammo.public_sets import layouts
-from mammo.public_sets.convert import convert, locate, read, with_files
+from mammo.public_sets.convert import convert, read
+from mammo.public_sets.places import locate, with_files
 
 FOLDER = Path(__file__).parents[2] / 'tools/dataset_converters'
 CBIS = (

@@ -16,7 +16,7 @@ from mammo.public_sets.options import table_options
 def main() -> None:
     """Parse, convert, print what became of the tables."""
     example = 'breast-level_annotations.csv --image-root images --out-dir data/vindr'
-    args = table_options(__doc__, f'python tools/dataset_converters/vindr_mammo.py {example}')
+    args = table_options(__doc__, f'python tools/dataset_converters/vindr_mammo.py {example}', pictures=True)
 
     from mammo.public_sets.convert import write_inputs
     from mammo.public_sets.layouts import VINDR_MAMMO

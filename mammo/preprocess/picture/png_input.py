@@ -44,7 +44,7 @@ def has_bright_border(image: NDArray[np.float32]) -> bool:
     low, high = np.percentile(image, (1, 99))
     strips = (image[:height], image[-height:], image[:, :width], image[:, -width:])
     bright = [np.median(strip) > low + BRIGHT_FRAC * (high - low) for strip in strips]
-    return high > low and sum(bright) >= MIN_BRIGHT_SIDES
+    return bool(high > low and sum(bright) >= MIN_BRIGHT_SIDES)
 
 
 def _read(job: Job) -> NDArray[np.float32]:
