@@ -19,8 +19,8 @@ model = dict(
     data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),  # ImageNet's
     backbone=dict(style='caffe', init_cfg=dict(prefix=None)),
 )
-train_cfg = dict(max_epochs=12)
+train_cfg = dict(max_epochs=6)
 loader = dict(num_workers=0)
-train_dataloader = dict(dataset=dict(data_root=data_root, pipeline=train_pipeline), **loader)
+train_dataloader = dict(batch_size=24, dataset=dict(data_root=data_root, pipeline=train_pipeline), **loader)
 val_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline), **loader)
 test_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline), **loader)
