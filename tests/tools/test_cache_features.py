@@ -77,6 +77,20 @@ def test_without_views_validation_is_exactly_that_without_a_cache(
         torch.testing.assert_close(weights[key], value, atol=1e-6, rtol=0)
 
 
+def test_maps_made_for_a_neck_without_a_pool_serve_the_transformer_as_its_own(
+    toy_data: Path, tmp_path: Path, call
+) -> None:
+    files = {neck: config_file(tmp_path, toy_data, neck) for neck in NECKS}
+    for neck, file in files.items():
+        call('cache_features.py', file, '--views', 2, '--out', tmp_path / neck)
+    cfg = Config.fromfile(files['transformer'])
+    runs = [validation(cached_config(cfg, tmp_path / neck), tmp_path / f'run_{neck}') for neck in NECKS]
+    for ours, theirs in zip(runs[0][0], runs[1][0], strict=True):
+        assert ours == pytest.approx(theirs, abs=2e-3)  # views are float16, before or after the pool
+    with pytest.raises(CacheError, match=r'neck: cached .*TransformerNeck.* now None'):
+        cached_config(Config.fromfile(files['dwise']), tmp_path / 'transformer')
+
+
 def test_a_checkpoint_of_cached_training_is_tested_on_images(
     cached: dict[str, Path], tmp_path: Path, call
 ) -> None:

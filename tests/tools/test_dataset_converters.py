@@ -40,7 +40,7 @@ TABLES = {
     },
     'rsna2022': {
         'train.csv': 'site_id,patient_id,image_id,laterality,view,age,cancer,biopsy,invasive,'
-        'BIRADS,implant,density,machine_id,difficult_negative_case\n2,10006,462822612,L,CC,61.0,0,0,0,,0,,29,False\n'
+        'BIRADS,implant,density,machine_id,difficult_negative_case\n2,10006,462822612,L,CC,61.0,0,0,0,,0,C,29,False\n'
         '1,10011,541722628,R,MLO,55.0,1,1,1,0,0,,21,False\n'
     },
 }
@@ -58,7 +58,7 @@ LABELS = {
     'cbis_ddsm': [('P_1', 'L', 1.0), ('P_1', 'R', 0.0), ('P_2', 'R', 0.0)],
     'cmmd': [('D1-0001', 'R', 0.0), ('D2-0002', 'L', 1.0), ('D2-0002', 'R', 0.0)],
     'vindr_mammo': [('s1', 'L', 's1', 5.0, 1.0), ('s2', 'R', 's2', 1.0, 0.0)],
-    'rsna2022': [('10006', 'L', 0, None), ('10011', 'R', 1, 1.0)],
+    'rsna2022': [('10006', 'L', 0, None, 1.0), ('10011', 'R', 1, 1.0, None)],
 }
 
 
@@ -93,6 +93,56 @@ def test_another_table_is_refused_with_the_columns_it_lacks(name, tmp_path, monk
         call(monkeypatch, name, tmp_path / 'a.csv', '--image-root', tmp_path, '--out-dir', tmp_path / 'out')
     assert end.value.code == 2
     assert 'missing for' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'pictures',
+    [['10006_462822612.png', 'a/10011_541722628.JPG'], ['10006/462822612.png', '10011/541722628.png']],
+)
+def test_pictures_stand_for_the_dicom_files_and_what_the_table_says_goes_along(
+    pictures, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / 'train.csv').write_text(TABLES['rsna2022']['train.csv'])
+    for picture in pictures:
+        (tmp_path / 'png' / picture).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / 'png' / picture).touch()
+    paths = ('--image-dir', tmp_path / 'png', '--out-dir', tmp_path)
+    call(monkeypatch, 'rsna2022', tmp_path / 'train.csv', *paths)
+    images = pd.read_csv(tmp_path / 'images.csv')
+    assert [Path(path) for path in images['png_path']] == [tmp_path / 'png' / picture for picture in pictures]
+    assert list(images['machine']) == [29, 21]
+    assert list(images['site']) == [2, 1]
+    assert '0 files missing' in capsys.readouterr().out
+
+
+def test_a_table_that_knows_the_photometric_passes_it_on(tmp_path):
+    head, *rows = TABLES['rsna2022']['train.csv'].splitlines()
+    text = '\n'.join([head + ',photometric', rows[0] + ',MONOCHROME1', rows[1] + ',MONOCHROME2'])
+    images = table_of(tmp_path, 'rsna2022', text + '\n').images
+    assert list(images['photometric']) == ['MONOCHROME1', 'MONOCHROME2']
+
+
+@pytest.mark.parametrize(
+    ('pictures', 'message'),
+    [
+        (['10006_462822612.png', '10006/462822612.jpg'], '1 images have several pictures: 10006_462822612'),
+        (['462822612.png'], 'no picture of the 2 listed images; expected names such as 10006_462822612.png'),
+    ],
+)
+def test_pictures_that_are_two_of_one_or_none_at_all_are_refused(
+    pictures, message, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / 'train.csv').write_text(TABLES['rsna2022']['train.csv'])
+    for picture in pictures:
+        (tmp_path / 'png' / picture).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / 'png' / picture).touch()
+    with pytest.raises(SystemExit) as end:
+        call(
+            monkeypatch, 'rsna2022', tmp_path / 'train.csv', '--image-dir', tmp_path / 'png', '--out-dir',
+            tmp_path / 'out',
+        )  # fmt: skip
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_renamed_download_is_found_only_if_it_is_the_only_one(tmp_path):

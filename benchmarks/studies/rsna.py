@@ -1,0 +1,134 @@
+"""Three claims on real women (RSNA 2022): prints and runs the commands of the study, and makes its tables.
+
+published table and pictures, ImageNet start -> WORK/{study, folds, maps, necks, pretraining}, tables
+
+    python benchmarks/studies/rsna.py --data RSNA --weights resnet50.safetensors --work-dir work_dirs/rsna
+
+RSNA holds train.csv and images/<patient>_<image>.jpg. The same command goes on after a stop; --dry-run prints
+the commands only; --quick is one fold of few women. docs/results/rsna.md has the protocol and the results.
+"""
+
+import argparse
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+import pandas as pd
+
+from benchmarks.studies.rsna_tables import tables
+from mammo.records.files import write_text
+
+NECKS = ('gap', 'transformer', 'mean_token_transformer', 'DwiseresBlock', 'attention_pooling')
+STAGES = ('data', 'necks', 'tables')
+QUICK_WOMEN = 80
+SPLIT = '--unit breast --stratify cancer --stratify cohort --outer 5 --inner 5'
+VIEWS = 2
+
+
+class Step(NamedTuple):
+    """One command of the product, and the file that shows that it has ended well."""
+
+    arguments: list[str]
+    done: Path
+
+
+def main() -> None:
+    args = _parsed()
+    if 'data' in args.stages:
+        run([converting(args)], dry=args.dry_run)
+        if not args.dry_run:
+            write_labels(args.work_dir / 'input', QUICK_WOMEN if args.quick else None)
+        run(preparing(args.work_dir), dry=args.dry_run)
+    if 'necks' in args.stages:
+        run(necks(args), dry=args.dry_run)
+    if 'tables' in args.stages and not args.dry_run:
+        print(tables(args.work_dir))
+
+
+def _parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--data', type=Path, required=True, help='folder with train.csv and images/')
+    parser.add_argument('--weights', type=Path, required=True, help='ImageNet start of a ResNet-50')
+    parser.add_argument('--work-dir', type=Path, required=True)
+    parser.add_argument('--stages', nargs='+', choices=STAGES, default=STAGES)
+    parser.add_argument('--necks', nargs='+', choices=NECKS, default=NECKS)
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0])
+    parser.add_argument('--quick', action='store_true', help=f'one fold of {QUICK_WOMEN} women, two epochs')
+    parser.add_argument('--dry-run', action='store_true', help='print the commands only')
+    args = parser.parse_args()
+    args.data, args.weights, args.work_dir = (
+        path.resolve() for path in (args.data, args.weights, args.work_dir)
+    )
+    return args
+
+
+def converting(args: argparse.Namespace) -> Step:
+    """The published table and the pictures to the input of tools/preprocess.py."""
+    out = args.work_dir / 'input'
+    text = f'tools/dataset_converters/rsna2022.py {args.data}/train.csv --image-dir {args.data}/images'
+    return Step([*text.split(), '--out-dir', str(out)], out / 'convert_report.json')
+
+
+def write_labels(folder: Path, n_women: int | None) -> None:
+    """Add the age of a woman as a label of her breasts, in centuries; with a number, take so many women.
+
+    As many with as without cancer are taken.
+    """
+    images = pd.read_csv(folder / 'images.csv', dtype=str)
+    labels = pd.read_csv(folder / 'labels.csv', dtype={'patient_id': str})
+    if n_women:
+        by_cancer = (
+            labels.groupby('patient_id').cancer.max().groupby(labels.groupby('patient_id').cancer.max())
+        )
+        women = by_cancer.head(n_women // 2).index
+        images, labels = images[images.patient_id.isin(women)], labels[labels.patient_id.isin(women)]
+        write_text(folder / 'images.csv', images.to_csv(index=False))
+    age = images.groupby(['patient_id', 'laterality']).age.first().astype(float) / 100
+    labels = labels.drop(columns='age', errors='ignore').join(age, on=['patient_id', 'laterality'])
+    write_text(folder / 'labels.csv', labels.to_csv(index=False))
+
+
+def preparing(work: Path) -> Iterator[Step]:
+    """Crops and meta file, and folds."""
+    study, folds = work / 'study', work / 'folds'
+    text = f'tools/preprocess.py {work}/input/images.csv --labels {work}/input/labels.csv --invert auto'
+    resume = ['--resume'] if study.exists() else []
+    yield Step([*text.split(), '--out-dir', str(study), *resume], study / 'meta.json')
+    text = f'tools/split.py {study}/meta.json --out-dir {folds} {SPLIT}'
+    yield Step(text.split(), folds / 'split_report.json')
+
+
+def necks(args: argparse.Namespace) -> Iterator[Step]:
+    """Every neck on the same maps of a frozen ImageNet network, one model per outer fold and seed."""
+    only = '0/0' if args.quick else '0/0,1/0,2/0,3/0,4/0'
+    for seed in args.seeds:
+        for neck in args.necks:
+            folder = args.work_dir / 'necks' / f'{neck}_seed{seed}'
+            text = (
+                f'tools/cross_validate.py configs/rsna/frozen_512_{neck}.py --folds {args.work_dir}/folds '
+                f'--data-root {args.work_dir}/study/ --work-dir {folder} --only {only} --unit breast --amp '
+                f'--cache {VIEWS} --cache-dir {args.work_dir}/maps --cfg-options randomness.seed={seed} '
+                f'model.backbone.init_cfg.checkpoint={args.weights}'
+            )
+            quick = ['train_cfg.max_epochs=2'] if args.quick else []
+            yield Step([*text.split(), *quick], folder / 'report' / 'report.json')
+
+
+def run(steps: Iterator[Step] | list[Step], *, dry: bool) -> None:
+    """Run what is not done yet, and stop at the first that fails."""
+    for step in steps:
+        print('python', shlex.join(step.arguments), flush=True)
+        if not dry and not step.done.is_file():
+            subprocess.run([sys.executable, *step.arguments], cwd=ROOT, check=True)
+
+
+if __name__ == '__main__':
+    main()
