@@ -309,7 +309,8 @@ def test_the_cache_comes_before_the_folds_and_its_views_are_a_setting(
     assert 'cache: 3 -> absent' in capsys.readouterr().err
     assert call('--cache', '4', '--fresh', *frozen) == 0
     assert not (tmp_path / 'run/cache').exists()  # the old maps are gone
-    assert call('--cache', '4', '--cache-dir', str(tmp_path / 'maps'), '--fresh', *frozen) == 0
+    shutil.rmtree(tmp_path / 'run')
+    assert call('--cache', '4', '--cache-dir', str(tmp_path / 'maps'), *frozen) == 0
     assert (tmp_path / 'maps/fold.json').is_file()
     assert call('--cache-dir', str(tmp_path / 'maps'), '--fresh', *frozen) == 2
     assert 'say with --cache VIEWS' in capsys.readouterr().err

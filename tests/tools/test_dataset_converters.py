@@ -254,7 +254,7 @@ def test_real_rsna_table_converts_as_a_whole(real_data):
     )
     raw = pd.read_csv(real_data / 'rsna2022_640/train.csv')
     assert (len(images), report['patients'], report['rows_left_out']) == (3383, 963, 0)
-    assert report['unknown_labels'] == dict(cancer={}, invasive={})
+    assert report['unknown_labels'] == dict(cancer={}, invasive={}, dense={'empty': 1559})
     breasts = raw.groupby(['patient_id', 'laterality'])
     assert labels['cancer'].sum() == breasts['cancer'].max().sum() == 492
     assert labels['invasive'].notna().sum() == 492
