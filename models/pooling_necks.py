@@ -3,7 +3,7 @@
 feature maps ((B, C, H, W), ...) -> ((B, out),), read from the last map
 """
 
-from functools import wraps
+from inspect import signature
 from typing import Any
 
 import torch
@@ -24,7 +24,8 @@ class MeanTokenTransformerNeck(TransformerNeck):
     as by a linear model. Arguments and shapes are those of :class:`models.transformer_neck.TransformerNeck`.
     """
 
-    @wraps(TransformerNeck.__init__)
+    __signature__ = signature(TransformerNeck)  # widths are filled in by the names of arguments
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         del self.cls_token
