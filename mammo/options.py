@@ -14,6 +14,12 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--work-dir', help='folder for logs and checkpoints; default: work_dirs/<config name>'
     )
+    parser.add_argument(
+        '--fold',
+        metavar='DIR',
+        help='folder with train, val and test.json, of tools/split.py; without it those of the config',
+    )
+    add_tasks(parser)
     parser.add_argument('--amp', action='store_true', help='mixed precision, bfloat16')
     parser.add_argument(
         '--check-data',
@@ -37,6 +43,17 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         '--verbose', action='store_true', help='show on the terminal what the log file holds: every step'
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by launchers')
+
+
+def add_tasks(parser: argparse.ArgumentParser) -> None:
+    """``--tasks A,B``; see :mod:`mammo.engine.config.tasks`."""
+    parser.add_argument(
+        '--tasks',
+        type=lambda text: [name.strip() for name in text.split(',') if name.strip()],
+        metavar='NAME,...',
+        help="labels of the meta file to learn, the main one first; without it the config's, or if the data "
+        'have none of these all of theirs; kinds that the config does not give are guessed from the values',
+    )
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:

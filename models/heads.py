@@ -117,10 +117,42 @@ class BinaryTaskHead(TaskHead):
 
 @STOCK_MODELS.register_module(name=['RegressionTaskHead', 'NposRegHead', 'TsizeRegHead'])
 class RegressionTaskHead(TaskHead):
-    """A quantity; ``pred_score`` is the value itself."""
+    """A quantity; ``logit`` and ``pred_score`` are the value itself.
+
+    Args:
+        standardise: the network learns (label - mean) / deviation of the training part, which
+            :meth:`fit_scale` takes from its labels and checkpoints keep; outputs are scaled back.
+    """
 
     kind = 'regression'
     default_loss = dict(type='MSELoss')
+
+    def __init__(self, *args: Any, standardise: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.standardise = standardise
+        if standardise:
+            self.register_buffer('target_mean', torch.zeros(()))
+            self.register_buffer('target_std', torch.ones(()))
+
+    def fit_scale(self, labels: Sequence[float]) -> None:
+        """Take mean and deviation from the labels of the training part; without deviation it is 1."""
+        values = torch.tensor(labels, dtype=torch.float64)
+        if self.standardise and len(values):
+            self.target_mean.fill_(values.mean())
+            self.target_std.fill_(values.std(correction=0) or 1.0)
+
+    def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """Values in the unit of the labels: (B, num_tasks) -> (B,)."""
+        z = super().forward(feats)
+        return z.float() * self.target_std + self.target_mean if self.standardise else z
+
+    def labelled(self, feats: tuple[Tensor, ...], data_samples: list[DataSample]) -> tuple[Tensor, Tensor]:
+        """As of any task, both in deviations from the mean where targets are standardised."""
+        pair = super().labelled(feats, data_samples)
+        if not self.standardise:
+            return pair
+        values, targets = ((part - self.target_mean) / self.target_std for part in pair)
+        return values, targets
 
     @staticmethod
     def score(logit: Tensor) -> Tensor:
@@ -191,7 +223,8 @@ def joint_losses(
 KINDS = dict(binary='BinaryTaskHead', regression='RegressionTaskHead')
 
 
-TASK_KEYS = ('name', 'kind', 'loss', 'loss_weight', 'unit', 'scale')  # the last two are for answers
+# unit and scale are for answers
+TASK_KEYS = ('name', 'kind', 'loss', 'loss_weight', 'standardise', 'unit', 'scale')
 
 
 def head_configs(tasks: list[dict]) -> dict[str, dict]:
@@ -217,7 +250,11 @@ def head_configs(tasks: list[dict]) -> dict[str, dict]:
                 f'{place}: no such key: {", ".join(unknown)}; a task has {", ".join(TASK_KEYS)}. Options of '
                 'a loss belong into it: loss=dict(pos_weight=3.0)'
             )
-        arguments = {key: task[key] for key in ('loss', 'loss_weight') if key in task}
+        if kind == 'binary' and task.get('standardise'):
+            raise ValueError(f'{place}: standardise is for regression; labels of a binary task are 0 and 1')
+        arguments = {key: task[key] for key in ('loss', 'loss_weight', 'standardise') if key in task}
+        if kind == 'binary':
+            arguments.pop('standardise', None)
         configs[name] = dict(type=KINDS[kind], task_idx=i, **arguments)
     return configs
 

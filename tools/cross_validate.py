@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
 from mammo.errors import Exit
-from mammo.options import add_cfg_options
+from mammo.options import add_cfg_options, add_tasks
 from mammo.terminal import made
 
 EXAMPLE = 'python tools/cross_validate.py CONFIG --folds data/folds --data-root data/study --work-dir cv'
@@ -42,6 +42,7 @@ def main() -> int:
     add('--clinical', type=Path, metavar='TABLE', help='clinical variables for --with-fusion')
     add('--allow-unmatched', action='store_true', help='more than one in ten patients may lack clinical values, or images')  # fmt: skip  # noqa: E501
     add('--strict', action='store_true', help='refuse ids that differ only by case, blanks or punctuation')
+    add_tasks(parser)
     add('--label', help='task of the fusion and the main report; without it the first')
     add('--pretrain-list', type=Path, metavar='LIST', help='patches that stage a learned from')
     add('--bootstrap', type=int, default=10_000, help='draws of the report')

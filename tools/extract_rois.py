@@ -33,7 +33,7 @@ def main() -> int:
     meta, folder = vars(args).pop('meta'), vars(args).pop('out_dir')
     n_made, sentence = write_rois(meta, folder, **vars(args))
     print(sentence)
-    made(folder, 'tools/split.py', folder / 'meta.json', '--out-dir', folder / 'folds')
+    made(folder, 'tools/split.py', folder / 'meta.json')
     return Exit.DONE if n_made else Exit.NOTHING_MADE
 
 

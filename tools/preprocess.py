@@ -62,7 +62,7 @@ def main() -> int:
     folder = args.out_dir
     made(
         f'{folder}; look at {folder / "overview.html"}',
-        'tools/split.py', folder / 'meta.json', '--out-dir', folder / 'folds', '--stratify', 'TASK',
+        'tools/split.py', folder / 'meta.json', '--stratify', 'TASK',
     )  # fmt: skip
     is_done = bool(summary.items) and not (args.strict and summary.skipped)
     return Exit.DONE if is_done else Exit.NOTHING_MADE

@@ -15,11 +15,11 @@ from mammo.terminal import made
 @command()
 def main() -> None:
     """Parse, split, print how many patients are shared."""
-    parser = tool_parser(
-        __doc__, 'python tools/split.py data/study/meta.json --out-dir data/folds --stratify N'
-    )
+    parser = tool_parser(__doc__, 'python tools/split.py data/study/meta.json --stratify N')
     parser.add_argument('meta', type=Path, help='meta file of all images')
-    parser.add_argument('--out-dir', type=Path, required=True, help='folder of the folds, new or empty')
+    parser.add_argument(
+        '--out-dir', type=Path, help='folder of the folds, new or empty; without it folds beside META'
+    )
     parser.add_argument(
         '--data-root', type=Path, help='folder of the images, searched for identical files; default: of META'
     )
@@ -55,7 +55,7 @@ def main() -> None:
     from mammo.splits.split import write_folds
 
     print(write_folds(**vars(args)))
-    folds = args.out_dir
+    folds = args.out_dir or args.meta.parent / 'folds'
     made(folds, 'tools/cross_validate.py', 'CONFIG', '--folds', folds, '--work-dir', 'RUN')
 
 

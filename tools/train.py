@@ -50,7 +50,7 @@ def main() -> None:
         start = f'model.backbone.init_cfg.checkpoint={weights}'
         made(weights, 'tools/train.py', 'CONFIG', '--cfg-options', start)
     else:
-        config = weights.parent / 'config.py'
+        config = weights.parent / Path(args.config).name  # with all settings of this run
         made(weights, 'tools/test.py', config, weights, '--out', weights.parent / 'predictions.json')
 
 

@@ -26,7 +26,16 @@ from mammo.crossval.folds import (
 )
 from mammo.crossval.jobs.slurm import refuse_queued
 from mammo.crossval.jobs.state import CACHE, FINISHED, in_use, read_json
-from mammo.crossval.settings import CONFIG, RECORD, config_of, describe, keep, start_weights, tasks_of
+from mammo.crossval.settings import (
+    CONFIG,
+    RECORD,
+    complete_data,
+    config_of,
+    describe,
+    keep,
+    start_weights,
+    tasks_of,
+)
 from mammo.engine.checks.images import check_images
 from mammo.errors import DataError
 from mammo.fusion.clinical import read_clinical, read_schema
@@ -52,6 +61,7 @@ class Request(NamedTuple):
     clinical: Path | None = None
     allow_unmatched: bool = False
     strict: bool = False  # ids that look alike are an error
+    tasks: Sequence[str] | None = None
     label: str | None = None
     pretrain_list: Path | None = None
     bootstrap: int = 10_000
@@ -86,7 +96,8 @@ def make_plan(request: Request) -> Plan:
         UserError: the input is at fault.
     """
     data_root = request.data_root.resolve() if request.data_root else None
-    cfg = config_of(request.config, request.cfg_options, data_root)
+    cfg = config_of(request.config, request.cfg_options, data_root, request.tasks)
+    complete_data(cfg, request.folds)
     init_default_scope(cfg.get('default_scope', 'mammo'))
     images = _image_folder(cfg)
     folds = read_folds(request.folds, images)

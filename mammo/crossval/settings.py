@@ -12,7 +12,9 @@ from typing import Any
 from mmengine.config import Config
 
 from mammo.crossval.folds import Fold
+from mammo.engine.config.data import find_images
 from mammo.engine.config.reading import read_config, set_options
+from mammo.engine.config.tasks import name_tasks, resolve_tasks
 from mammo.errors import DataError, listed
 from mammo.records.files import sha256_of, write_json, write_text
 from mammo.records.folds import PARTS
@@ -23,20 +25,33 @@ RECORD = 'cross_validate.json'
 CONFIG = 'config.py'
 
 
-def config_of(path: Path, options: Sequence[str], data_root: Path | None = None) -> Config:
+def config_of(
+    path: Path, options: Sequence[str], data_root: Path | None = None, tasks: Sequence[str] | None = None
+) -> Config:
     """The config of all folds.
 
     Args:
         path: config file.
         options: ``key=value`` texts of ``--cfg-options``, which come last and win.
         data_root: folder of the images; default: the config's.
+        tasks: names; default: the config's.
     """
     cfg = read_config(path)
+    if tasks:
+        name_tasks(cfg, tasks)
     for part in PARTS if data_root else ():
         cfg[f'{part}_dataloader'].dataset.data_root = str(data_root)
     set_options(cfg, options)
     cfg.default_hooks.checkpoint.pop('out_dir', None)  # checkpoints of all folds would meet there
     return cfg
+
+
+def complete_data(cfg: Config, folds: Path) -> None:
+    """Take from the folds what a config leaves to them: where the images are, and kinds of tasks."""
+    metas = sorted(folds.glob('*/*/train.json'))
+    if metas:
+        find_images(cfg, metas[0])
+        resolve_tasks(cfg, metas)
 
 
 def tasks_of(cfg: Config) -> dict[str, str]:

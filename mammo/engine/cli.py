@@ -13,7 +13,18 @@ from mammo.command import one_line_errors
 from mammo.engine import run
 from mammo.engine.faults import resources_explained
 
-SHARED = ('config', 'work_dir', 'amp', 'check_data', 'trust_checkpoint', 'launcher', 'local_rank', 'verbose')
+SHARED = (
+    'config',
+    'work_dir',
+    'amp',
+    'check_data',
+    'trust_checkpoint',
+    'launcher',
+    'local_rank',
+    'verbose',
+    'fold',
+    'tasks',
+)
 
 
 def load_config(args: argparse.Namespace) -> Config:

@@ -13,7 +13,9 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 
+from mammo.engine.config.data import use_fold
 from mammo.engine.config.reading import read_config, set_options
+from mammo.engine.config.tasks import name_tasks
 from mammo.engine.launch import is_first_process
 from mammo.engine.loading.checkpoint import trust_checkpoints
 from mammo.engine.log import use_terminal
@@ -35,6 +37,8 @@ def load_config(
     launcher: str = 'none',
     local_rank: int = 0,
     verbose: bool = False,
+    fold: str | Path | None = None,
+    tasks: list[str] | None = None,
 ) -> Config:
     """A config with what the tools share merged in; see :mod:`mammo.options`.
 
@@ -49,6 +53,10 @@ def load_config(
     if amp:  # the same numbers in all tools; float16, torch's choice on a GPU, overflows
         torch.set_autocast_dtype('cuda', torch.bfloat16)
     cfg = read_config(config)
+    if fold:
+        use_fold(cfg, fold)
+    if tasks:
+        name_tasks(cfg, tasks)
     if 'data_preprocessor' in cfg and cfg.get('model'):  # where published configs have it
         cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
     cfg.launcher = launcher

@@ -17,6 +17,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
+from mammo.engine.config.tasks import resolve_tasks, train_meta
 from mammo.engine.config.text import format_once
 from mammo.engine.faults import resources_explained
 from mammo.engine.launch import adapt_to_cpu, init_cpu_group, use_cpu, without_sync_bn
@@ -27,6 +28,7 @@ from mammo.engine.pretrain import check_batches
 from mammo.engine.saving.files import find_intact
 from mammo.engine.saving.schedule import Schedule
 from mammo.engine.saving.stop import handling_signals
+from mammo.engine.targets import fit_scales
 
 
 def complete_loader(loader: Config, *, is_training: bool) -> None:
@@ -52,6 +54,7 @@ class MammoRunner(Runner):
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'MammoRunner':
+        resolve_tasks(cfg, train_meta(cfg))
         format_once(cfg)
         add_trackers(cfg)
         if use_cpu():
@@ -98,6 +101,7 @@ class MammoRunner(Runner):
             del loop['by_epoch']
         loop = super().build_train_loop(loop)
         check_batches(loop.dataloader, self.model, num_processes=self.world_size)
+        fit_scales(self.model, loop.dataloader.dataset)
         return loop
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:

@@ -4,6 +4,7 @@ META -> FOLDS/<outer>/<inner>/{train,val,test}.json, and a report that counts sh
 """
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from mammo.errors import UserError, listed
 from mammo.records.files import write_json
-from mammo.records.folds import PARTS, outer_name
+from mammo.records.folds import PARTS, REPORT, outer_name
 from mammo.records.meta import read_meta, write_meta
 from mammo.records.versions import VERSIONS
 from mammo.splits.report import describe_folds
@@ -33,10 +34,13 @@ class Fold(NamedTuple):
     parts: dict[str, frozenset[str]]
 
 
-def write_folds(*, meta: Path, out_dir: Path, data_root: Path | None, strict: bool, **settings: Any) -> str:
+def write_folds(
+    *, meta: Path, out_dir: Path | None, data_root: Path | None, strict: bool, **settings: Any
+) -> str:
     """Read a meta file, split its patients, write the folds and their report -> one sentence about them.
 
     Args:
+        out_dir: new or empty folder; default: ``folds`` beside ``meta``.
         data_root: folder of the images, in which identical copies are looked for; default: that of ``meta``.
         strict: refuse patients whose ids hardly differ, instead of a warning.
         **settings: those of :func:`make_folds`, and ``labelled_only`` of :class:`Images`.
@@ -44,6 +48,7 @@ def write_folds(*, meta: Path, out_dir: Path, data_root: Path | None, strict: bo
     Raises:
         UserError: the folder holds something, or the meta file cannot be split so.
     """
+    out_dir = out_dir or meta.parent / 'folds'
     if out_dir.is_dir() and any(out_dir.iterdir()):
         raise UserError(f'--out-dir {out_dir} is not empty; folds of two splits must not mix')
     content = read_meta(meta)
@@ -64,7 +69,8 @@ def write_folds(*, meta: Path, out_dir: Path, data_root: Path | None, strict: bo
         write_meta(out_dir / 'holdout.json', kept_out, tasks)
     report = describe_folds(written, kept_out, group)
     head = dict(format_version=FORMAT_VERSION, settings=settings | dict(labelled_only=labelled_only))
-    write_json(out_dir / 'split_report.json', head | report)
+    noted = dict(images=os.path.relpath(data_root or meta.parent, out_dir))  # for mammo.records.folds
+    write_json(out_dir / REPORT, head | noted | report)
     return (
         f'{len(folds)} folds of {report["patients"] - report["patients_held_out"]} patients, '
         f'{report["patients_held_out"]} held out; '

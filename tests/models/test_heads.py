@@ -7,7 +7,7 @@ import torch
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample, MultiTaskDataSample
 
-from models.heads import BinaryTaskHead, MultiTaskHead, RegressionTaskHead, SingleLinearClsHead
+from models.heads import BinaryTaskHead, MultiTaskHead, RegressionTaskHead, SingleLinearClsHead, head_configs
 
 TASKS = [
     dict(name='N', kind='binary', loss_weight=1.0),
@@ -325,3 +325,57 @@ def test_published_head_configs_work() -> None:
         N_loss=round(math.log(2), 5), LVI_loss=round(math.log(2) / 2, 5), multifocality_loss=0.0,
         NumPos_loss=2.0, tumor_size_loss=0.5,
     )  # fmt: skip
+
+
+class TestStandardisedTargets:
+    """The network learns deviations from the mean; everybody else sees values in the unit of the labels."""
+
+    LABELS = (10.0, 14.0, 18.0)
+
+    @pytest.fixture
+    def head(self) -> RegressionTaskHead:
+        made = RegressionTaskHead(standardise=True)
+        made.fit_scale(self.LABELS)
+        return made
+
+    def test_scale_is_mean_and_deviation_of_the_labels(self, head) -> None:
+        assert head.target_mean.item() == 14
+        assert head.target_std.item() == pytest.approx((32 / 3) ** 0.5)
+
+    def test_outputs_are_scaled_back(self, head) -> None:
+        sample = head.predict((torch.tensor([[1.0]]),))[0]
+        expected = 14 + (32 / 3) ** 0.5
+        assert sample.pred_score.item() == pytest.approx(expected)
+        assert sample.logit.item() == pytest.approx(expected)
+
+    def test_loss_of_raw_labels_is_that_of_a_plain_head_on_scaled_labels(self, head) -> None:
+        z = torch.randn(3, 1)
+        raw = [task_sample(label) for label in self.LABELS]
+        scaled = (torch.tensor(self.LABELS) - 14) / (32 / 3) ** 0.5
+        plain = [task_sample(label.item()) for label in scaled]
+        assert head.loss((z,), raw)['loss'].item() == pytest.approx(
+            RegressionTaskHead().loss((z,), plain)['loss'].item(), rel=1e-5
+        )
+
+    def test_checkpoints_keep_the_scale(self, head) -> None:
+        other = RegressionTaskHead(standardise=True)
+        other.load_state_dict(head.state_dict())
+        assert other.target_std == head.target_std
+        assert RegressionTaskHead().state_dict() == {}
+
+    def test_labels_without_deviation_or_no_labels_keep_the_unit(self) -> None:
+        head = RegressionTaskHead(standardise=True)
+        head.fit_scale([])
+        assert (head.target_mean.item(), head.target_std.item()) == (0, 1)
+        head.fit_scale([7.0, 7.0])
+        assert (head.target_mean.item(), head.target_std.item()) == (7, 1)
+
+    def test_values_keep_their_digits_in_half_precision(self, head) -> None:
+        head.fit_scale([1000.0, 1001.0])
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            value = head((torch.tensor([[0.25]], dtype=torch.bfloat16),))
+        assert value.item() == pytest.approx(1000.5 + 0.125, abs=1e-4)
+
+    def test_binary_tasks_refuse_it(self) -> None:
+        with pytest.raises(ValueError, match='standardise is for regression'):
+            head_configs([dict(name='N', kind='binary', standardise=True)])

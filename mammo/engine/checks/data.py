@@ -72,7 +72,7 @@ class DataCheckHook(Hook):
     def _check(self, runner: Runner, datasets: dict[str, Any], *, check_test_split: bool) -> None:
         kinds = _task_kinds(runner.model)
         _compare_tasks(kinds, datasets)
-        scans = {split: _scan(_items(dataset), kinds) for split, dataset in datasets.items()}
+        scans = {split: _scan(items_of(dataset), kinds) for split, dataset in datasets.items()}
         if 'val' in scans and kinds:
             _warn_without_best(runner, kinds, scans['val'].labelled)
         for split, scan in scans.items():
@@ -155,7 +155,7 @@ def _has_files(split: str, dataset: Any) -> bool:
     return not packed
 
 
-def _items(dataset: Any) -> Iterable[dict]:
+def items_of(dataset: Any) -> Iterable[dict]:
     """The items of a multi-task dataset or of any mmengine dataset."""
     if hasattr(dataset, 'get_data_info'):
         return (dataset.get_data_info(i) for i in range(len(dataset)))
@@ -167,7 +167,7 @@ def _test_items(dataloader: dict | None) -> list[dict]:
     if not dataloader:
         return []
     try:
-        return list(_items(DATASETS.build(dict(dataloader['dataset'], pipeline=[]))))
+        return list(items_of(DATASETS.build(dict(dataloader['dataset'], pipeline=[]))))
     except ValueError as error:
         print_log(f'the test split is not checked against training data: {error}', 'current')
         return []
