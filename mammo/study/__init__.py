@@ -1,0 +1,1 @@
+"""A study file, and the commands that it stands for."""
