@@ -9,10 +9,11 @@ the commands only; --quick is one fold of few women. docs/results/rsna.md has th
 """
 
 import argparse
+import itertools
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,8 +74,13 @@ def _parsed() -> argparse.Namespace:
 def converting(args: argparse.Namespace) -> Step:
     """The published table and the pictures to the input of tools/preprocess.py."""
     out = args.work_dir / 'input'
-    text = f'tools/dataset_converters/rsna2022.py {args.data}/train.csv --image-dir {args.data}/images'
-    return Step([*text.split(), '--out-dir', str(out)], out / 'convert_report.json')
+    pictures = ['--image-dir', args.data / 'images', '--out-dir', out]
+    return step(
+        'tools/dataset_converters/rsna2022.py',
+        args.data / 'train.csv',
+        *pictures,
+        done=out / 'convert_report.json',
+    )
 
 
 def write_labels(folder: Path, n_women: int | None) -> None:
@@ -98,36 +104,39 @@ def write_labels(folder: Path, n_women: int | None) -> None:
 
 def preparing(work: Path) -> Iterator[Step]:
     """Crops and meta file, and folds."""
-    study, folds = work / 'study', work / 'folds'
-    text = f'tools/preprocess.py {work}/input/images.csv --labels {work}/input/labels.csv --invert auto'
-    resume = ['--resume'] if study.exists() else []
-    yield Step([*text.split(), '--out-dir', str(study), *resume], study / 'meta.json')
-    text = f'tools/split.py {study}/meta.json --out-dir {folds} {SPLIT}'
-    yield Step(text.split(), folds / 'split_report.json')
+    study, table, labels = work / 'study', work / 'input/images.csv', work / 'input/labels.csv'
+    out = ['--invert', 'auto', '--out-dir', study, *(['--resume'] if study.exists() else [])]
+    yield step('tools/preprocess.py', table, '--labels', labels, *out, done=study / 'meta.json')
+    folds = work / 'folds'
+    out = ['--out-dir', folds, *SPLIT.split()]
+    yield step('tools/split.py', study / 'meta.json', *out, done=folds / 'split_report.json')
 
 
 def necks(args: argparse.Namespace) -> Iterator[Step]:
     """Every neck on the same maps of a frozen ImageNet network, one model per outer fold and seed."""
     only = '0/0' if args.quick else '0/0,1/0,2/0,3/0,4/0'
-    for seed in args.seeds:
-        for neck in args.necks:
-            folder = args.work_dir / 'necks' / f'{neck}_seed{seed}'
-            text = (
-                f'tools/cross_validate.py configs/rsna/frozen_512_{neck}.py --folds {args.work_dir}/folds '
-                f'--data-root {args.work_dir}/study/ --work-dir {folder} --only {only} --unit breast --amp '
-                f'--cache {VIEWS} --cache-dir {args.work_dir}/maps --cfg-options randomness.seed={seed} '
-                f'model.backbone.init_cfg.checkpoint={args.weights}'
-            )
-            quick = ['train_cfg.max_epochs=2'] if args.quick else []
-            yield Step([*text.split(), *quick], folder / 'report' / 'report.json')
+    work = args.work_dir
+    for seed, neck in itertools.product(args.seeds, args.necks):
+        config, folder = f'configs/rsna/frozen_512_{neck}.py', work / 'necks' / f'{neck}_seed{seed}'
+        data = ['--folds', work / 'folds', '--data-root', f'{work / "study"}/', '--work-dir', folder]
+        maps = ['--amp', '--cache', VIEWS, '--cache-dir', work / 'maps']
+        options = [f'randomness.seed={seed}', f'model.backbone.init_cfg.checkpoint={args.weights}']
+        options += ['train_cfg.max_epochs=2'] if args.quick else []
+        how = ['--only', only, '--unit', 'breast', *maps, '--cfg-options', *options]
+        yield step('tools/cross_validate.py', config, *data, *how, done=folder / 'report/report.json')
 
 
-def run(steps: Iterator[Step] | list[Step], *, dry: bool) -> None:
+def step(*arguments: object, done: Path) -> Step:
+    """A command of the product."""
+    return Step([str(argument) for argument in arguments], done)
+
+
+def run(steps: Iterable[Step], *, dry: bool) -> None:
     """Run what is not done yet, and stop at the first that fails."""
-    for step in steps:
-        print('python', shlex.join(step.arguments), flush=True)
-        if not dry and not step.done.is_file():
-            subprocess.run([sys.executable, *step.arguments], cwd=ROOT, check=True)
+    for arguments, done in steps:
+        print('python', shlex.join(arguments), flush=True)
+        if not dry and not done.is_file():
+            subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True)
 
 
 if __name__ == '__main__':

@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dataset.feature_cache import FeatureCache
+from mammo.errors import UserError
 from mammo.evaluation.calibration import clipped_logit
 from mammo.evaluation.cohort.reading import read_patients
 from mammo.evaluation.resampling import draws, ordered, percentile_interval, weighted
@@ -121,9 +122,14 @@ class Aucs:
         fold = pd.Series({breast: f for f in study.folds for breast in study.parts[f, 'test']})
         self.n, self.n_pos = len(table), int(table[task].sum())
         rng, parts = np.random.default_rng(0), [part for _, part in table.groupby(fold)]
-        values, variances, replicates = zip(
-            *(self._fold(part, task, rng) for part in parts if part[task].nunique() == 2), strict=True
-        )
+        judged = [
+            self._fold(part, task, rng)
+            for part in parts
+            if part[task].eq(1).sum() > 1 < part[task].eq(0).sum()
+        ]
+        if not judged:
+            raise UserError(f'{task}: no fold has two breasts of either class')
+        values, variances, replicates = zip(*judged, strict=True)
         self.values = np.mean(values, axis=0)  # (m,)
         self.covariance = np.mean(variances, axis=0) / len(values)  # (m, m), breasts as independent
         self.replicates = np.nanmean(replicates, axis=0)  # (m, N_BOOTSTRAP)

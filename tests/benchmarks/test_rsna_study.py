@@ -1,0 +1,87 @@
+"""The study on RSNA 2022 at its smallest: from the published table and pictures to its tables."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.studies.rsna_tables import Aucs, Study
+from mammo.records.meta import write_meta
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    """40 women in two folds, two breasts each, one image a breast; even women have a cancer on the left."""
+    rng = np.random.default_rng(0)
+    items = [
+        dict(
+            img_path=f'{woman}{side}.png',
+            patient_id=str(woman),
+            laterality=side,
+            gt_label=dict(cancer=float(woman % 2 == 0 and side == 'L')),
+            clinic_vars=dict(age=float(rng.integers(40, 80)), site=1, machine=29),
+        )
+        for woman in range(40)
+        for side in 'LR'
+    ]
+    write_meta(tmp_path / 'study/meta.json', items, ['cancer'])
+    for fold in (0, 1):
+        parts: dict[str, list[dict]] = dict(train=[], val=[], test=[])
+        for item in items:
+            woman = int(item['patient_id'])
+            rest = 'val' if woman < 8 else 'train'
+            parts['test' if woman % 4 // 2 == fold else rest].append(item)
+        for part, of_part in parts.items():
+            write_meta(tmp_path / f'folds/{fold}/0/{part}.json', of_part, ['cancer'])
+    return Study(tmp_path)
+
+
+def test_every_breast_is_scored_by_the_fold_that_left_its_woman_out(study: Study) -> None:
+    truth = study.breasts[['cancer']].astype(float)
+
+    class Remembers:
+        def fit(self, x: pd.DataFrame, _labels: pd.Series) -> 'Remembers':
+            self.seen = set(study.breasts.woman[x.index])
+            return self
+
+        def predict_proba(self, x: pd.DataFrame) -> np.ndarray:
+            assert not self.seen & set(study.breasts.woman[x.index])
+            return np.stack([1 - x.cancer, x.cancer], axis=1)
+
+    scores = study.cross_fitted(truth, 'cancer', Remembers)  # type: ignore[arg-type]
+    assert len(scores) == 80
+    assert Aucs(study, dict(truth=scores), 'cancer').values[0] == 1
+
+
+def test_women_who_count_twice_widen_the_interval(study: Study) -> None:
+    """Both breasts of a woman alike: as many independent women, half as many independent breasts."""
+    rng = np.random.default_rng(1)
+    women = study.breasts.woman.astype(int)
+    study.breasts['cancer'] = (women % 2 == 0).astype(float)
+    of_woman = pd.Series(rng.normal(size=40))
+    scores = pd.Series(of_woman[women].to_numpy() + study.breasts.cancer.to_numpy(), study.breasts.index)
+    aucs = Aucs(study, dict(a=scores), 'cancer')
+    of_women, of_breasts = aucs.replicates[0].std(), np.sqrt(aucs.covariance[0, 0])
+    assert of_women == pytest.approx(np.sqrt(2) * of_breasts, rel=0.15)
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_one_fold_of_few_women_goes_from_pictures_to_tables(real_data: Path, tmp_path: Path) -> None:
+    weights = real_data / 'imagenet_resnet50/resnet50_stem_layer1-3_fp16.safetensors'
+    done = subprocess.run(
+        [
+            sys.executable, 'benchmarks/studies/rsna.py', '--quick', '--data', real_data / 'rsna2022_640',
+            '--weights', weights, '--work-dir', tmp_path / 'a study', '--necks', 'gap', 'transformer',
+        ],
+        cwd=ROOT, env=os.environ | dict(OMP_NUM_THREADS='1'), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    for row in ('| transformer |', '| logistic regression on the averaged map |', '| images, age - age |'):
+        assert row in done.stdout
