@@ -41,11 +41,15 @@ def cell(rows: pd.DataFrame, target: float, confidence: float | None) -> Cell:
         return nothing | dict(reason='these inputs tell nothing')  # it would turn the order of patients round
     calibrated = rows.assign(prob=recalibrate(fitted, probs))
     log_loss = float(-np.log(np.where(labels == 1, calibrated.prob, 1 - calibrated.prob)).mean())
-    made = dict(recalibration=fitted, log_loss=log_loss, **about)
-    threshold, promise = _threshold(calibrated, target, confidence)
+    return dict(recalibration=fitted, log_loss=log_loss, **about, **decided(calibrated, target, confidence))
+
+
+def decided(rows: pd.DataFrame, target: float, confidence: float | None) -> dict[str, Any]:
+    """Threshold of calibrated probs, its promise, and what it achieves; or the reason why there is none."""
+    threshold, promise = _threshold(rows, target, confidence)
     if threshold is None:
-        return made | dict(threshold=None, achieved=None, promise=promise, reason=promise['reason'])
-    return made | dict(threshold=threshold, promise=promise, achieved=achieved(calibrated, threshold))
+        return dict(threshold=None, achieved=None, promise=promise, reason=promise['reason'])
+    return dict(threshold=threshold, promise=promise, achieved=achieved(rows, threshold))
 
 
 def _threshold(

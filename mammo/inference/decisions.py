@@ -14,6 +14,9 @@ from mammo.fusion.partial import KNOWN, UNKNOWN
 
 IMAGES = 'mammograms'  # name of the model that sees images only, as in tools/cross_validate.py
 FUSED = 'fused'
+ABOUT = ('target_sensitivity', 'confidence', 'chosen_on')  # what holds for all cells, or for a site
+OF_SITE = ('name', 'threshold', 'promise', 'achieved', 'n_patients', 'n_events')
+UNTOLD = ('recalibration', 'log_loss', 'chosen_on')  # what an answer does not repeat
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,6 @@ class Decisions:
         return of_side[n_known] if n_known < len(of_side) else None
 
     @property
-    def about(self) -> dict[str, Any]:
-        """What holds for all cells: target_sensitivity, confidence, chosen_on."""
-        return {k: self.content.get(k) for k in ('target_sensitivity', 'confidence', 'chosen_on')}
-
-    @property
     def site(self) -> dict[str, Any] | None:
         """Of tools/update_bundle.py: recalibration and threshold of the hospital that uses the bundle."""
         return self.content.get('site')
@@ -48,8 +46,13 @@ class Decisions:
             prob = recalibrate(self.site['recalibration'], prob)
         return float(prob[0])
 
-    def threshold(self, cell: Cell | None) -> float | None:
-        """Of the calibrated prob, or where there is no calibration of the mean."""
+    def stated(self, cell: Cell | None) -> dict[str, Any] | None:
+        """Threshold of the calibrated prob (of the mean, without calibration) and what is known of it.
+
+        That of the site, if there is one; None: there is no threshold.
+        """
+        about = {key: self.content.get(key) for key in ABOUT}
+        known = {key: value for key, value in (cell or {}).items() if key not in UNTOLD}
         if self.site and cell and cell.get('recalibration'):
-            return self.site['threshold']
-        return cell.get('threshold') if cell else None
+            known = {key: self.site.get(key) for key in (*ABOUT, *OF_SITE)}
+        return None if known.get('threshold') is None else {**about, **known}

@@ -138,7 +138,10 @@ def explained(decision: dict[str, Any]) -> str:
     else:
         text += f', chosen for a sensitivity of {decision["target_sensitivity"]:.0%}'
     text += f', on {decision["chosen_on"]}'
-    for key, where in (('achieved', 'with such inputs'), ('tested', 'on patients it was not chosen on')):
+    with_such = (
+        'with their inputs' if decision.get('name') else 'with such inputs'
+    )  # of a site, if it has one
+    for key, where in (('achieved', with_such), ('tested', 'on patients it was not chosen on')):
         estimate = (decision.get(key) or {}).get('sensitivity') or {}
         if estimate.get('value') is not None:
             text += f'; {where} it found {_interval(estimate)}'

@@ -194,7 +194,7 @@ class Predictor:
         ]  # fmt: skip
         missing = [v['name'] for v in self.schema if v['name'] not in given.clinical]
         cell = fused_cell if model == FUSED else image_cell
-        warnings = exam.warnings + notes(given, len(self.schema), model, cell)
+        warnings = exam.warnings + notes(given, len(self.schema), model, cell) + of_site(self.decisions.site)
         shown = list(zip(exam.images, passes, strict=True))
         return Prediction(
             self.bundle_id, label, model, tasks, fused, images, missing, warnings, given.record(exam), shown
@@ -212,13 +212,10 @@ class Predictor:
     def _decided(self, score: Score, cell: Cell | None) -> Score:
         """With what the bundle knows of such an answer: calibration, and the decision at its threshold."""
         score = replace(score, recalibrated=self.decisions.prob(cell, score.value))
-        threshold = self.decisions.threshold(cell)
-        if threshold is None or cell is None:
+        stated = self.decisions.stated(cell)
+        if stated is None:
             return score
-        known = {key: value for key, value in cell.items() if key not in ('recalibration', 'log_loss')}
-        about = known | self.decisions.about | (self.decisions.site or {}) | dict(threshold=threshold)
-        about.pop('recalibration', None)
-        return replace(score, decision=dict(positive=score.lead >= threshold, **about))
+        return replace(score, decision=dict(positive=score.lead >= stated['threshold'], **stated))
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != '_lock'}
@@ -256,6 +253,18 @@ def of_cell(cell: Cell | None) -> list[str]:
     return [
         f'calibration and threshold are of {n} patients with such an input, {events} of them positive{few}'
     ]
+
+
+def of_site(site: dict[str, Any] | None) -> list[str]:
+    """How certain is what a site has added."""
+    if site is None:
+        return []
+    where = (
+        f'the threshold is of {site["n_patients"]} patients of {site["name"]}, {site["n_events"]} positive'
+    )
+    if site['threshold'] is None:
+        where = f'no decision at {site["name"]}: {site["reason"]}'
+    return [f'recalibrated at {site["name"]}: {site["method"]}; {where}']
 
 
 def used_images(images: list[ExamImage], tumor_side: str | None) -> list[bool]:

@@ -62,7 +62,7 @@ def _metrics(models: dict[str, Any]) -> Iterator[str]:
     yield '|---|---:|---|---|---|---|'
     for name, entry in models.items():
         slope = entry.get('calibration', {}).get('slope')
-        cells = (_estimate(v) for v in (*map(entry.get, ('roc_auc', 'pr_auc', 'brier')), slope))
+        cells = (estimate_text(v) for v in (*map(entry.get, ('roc_auc', 'pr_auc', 'brier')), slope))
         yield f'| {name} | {entry["n_patients"]} | {" | ".join(cells)} |'
 
 
@@ -73,7 +73,7 @@ def _subgroups(models: dict[str, Any]) -> Iterator[str]:
         return
     yield '| model | column | group | patients | ROC AUC |\n|---|---|---|---:|---|'
     for name, row in rows:
-        auc = _estimate(row.get('roc_auc'))
+        auc = estimate_text(row.get('roc_auc'))
         yield f'| {name} | {row["column"]} | {row["group"]} | {row["n_patients"]} | {auc} |'
 
 
@@ -106,12 +106,13 @@ def _cell(cell: dict[str, Any]) -> str:
     if cell['threshold'] is None:
         return f'{patients} | {cell.get("reason", UNKNOWN)} | | | '
     found = cell.get('achieved') or cell.get('tested') or {}
-    shown = [_estimate(found.get(key)) for key in ('sensitivity', 'reduction_rate')]
+    shown = [estimate_text(found.get(key)) for key in ('sensitivity', 'reduction_rate')]
     answers = 'yes' if cell.get('better', True) else 'no: the images alone are as good'
     return f'{patients} | {cell["threshold"]:.4g} | {shown[0]} | {shown[1]} | {answers}'
 
 
-def _estimate(found: dict[str, Any] | None) -> str:
+def estimate_text(found: dict[str, Any] | None) -> str:
+    """Value and interval, or that they are unknown."""
     if not found or found.get('value') is None:
         return UNKNOWN
     text = f'{found["value"]:.3f}'

@@ -297,7 +297,9 @@ def test_unknown_side_is_said(predictor: Predictor, exam: list) -> None:
 
 def test_site_recalibration_comes_last_and_has_its_own_threshold(predictor: Predictor, exam: list) -> None:
     other = copy(predictor)
-    site = dict(recalibration=dict(kind='platt', intercept=1.0, slope=1.0), threshold=0.7)
+    platt = dict(kind='platt', intercept=1.0, slope=1.0)
+    about = dict(name='Clinic', method='intercept', n_patients=30, n_events=10)
+    site = dict(recalibration=platt, threshold=0.7, **about)
     other.decisions = Decisions({**predictor.decisions.content, 'site': site})
     before, after = (p.predict(exam, tumor_side='L').main for p in (predictor, other))
     assert np.log(after.lead / (1 - after.lead)) == pytest.approx(np.log(before.lead / (1 - before.lead)) + 1)

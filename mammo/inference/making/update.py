@@ -1,0 +1,119 @@
+"""A bundle for a site of its own: its patients are scored, nothing is trained, the old bundle stays as it is.
+
+BUNDLE, table of images, table of labels -> answers of the patients, a new BUNDLE, and lines about it
+"""
+
+import json
+import logging
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mammo.errors import UserError, listed
+from mammo.inference.answers import TABLE, answer_table, patients_of
+from mammo.inference.bundle import Bundle, BundleError, canonical, open_bundle, write_bundle
+from mammo.inference.decisions import FUSED
+from mammo.inference.making.site import MIN_EVENTS, site_entry, site_lines
+from mammo.inference.predictor import Predictor
+from mammo.records.ids import normal_id
+from mammo.records.matching import check_patients
+from mammo.records.numerals import numbers
+from mammo.records.tables import read_table
+
+logger = logging.getLogger(__name__)
+
+
+def update_bundle(args: Namespace) -> list[str]:
+    """See the options of tools/update_bundle.py -> lines about what was found and made.
+
+    Raises:
+        UserError: tables that do not fit each other, too few patients, or scores that mean nothing there.
+    """
+    if args.out.exists():
+        raise BundleError(f'{args.out}: exists; a bundle is never changed, name another folder or remove it')
+    predictor = Predictor.load(args.bundle, args.device)
+    decisions = predictor.decisions
+    if predictor.tasks[predictor.label] != 'binary' or not decisions.content:
+        raise BundleError(
+            f'{args.bundle}: {predictor.label} is a number, or nothing is calibrated; no update'
+        )
+    if decisions.site:
+        base = decisions.site['base']
+        raise BundleError(
+            f'{args.bundle}: is updated already, for {decisions.site["name"]}; update bundle {base[:12]}'
+        )
+    labels = labels_of(args.labels, predictor.label)
+    patients = {patient for patient, _ in patients_of(args)}
+    check_patients({*labels.index}, patients, args.labels.name, allow=args.allow_unmatched)
+    logger.info('%s', answer_table(args, predictor))
+    rows = scored(args.out_dir, labels)
+    target = args.sensitivity or decisions.content['target_sensitivity']
+    confidence = args.confidence or decisions.content['confidence']
+    site = dict(base=predictor.bundle_id, **site_entry(rows, args.site, target, confidence))
+    if site['n_events'] < MIN_EVENTS:
+        logger.warning('%d positive patients: with fewer than %d the update is uncertain', site['n_events'],
+                       MIN_EVENTS)  # fmt: skip
+    old = open_bundle(args.bundle)
+    write_bundle(args.out, _files(old, site))
+    made = Predictor.load(args.out, 'cpu')
+    return [*site_lines(site), f'{args.out}: id {made.bundle_id}']
+
+
+def labels_of(path: Path, task: str) -> pd.Series:
+    """Column of the task -> label by patient; patients without one are left out.
+
+    Raises:
+        UserError: an id is there twice, a label is neither 0 nor 1, or all are equal.
+    """
+    table = read_table(path, ['patient_id', task])
+    ids = [normal_id(cell, f'{path}: patient_id') or '' for cell in table.patient_id]
+    values = pd.Series(numbers(table[task], f'{path}: column {task}').to_numpy(), ids)
+    repeated = sorted(set(values.index[values.index.duplicated()]))
+    if repeated or '' in values.index:
+        found = f'patients are there more than once: {listed(repeated)}' if repeated else 'a row has no id'
+        raise UserError(f'{path}: {found}; keep one row per patient')
+    labels = values.dropna()
+    odd = labels[~labels.isin([0, 1])]
+    if len(odd):
+        found = listed(f'{patient}: {value:g}' for patient, value in odd.items())
+        raise UserError(f'{path}: {task} is neither 0 nor 1 for {found}')
+    if labels.nunique() < 2:
+        found = f'all {len(labels)} are {labels.iloc[0]:g}' if len(labels) else 'there is none'
+        raise UserError(f'{path}: labels of both classes are needed, {found}')
+    return labels
+
+
+def scored(folder: Path, labels: pd.Series) -> pd.DataFrame:
+    """Answers of answer_table -> patient_id, prob, label of those that are calibrated and labelled."""
+    table = read_table(folder / TABLE, ['patient_id', 'folder', 'reason'], kept=None)
+    answers = {
+        row.patient_id: json.loads((folder / row.folder / 'prediction.json').read_text(encoding='utf-8'))
+        for row in table.itertuples()
+        if not row.reason and row.patient_id in labels.index
+    }
+    probs = {patient: _calibrated(answer) for patient, answer in answers.items()}
+    without = sorted(patient for patient, prob in probs.items() if prob is None)
+    if without:
+        logger.warning('%d patients have inputs without calibration: %s', len(without), listed(without))
+    rows = [(patient, prob, labels[patient]) for patient, prob in probs.items() if prob is not None]
+    return pd.DataFrame(rows, columns=['patient_id', 'prob', 'label'])
+
+
+def _calibrated(answer: dict[str, Any]) -> float | None:
+    main = answer['fused'] if answer['model'] == FUSED else answer['tasks'][answer['label']]
+    return main['recalibrated']
+
+
+def _files(old: Bundle, site: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """The files of a bundle, two of them with what the site adds."""
+    for name in old.files:
+        content = old.read(name)
+        if name == 'decision.json':
+            content = canonical(old.json(name) | dict(site=site))
+        elif name == 'MODEL_CARD.md':
+            text = '\n'.join(site_lines(site))
+            content += f'\n## Updated for {site["name"]}\nOf bundle {site["base"]}.\n{text}\n'.encode()
+        yield name, content
