@@ -4,6 +4,7 @@ import json
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from mammo.preprocess.picture.png_input import has_bright_border
@@ -83,3 +84,26 @@ def test_negatives_of_a_public_set_are_found_and_nothing_else(real_data):
     assert np.mean(bright.pop(29)) > 0.95
     bright.pop(210)  # a mixture
     assert not any(map(any, bright.values()))
+
+
+@pytest.mark.parametrize('fills', ['bottom', 'top'])
+def test_a_breast_that_fills_two_sides_does_not_hide_the_bright_background(fills):
+    image = np.full((200, 160), 240, np.float32)
+    rows, columns = np.mgrid[:200, :160]
+    depth = rows if fills == 'bottom' else 199 - rows
+    image[(columns > 155 - depth) | (columns > 130)] = 90  # a wedge: chest wall on the right, all of one end
+    image[80:120, 135:155] = 20  # dense tissue
+    assert has_bright_border(image)
+    assert not has_bright_border(255 - image)
+
+
+@pytest.mark.real_data
+def test_all_negatives_of_an_export_are_found_and_no_other(real_data):
+    table = pd.read_csv(real_data / 'rsna2022_640/train.csv')
+    table = table[table.machine_id.isin([29, 210, 216, 170])]
+    names = [f'{row.patient_id}_{row.image_id}.jpg' for row in table.itertuples()]
+    images = [
+        cv2.imread(str(real_data / 'rsna2022_640/images' / name), 0).astype(np.float32) for name in names
+    ]
+    bright = pd.Series([has_bright_border(image) for image in images]).groupby(list(table.machine_id)).sum()
+    assert dict(bright) == {29: 489, 170: 0, 210: 61, 216: 1}
