@@ -44,10 +44,12 @@ class MammoPackMultiTaskInputs(BaseTransform):
         }
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        labels = results.get('gt_label') or {}
         keys = (*StockPackInputs.DEFAULT_META_KEYS, *IDENTITY_KEYS)
-        sample = MultiTaskDataSample(metainfo={key: results[key] for key in keys if key in results})
+        about = {key: results[key] for key in keys if key in results and key not in labels}
+        sample = MultiTaskDataSample(metainfo=about)
         rest = {key: value for key, value in results.items() if key not in ('img', 'gt_label')}
-        for task, value in (results.get('gt_label') or {}).items():
+        for task, value in labels.items():
             handler = self.task_handlers.get(task)
             task_sample = handler(rest)['data_samples'] if handler else DataSample()
             task_sample.set_field(torch.tensor([value], dtype=torch.float32), 'gt_label', dtype=torch.Tensor)

@@ -259,6 +259,12 @@ def head_configs(tasks: list[dict]) -> dict[str, dict]:
     return configs
 
 
+def _of_task(sample: MultiTaskDataSample, task: str) -> DataSample:
+    """The task's part of a sample; empty without a label, also where the image has a field of that name."""
+    part = sample.get(task)
+    return part if isinstance(part, DataSample) else DataSample()
+
+
 # Under the stock name: published configs name the stock head, which on several processes skips the loss of a
 # task on a process without labels and so leaves the others waiting, or averages over the wrong count.
 @MODELS.register_module()
@@ -293,6 +299,15 @@ class MultiTaskHead(StockMultiTaskHead):
         """What all heads read; (B, C)."""
         return feats[-1]
 
+    def predict(
+        self, feats: tuple[Tensor, ...], data_samples: list[MultiTaskDataSample] | None = None
+    ) -> list[MultiTaskDataSample]:
+        """As the stock method, for tasks too that have the name of what is known of an image, such as age."""
+        for sample in data_samples or ():
+            for name in self.task_heads.keys() & set(sample.metainfo_keys()):
+                sample.pop(name)
+        return super().predict(feats, data_samples)
+
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         lone = [key for key in state_dict if key.startswith(f'{prefix}fc.')]
         if len(self.task_heads) == 1:
@@ -304,6 +319,6 @@ class MultiTaskHead(StockMultiTaskHead):
     def loss(
         self, feats: tuple[Tensor, ...], data_samples: list[MultiTaskDataSample], **_: Any
     ) -> dict[str, Tensor]:
-        samples = [[sample.get(task, DataSample()) for sample in data_samples] for task in self.task_heads]
+        samples = [[_of_task(sample, task) for sample in data_samples] for task in self.task_heads]
         losses = joint_losses([*self.task_heads.values()], feats, samples)
         return {f'{task}_loss': loss for task, loss in zip(self.task_heads, losses, strict=True)}

@@ -38,8 +38,8 @@ class PredictionWriter(BaseMetric):
 
 def prediction_record(sample: dict) -> dict:
     """A multi-task data sample -> the record that DESIGN's prediction files hold."""
-    optional = {key: sample[key] for key in CARRIED if sample.get(key) is not None}
     tasks = {task: task_result(sample[task]) for task in predicted_tasks(sample)}
+    optional = {key: sample[key] for key in CARRIED if key not in tasks and sample.get(key) is not None}
     return dict(
         img_path=sample['img_name'],
         **{key: sample.get(key) for key in ('patient_id', 'exam_id', 'view', 'laterality')},

@@ -22,6 +22,11 @@ from mammo.records.versions import VERSIONS, version_problem
 
 FORMAT_VERSION = VERSIONS['meta']
 logger = logging.getLogger(__name__)
+# of images, in meta files and where they are loaded: no task can have these names
+FIELDS = {
+    *ID_FIELDS, 'img_path', 'img_name', 'view', 'laterality', 'tumor_side', 'exam_order', 'gt_label', 'img',
+    'img_shape', 'ori_shape', 'sample_idx', 'scale_factor', 'flip', 'flip_direction', 'ori_kp',
+}  # fmt: skip
 LARGEST_LABEL = 3.4e38  # labels become float32
 
 EXAMPLE = '{"metainfo": {"tasks": ["N"]}, "data_list": [{"img_path": "a.png", "gt_label": {"N": 1}}]}'
@@ -90,7 +95,14 @@ def _read(path: Path, parse: Callable[[bytes], Any]) -> dict[str, Any]:
     if respelled:
         pairs = listed(f'{old!r} is {new!r}' for old, new in respelled.items())
         logger.warning('%s: ids with blanks, invisible characters or another spelling: %s', path, pairs)
-    return dict(metainfo={'tasks': list(named), **metainfo}, data_list=items)
+    tasks = metainfo.get('tasks', list(named))
+    taken = [task for task in tasks if task in FIELDS]
+    if taken:
+        raise MetaError(
+            f'{path}: task {taken[0]!r} has the name of a field of images; rename the task, for example '
+            f'to "{taken[0]}_label"'
+        )
+    return dict(metainfo={**metainfo, 'tasks': tasks}, data_list=items)
 
 
 def write_meta(path: str | os.PathLike, data_list: list[dict], tasks: list[str]) -> None:

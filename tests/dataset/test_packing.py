@@ -11,6 +11,7 @@ from mmpretrain.structures import MultiTaskDataSample
 from dataset.packing import MammoPackMultiTaskInputs
 from mammo.engine.writer import prediction_record
 from mammo.errors import UserError
+from models.registry import MODELS
 
 
 def results(**labels: float) -> dict[str, Any]:
@@ -79,3 +80,19 @@ def test_other_multi_task_fields_are_refused() -> None:
         UserError, match=r"multi_task_fields is \('gt_label', 'mask'\), expected \('gt_label',\)"
     ):
         MammoPackMultiTaskInputs(multi_task_fields=('gt_label', 'mask'))
+
+
+@pytest.mark.parametrize('labelled', [True, False])
+def test_a_task_may_have_the_name_of_what_is_known_of_an_image(labelled: bool) -> None:
+    """Such as age, learned and carried to subgroups: its record then is the task's."""
+    head = MODELS.build(dict(type='MultiTaskHead', tasks=[dict(name='age', kind='regression')]))
+    item = results(**(dict(age=0.61) if labelled else {})) | dict(age=61.0)
+    sample = MammoPackMultiTaskInputs().transform(item)['data_samples']
+    feats = (torch.tensor([[0.5]]),)
+    loss = head.loss(feats, [sample])['age_loss']
+    assert loss.item() == pytest.approx(0.11**2 if labelled else 0.0)
+    (predicted,) = head.predict(feats, [sample])
+    record = prediction_record(predicted.to_dict())
+    assert 'age' not in record
+    assert record['tasks']['age']['pred_score'] == 0.5
+    assert record['tasks']['age']['gt_label'] == (pytest.approx(0.61) if labelled else None)

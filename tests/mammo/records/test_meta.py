@@ -205,6 +205,17 @@ def test_labels_must_be_an_object(tmp_path: Path, labels: Any) -> None:
         read_item(tmp_path, {'img_path': 'a', 'gt_label': labels})
 
 
+@pytest.mark.parametrize('declared', [True, False])
+def test_a_task_with_the_name_of_a_field_that_every_image_has_is_refused(
+    declared: bool, tmp_path: Path
+) -> None:
+    content = dict(data_list=[dict(img_path='a.png', gt_label=dict(view=1))])
+    content |= dict(metainfo=dict(tasks=['view'])) if declared else {}
+    (tmp_path / 'meta.json').write_text(json.dumps(content))
+    with pytest.raises(MetaError, match=r"meta\.json: task 'view' has the name of a field .* \"view_label\""):
+        read_meta(tmp_path / 'meta.json')
+
+
 def test_task_that_the_file_does_not_declare(tmp_path: Path) -> None:
     with pytest.raises(
         MetaError, match=r"item 1: task 'LVI' \(value 1\) is not in metainfo.tasks \['N'\]; add"
