@@ -4,11 +4,8 @@
 set -euo pipefail
 root=$(dirname "${BASH_SOURCE[0]}")/..
 partition=${1:-} job_name=${2:-} config=${3:-} checkpoint=${4:?usage: slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [options]}
-gpus=${GPUS:-8}
-gpus_per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
-tasks=("--ntasks=$gpus" "--ntasks-per-node=$gpus_per_node" "--gres=gpu:$gpus_per_node")
-[ "$gpus" -gt 0 ] || tasks=("--ntasks=${TASKS:-1}")
+# shellcheck source=tools/slurm_request.sh
+source "$root/tools/slurm_request.sh"
 # shellcheck disable=SC2086  # SRUN_ARGS holds several words
-PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" srun -p "$partition" --job-name="$job_name" "${tasks[@]}" --cpus-per-task="${CPUS_PER_TASK:-5}" \
-    --kill-on-bad-exit=1 ${SRUN_ARGS:-} \
+PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" srun "${request[@]}" ${SRUN_ARGS:-} \
     python -u "$root/tools/test.py" "$config" "$checkpoint" --launcher slurm "${@:5}"

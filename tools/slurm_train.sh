@@ -6,10 +6,8 @@
 set -euo pipefail
 root=$(dirname "${BASH_SOURCE[0]}")/..
 partition=${1:-} job_name=${2:-} config=${3:-} work_dir=${4:?usage: slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [options]}
-gpus=${GPUS:-8}
-gpus_per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
-tasks=("--ntasks=$gpus" "--ntasks-per-node=$gpus_per_node" "--gres=gpu:$gpus_per_node")
-[ "$gpus" -gt 0 ] || tasks=("--ntasks=${TASKS:-1}")
+# shellcheck source=tools/slurm_request.sh
+source "$root/tools/slurm_request.sh"
 stopped=75
 resume=()
 [ "${SLURM_RESTART_COUNT:-0}" = 0 ] || resume=(--resume)
@@ -17,8 +15,7 @@ trap : TERM USR1  # a signal to the whole job is for the training; this script w
 while true; do
     code=0
     # shellcheck disable=SC2086  # SRUN_ARGS holds several words
-    PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" srun -p "$partition" --job-name="$job_name" "${tasks[@]}" --cpus-per-task="${CPUS_PER_TASK:-5}" \
-        --kill-on-bad-exit=1 --signal=TERM@120 ${SRUN_ARGS:-} \
+    PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" srun "${request[@]}" --signal=TERM@120 ${SRUN_ARGS:-} \
         python -u "$root/tools/train.py" "$config" --work-dir "$work_dir" --launcher slurm "${@:5}" "${resume[@]}" || code=$?
     [ "$code" = "$stopped" ] || exit "$code"
     resume=(--resume)

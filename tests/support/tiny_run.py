@@ -15,6 +15,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, RUNNERS
+from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -44,6 +45,20 @@ class StopAtHook(Hook):
                 raise PowerCut
             os.kill(os.getpid(), getattr(signal, self.signal_name))
         self.count -= 1
+
+
+@HOOKS.register_module()
+class PauseHook(Hook):
+    """Waits before step ``count`` for a signal, once for all runs of a work dir; paused.RANK tells."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def before_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
+        mark = Path(runner.work_dir, f'paused.{get_rank()}')
+        if runner.iter == self.count and not mark.exists():
+            mark.touch()
+            signal.pause()
 
 
 @DATASETS.register_module()

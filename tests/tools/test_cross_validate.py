@@ -24,7 +24,7 @@ from mmpretrain.registry import MODELS
 from mammo.crossval import finish
 from mammo.records.meta import read_meta, write_meta
 from mammo.records.predictions import read_predictions, write_predictions
-from tests.support.fake_slurm import write_stand_ins
+from tests.support.slurm_node import slurm_node  # noqa: F401
 from tests.support.toy_config import write_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -481,10 +481,19 @@ def test_a_dask_worker_that_dies_in_a_fold_costs_nothing_but_time(
 
 
 @pytest.mark.slow
-def test_a_slurm_array_ends_in_the_same_reports(study: Path, undisturbed: Path, tmp_path: Path) -> None:
-    env = {**environment(), 'PATH': f'{write_stand_ins(tmp_path)}:{os.environ["PATH"]}'}
-    subprocess.run(command(study, tmp_path / 'run', '--launcher', 'slurm'), check=True, env=env)
-    assert '--array=0,1,2,3' in (tmp_path / 'sbatch.txt').read_text().split()
+def test_a_slurm_array_that_is_killed_in_the_middle_ends_in_the_same_reports(
+    study: Path,
+    undisturbed: Path,
+    tmp_path: Path,
+    slurm_node: Callable[..., str],  # noqa: F811
+) -> None:
+    whole = command(study, tmp_path / 'run', '--launcher', 'slurm', '--sbatch-args=--partition=cpu')
+    process = subprocess.Popen(whole, env=environment())
+    while len(traces(tmp_path / 'run')) < 5 and process.poll() is None:
+        time.sleep(0.1)
+    slurm_node('scancel', json.loads((tmp_path / 'run/slurm/job.json').read_text())['job'])
+    assert process.wait(1200) == 0
+    assert len(list((tmp_path / 'run/slurm').glob('folds_*.txt'))) == 2  # submitted twice
     assert reports(tmp_path / 'run') == reports(undisturbed)
 
 

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from mammo.crossval.jobs.job import ROOT, SPEC
 from mammo.crossval.jobs.state import STATE, finished, read_json
@@ -28,6 +28,7 @@ NAME = 'cross_validate'
 TASK = 'mammo.crossval.jobs.job'
 JOB = 'job.json'
 SUBMISSIONS = 2  # a fold whose node died gets a second one
+IMPOSSIBLE = ('PartitionConfig', 'PartitionTimeLimit', 'BadConstraints')  # reasons that no waiting ends
 
 
 class SlurmEngine:
@@ -56,7 +57,10 @@ class SlurmEngine:
         if time.monotonic() - self._asked_s < self.poll_s:
             return True
         self._asked_s = time.monotonic()
-        if self.job and _in_queue(self.job):
+        queued = _queued(self.job) if self.job else ''
+        if any(reason in queued for reason in IMPOSSIBLE):
+            self._withdraw(queued)
+        if queued:
             return True
         self.job = None
         (self.folder / JOB).unlink(missing_ok=True)  # SLURM gives its number to another job one day
@@ -70,6 +74,12 @@ class SlurmEngine:
         """Jobs go on without this process; a later run finds them."""
         if self.job:
             logger.info('SLURM job %s goes on; scancel %s ends it', self.job, self.job)
+
+    def _withdraw(self, queued: str) -> NoReturn:
+        job, self.job = str(self.job), None
+        _call(['scancel', job])
+        (self.folder / JOB).unlink()
+        raise DataError(f'SLURM job {job}: no node can ever run it ({queued}); see --sbatch-args')
 
     def _needs_job(self, spec: dict[str, Any]) -> bool:
         failed = self._submissions and read_json(Path(spec['folder']) / STATE).get('step') == 'failed'
@@ -97,17 +107,17 @@ class SlurmEngine:
 def refuse_queued(folder: Path) -> None:
     """Raises DataError while the job array that ``folder`` remembers is in the queue."""
     job = read_json(folder / JOB).get('job')
-    if job and _in_queue(job):
+    if job and _queued(job):
         raise DataError(f'--fresh: SLURM job {job} still works here; scancel {job} first, or wait for it')
 
 
-def _in_queue(job: str) -> bool:
-    """Whether this job is there, and is a cross-validation of this user; yes if squeue cannot tell."""
-    done = _call(['squeue', '--noheader', '--me', f'--name={NAME}', f'--jobs={job}', '--format=%i %T'])
+def _queued(job: str) -> str:
+    """What squeue says of this job if it is a cross-validation of this user: empty if it is not there."""
+    done = _call(['squeue', '--noheader', '--me', f'--name={NAME}', f'--jobs={job}', '--format=%i %T %r'])
     if done.returncode and 'Invalid job id' not in done.stderr:
         logger.warning('squeue failed: %s', done.stderr.strip())
-        return True
-    return bool(done.stdout.strip())
+        return 'squeue cannot tell'
+    return done.stdout.strip()
 
 
 def _call(command: list[str]) -> subprocess.CompletedProcess:

@@ -5,64 +5,22 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mammo.crossval import steps
-from mammo.crossval.jobs import engines, job, slurm
+from mammo.crossval.jobs import engines, job
 from mammo.crossval.jobs.engines import LocalEngine, gpus
 from mammo.crossval.jobs.job import run_fold
-from mammo.crossval.jobs.slurm import SlurmEngine
 from mammo.crossval.jobs.state import FINISHED, STATE, finished, read_json
 from mammo.crossval.plan import _throw_away
-from mammo.crossval.settings import RECORD
 from mammo.crossval.steps import best_checkpoint
 from mammo.errors import DataError, UserError
 from mammo.records.meta import read_meta
-from tests.support.fake_slurm import write_stand_ins
+from tests.support.stand_in_folds import calls, until, wait
 
 ROOT = Path(__file__).resolve().parents[3]
-STAND_IN = """
-import json, os, pathlib, sys, time
-spec = json.loads(pathlib.Path(sys.argv[1]).read_text())
-folder = pathlib.Path(spec['folder'])
-with (folder / 'calls').open('a') as calls:
-    print(os.environ.get('CUDA_VISIBLE_DEVICES'), os.environ.get('OMP_NUM_THREADS'), file=calls)
-n_calls = len((folder / 'calls').read_text().splitlines())
-behaviour = spec['behaviour'][min(n_calls, len(spec['behaviour'])) - 1]
-print('I', behaviour)
-if behaviour == 'sleep':
-    time.sleep(60)
-if behaviour == 'fail':
-    sys.exit(2)
-(folder / 'fold.json').write_text(json.dumps(dict(done=spec['wanted'])))
-"""
-
-
-@pytest.fixture
-def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict]:
-    """Specs of folds whose child behaves as told, one word per attempt."""
-    stand_in = tmp_path / 'stand_in.py'
-    stand_in.write_text(STAND_IN)
-    monkeypatch.setattr(job, 'CHILD', (sys.executable, str(stand_in)))
-    monkeypatch.setattr(slurm, 'TASK', 'stand_in')
-    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
-    monkeypatch.setattr(job, '_stopping', threading.Event())
-
-    def spec(name: str, *behaviour: str) -> dict:
-        folder = tmp_path / 'run' / name
-        common = dict(cwd=str(tmp_path), threads=None, wanted=[], behaviour=behaviour or ['work'])
-        return dict(name=name, folder=str(folder), **common)
-
-    return spec
-
-
-def calls(spec: dict) -> list[str]:
-    return (Path(spec['folder']) / 'calls').read_text().splitlines()
 
 
 def test_a_fold_that_works_is_run_once_and_skipped_when_finished(make) -> None:
@@ -187,78 +145,6 @@ def test_training_without_a_best_checkpoint_is_explained(tmp_path: Path) -> None
         best_checkpoint(tmp_path)
 
 
-@pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand-ins of sbatch and squeue; the file to which sbatch writes its arguments."""
-    monkeypatch.setenv('PATH', f'{write_stand_ins(tmp_path)}:{os.environ["PATH"]}')
-    return tmp_path / 'sbatch.txt'
-
-
-def submit(specs: list[dict], tmp_path: Path, options: str = '', limit: int | None = None) -> SlurmEngine:
-    engine = SlurmEngine(specs, tmp_path / 'run' / 'slurm', limit, options, poll_s=0.2)
-    wait(engine)
-    return engine
-
-
-def test_slurm_runs_all_folds_as_one_array(make, cluster: Path, tmp_path: Path) -> None:
-    specs = [make('0/0'), make('0/1'), make('1/0')]
-    submit(specs, tmp_path, '--partition=gpu --comment="two words"', limit=2)
-    arguments = cluster.read_text().splitlines()
-    assert {'--array=0,1,2%2', '--partition=gpu', '--comment=two words', '--parsable'} <= set(arguments)
-    assert all(finished(spec) for spec in specs)
-
-
-def test_slurm_submits_a_fold_again_that_ended_without_a_word(make, cluster: Path, tmp_path: Path) -> None:
-    """The stand-in's child stands for the task here, so one that fails has told nobody."""
-    specs = [make('0/0'), make('0/1', 'fail', 'work')]
-    submit(specs, tmp_path)
-    assert [line for line in cluster.read_text().splitlines() if 'array' in line] == [
-        '--array=0,1',
-        '--array=1',
-    ]
-    assert all(finished(spec) for spec in specs)
-
-
-def test_slurm_gives_up_after_two_submissions(make, cluster: Path, tmp_path: Path) -> None:
-    spec = make('0/0', 'fail')
-    submit([spec], tmp_path)
-    assert len(calls(spec)) == 2
-    assert not finished(spec)
-
-
-def test_slurm_waits_for_the_array_of_an_earlier_run(make, cluster: Path, tmp_path: Path) -> None:
-    spec = make('0/0')
-    (tmp_path / 'queue').write_text('cross_validate')
-    (tmp_path / 'run/slurm').mkdir(parents=True)
-    (tmp_path / 'run/slurm/job.json').write_text('{"job": "77"}')
-    engine = SlurmEngine([spec], tmp_path / 'run' / 'slurm', None, '', poll_s=0)
-    assert engine.running()
-    assert not cluster.exists()
-    run_fold(spec)
-    (tmp_path / 'queue').unlink()
-    wait(engine)
-    assert not cluster.exists()
-
-
-def test_slurm_does_not_wait_for_another_job_that_got_the_number(make, cluster: Path, tmp_path: Path) -> None:
-    (tmp_path / 'queue').write_text('simulation')
-    (tmp_path / 'run/slurm').mkdir(parents=True)
-    (tmp_path / 'run/slurm/job.json').write_text('{"job": "77"}')
-    submit([make('0/0')], tmp_path, '--job-name=mine')
-    assert '--array=0' in cluster.read_text()
-    assert not (tmp_path / 'run/slurm/job.json').exists()  # the array has left the queue
-
-
-@pytest.fixture
-def earlier(tmp_path: Path) -> Path:
-    """A work dir with one fold."""
-    folder = tmp_path / 'run/0/0'
-    folder.mkdir(parents=True)
-    for file in (folder / 'spec.json', folder / '.lock', tmp_path / 'run' / RECORD):
-        file.write_text('{}')
-    return tmp_path / 'run'
-
-
 def test_fresh_refuses_folds_that_still_run(earlier: Path) -> None:
     program = (
         'import filelock, sys; lock = filelock.FileLock(sys.argv[1]); lock.acquire();'
@@ -272,18 +158,6 @@ def test_fresh_refuses_folds_that_still_run(earlier: Path) -> None:
         _throw_away(earlier)
     assert (earlier / '0/0/spec.json').is_file()
     holder.communicate(b'')
-    _throw_away(earlier)
-    assert not (earlier / '0/0').exists()
-
-
-def test_fresh_refuses_while_the_slurm_job_is_queued(earlier: Path, cluster: Path, tmp_path: Path) -> None:
-    (earlier / 'slurm').mkdir()
-    (earlier / 'slurm/job.json').write_text('{"job": "77"}')
-    (tmp_path / 'queue').write_text('cross_validate')
-    with pytest.raises(DataError, match='--fresh: SLURM job 77 still works here; scancel 77 first'):
-        _throw_away(earlier)
-    assert (earlier / '0/0/spec.json').is_file()
-    (tmp_path / 'queue').unlink()
     _throw_away(earlier)
     assert not (earlier / '0/0').exists()
 
@@ -306,29 +180,6 @@ def test_a_scheduler_that_is_away_is_one_message_with_its_address(make, monkeypa
     monkeypatch.setattr(engines, 'TIMEOUT_S', 1)
     with pytest.raises(UserError, match=r'--scheduler tcp://127.0.0.1:9: no Dask scheduler answers there'):
         engines.DaskEngine([make('0/0')], 'tcp://127.0.0.1:9')
-
-
-def test_what_sbatch_says_is_passed_on(make, cluster: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv('REFUSE', '1')
-    with pytest.raises(DataError, match='sbatch refused the job array: Invalid partition; see --sbatch-args'):
-        submit([make('0/0')], tmp_path)
-
-
-def test_a_machine_without_slurm_is_told(make, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv('PATH', str(tmp_path))
-    with pytest.raises(DataError, match='sbatch is not on PATH'):
-        submit([make('0/0')], tmp_path)
-
-
-def wait(engine: LocalEngine | SlurmEngine) -> None:
-    until(lambda: not engine.running())
-
-
-def until(condition: Callable[[], bool], limit_s: float = 60) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, 'took too long'
-        time.sleep(0.05)
 
 
 def test_finished_needs_the_whole_record(tmp_path: Path) -> None:
