@@ -89,8 +89,8 @@ def test_a_batch_job_that_gets_a_signal_is_requeued_and_ends_with_the_same_weigh
 def test_a_run_near_its_time_limit_is_saved_and_started_again(
     node, whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SLURM sends the signal 120 s ahead of the end, or up to a minute earlier."""
-    monkeypatch.setenv('SRUN_ARGS', '--time=3')
+    """The signal comes 120 s ahead of the end or up to a minute earlier: a minute or two after the start."""
+    monkeypatch.setenv('SRUN_ARGS', '--time=4')
     finish(train(tmp_path, 'work'))
     assert paused(tmp_path / 'work')  # nothing but the signal ends the pause
     assert_same(weights(tmp_path / 'work'), whole)
