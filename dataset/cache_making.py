@@ -98,6 +98,7 @@ def parts_of(cfg: Config, views: int, ann_file: list[str] | None) -> list[Part]:
 
 
 def items_of(part: Part) -> list[dict[str, Any]]:
+    """Every item of a part, as its dataset gives it."""
     return [part.dataset.get_data_info(i) for i in range(len(part.dataset))]
 
 

@@ -36,6 +36,7 @@ class LoadCachedMap(BaseTransform):
         self.epoch = 0  # set by CachedViewHook
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """The map of an image, (C, h, w), in place of its pixels; training takes its views in turn."""
         view = self.epoch % self.cache.num_views if self.views else 0
         values = self.cache.read('views' if self.views else 'plain', results['img_name'], view)
         shape = values.shape[1:]
@@ -47,6 +48,7 @@ class CachedViewHook(Hook):
     """Tells the training set which epoch it is, so that each epoch sees another view."""
 
     def before_train_epoch(self, runner: Runner) -> None:
+        """Tell the loader of maps which epoch it is, so that the next view comes."""
         for transform in runner.train_dataloader.dataset.pipeline.transforms:
             if isinstance(transform, LoadCachedMap):
                 transform.epoch = runner.epoch
@@ -115,6 +117,7 @@ def paths_of(cfg: Config, loader: str) -> dict[str, str]:
 
 
 def has_given_weights(cfg: Config) -> bool:
+    """Whether the backbone of a config starts from a checkpoint, so that its maps mean something."""
     return bool(cfg.get('load_from') or cfg.model.backbone.get('init_cfg'))
 
 

@@ -55,6 +55,7 @@ class FeatureCache:
 
     @property
     def num_views(self) -> int:
+        """Augmented maps per image; 0 if there is only the plain one."""
         return self.about['settings']['num_views']
 
     def write(self, kind: str, name: str, view: int, values: NDArray[np.float32]) -> None:

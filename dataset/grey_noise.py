@@ -28,6 +28,7 @@ class RandomGamma(BaseTransform):
         self.gamma_range = gamma_range
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Raise grey values, scaled to 0..1, to a power that is drawn log-uniformly: uint8 -> uint8."""
         gamma = np.exp(np.random.uniform(*np.log(self.gamma_range)))
         table = np.rint(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
         return dict(results, img=cv2.LUT(results['img'], table))
@@ -48,6 +49,7 @@ class GreyNoise(BaseTransform):
         self.std_range = std_range
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Add normal noise, the same in all channels, and clip to 0..255: uint8 -> uint8."""
         img = results['img']
         noise = np.random.normal(0, np.random.uniform(*self.std_range), img.shape[:2])
         noisy = img + (noise if img.ndim == 2 else noise[..., None])

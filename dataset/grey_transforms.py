@@ -25,6 +25,7 @@ class AutoContrast(stock.AutoContrast):
     """Stretch the grey values to 0..255."""
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """As the stock transform; an image of one channel (H, W) through one table of 256 values."""
         if results['img'].ndim == 3:
             return super().transform(results)
         return results if self.random_disable() else _looked_up(results, auto_contrast_table(results['img']))
@@ -35,6 +36,7 @@ class Equalize(stock.Equalize):
     """Flatten the histogram."""
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """As the stock transform; an image of one channel (H, W) through one table of 256 values."""
         if results['img'].ndim == 3:
             return super().transform(results)
         return results if self.random_disable() else _looked_up(results, equalize_table(results['img']))
@@ -45,6 +47,7 @@ class Brightness(stock.Brightness):
     """Multiply by a random factor: the stock transform of all 256 grey values is the table."""
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """As the stock transform; an image of one channel (H, W) through one table of 256 values."""
         if results['img'].ndim == 3:
             return super().transform(results)
         return _looked_up(results, super().transform(dict(img=UNCHANGED[None]))['img'][0])

@@ -34,6 +34,11 @@ class MammoMultiTaskDataset(ReplaceDamagedMixin, MultiTaskDataset):
         super().__init__(ann_file, data_root=data_root or '', **kwargs)
 
     def load_data_list(self, ann_file: str, metainfo_override: dict | None = None) -> PackedList:
+        """Read a meta file, whose list is packed so that workers share it.
+
+        Raises:
+            MetaError: it breaks the format, or lists no image.
+        """
         meta = self.read_annotations(ann_file)
         if not meta['data_list']:
             raise MetaError(f'{ann_file}: "data_list" is empty, there is nothing to load')
@@ -50,6 +55,7 @@ class MammoMultiTaskDataset(ReplaceDamagedMixin, MultiTaskDataset):
         return read_meta(ann_file)
 
     def parse_data_info(self, raw_data: dict[str, Any]) -> dict[str, Any]:
+        """An item with ``img_path`` as it can be opened, and ``img_name`` as it stands in the file."""
         name = raw_data['img_path']
         path = name if os.path.isabs(name) else f'{self._folder}{name}'
         return {**raw_data, 'img_path': path, 'img_name': name}

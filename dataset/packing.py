@@ -44,6 +44,7 @@ class MammoPackMultiTaskInputs(BaseTransform):
         }
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Pixels (H, W[, C]) -> tensor (C, H, W), known labels as float32 (1,), identity as metainfo."""
         labels = results.get('gt_label') or {}
         keys = (*StockPackInputs.DEFAULT_META_KEYS, *IDENTITY_KEYS)
         about = {key: results[key] for key in keys if key in results and key not in labels}
@@ -63,6 +64,7 @@ class PackInputs(StockPackInputs):
     """The stock transform; labels by task are packed as :class:`MammoPackMultiTaskInputs` does."""
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Pack labels by task as :class:`MammoPackMultiTaskInputs` does, other labels as the stock class."""
         if isinstance(results.get('gt_label'), dict):
             return MammoPackMultiTaskInputs().transform(results)
         return super().transform(results)

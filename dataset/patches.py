@@ -58,6 +58,7 @@ class MammoPatchDataset(ReplaceDamagedMixin, CustomDataset):
         return np.frombuffer(b''.join(lines), np.uint8), np.cumsum([len(line) for line in lines])
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
+        """Path and place of one patch, made from its line when it is asked for."""
         idx = range(len(self))[idx]  # negative numbers count from the end
         if self.serialize_data:
             start = self.data_address[idx - 1] if idx else 0

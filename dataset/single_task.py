@@ -31,6 +31,11 @@ class MammoSingleTaskDataset(MammoMultiTaskDataset):
         super().__init__(ann_file, **kwargs)
 
     def read_annotations(self, ann_file: str) -> dict[str, Any]:
+        """A list of ``path label`` lines, or a meta file, as the content of a meta file with the one task.
+
+        Raises:
+            MetaError: the file breaks its format, or does not have the task.
+        """
         meta = (
             read_meta(ann_file) if Path(ann_file).suffix == '.json' else self._read_text_list(Path(ann_file))
         )

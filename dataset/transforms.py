@@ -39,6 +39,11 @@ class LoadMammogram(BaseTransform):
         self.backend_args = backend_args
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Read a PNG or JPEG as one grey channel (H, W) of 0 to 255; 16 bits are scaled to 8.
+
+        Raises:
+            ImageFileError: the file is missing, empty or damaged.
+        """
         if 'img' in results and 'img_path' not in results:  # loaded already, as inferencers of mmpretrain do
             img = results['img']
             img = cv2.cvtColor(img, cv2.COLOR_BGR2GRAY) if img.ndim == 3 else img

@@ -54,6 +54,7 @@ class ResNetWs(ResNet):
         self.res_layers = list(STAGE_NAMES[: self.num_stages])
 
     def make_res_layer(self, **kwargs: Any) -> nn.Module:
+        """A stage of the widths of the class; only the first has the inner width of the ImageNet model."""
         stage = len(self.res_layers)
         kwargs['out_channels'] = self.base_channels * STAGE_WIDTHS[stage]
         if stage == 0:
@@ -70,5 +71,6 @@ class ResNetWs(ResNet):
             getattr(self, name).eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> 'ResNetWs':
+        """As the stock method, but returns the network."""
         super().train(mode)
         return self  # the stock method returns None, which breaks `model.eval().to(...)`

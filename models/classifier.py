@@ -89,6 +89,7 @@ class ImageTabClassifier(ImageClassifier):
         return pool(self.maps(images)[-1])
 
     def train(self, mode: bool = True) -> 'ImageTabClassifier':
+        """As the stock method; a frozen backbone stays in eval mode, copies of old weights go."""
         super().train(mode)
         if self.frozen_backbone:
             self.backbone.eval()

@@ -29,6 +29,7 @@ class DwiseResBlock(nn.Module):
         self.identity = nn.AvgPool2d(2, ceil_mode=True, count_include_pad=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, ceil(H / 2), ceil(W / 2))."""
         return relu(self.identity(x) + self.conv3(self.conv2(self.conv1(x))))
 
 
@@ -65,5 +66,6 @@ class DwiseConvResBlockPooling(BaseModule):
         self.fc = nn.Linear(in_channels, out_channels) if in_channels != out_channels else nn.Identity()
 
     def forward(self, feats: tuple[Tensor, ...]) -> tuple[Tensor]:
+        """Last of feats (B, C, H, W) -> (B, out_channels)."""
         x = self.res_blocks(feats[-1])
         return (self.fc(x.mean(dim=(2, 3))),)  # (B, out_channels)

@@ -41,6 +41,7 @@ class Ensemble:
 
     @property
     def num_backbones(self) -> int:
+        """Distinct backbones among the members, each of which runs once per image."""
         return len({id(member.backbone) for member in self.members})
 
     @torch.inference_mode()

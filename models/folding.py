@@ -40,10 +40,12 @@ class FoldedNetwork:
         self.clear()
 
     def clear(self) -> None:
+        """Forget the folded copies; the next call makes them anew."""
         self._made_from: tuple = ()
         self._copies: dict[torch.dtype, Any] = {}
 
     def __call__(self, network: nn.Module, images: Tensor) -> tuple[Tensor, ...]:
+        """Output of the network, from a folded copy where it and its weights stay as they are."""
         if not is_constant(network, images):
             return network(images)
         device = images.device.type
@@ -120,6 +122,7 @@ class FusedConv(nn.Module):
         self.relu = False
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        """See the class: x (B, C, H, W), other (B, D, h, w) or None -> (B, D, h, w)."""
         weight = self.weight
         if x.shape[1] > 1 and x.stride(1) == 0 and self.groups == 1:
             x, weight = x[:, :1], weight.sum(1, keepdim=True)

@@ -53,6 +53,11 @@ class TaskHead(BaseModule):
         return feats[-1]
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """Column of the task: last of feats (B, num_tasks) -> logits (B,).
+
+        Raises:
+            ValueError: the neck emits too few numbers.
+        """
         if not self.task_idx < feats[-1].shape[1]:
             raise ValueError(
                 f'{type(self).__name__}: task_idx is {self.task_idx} but the neck emits {feats[-1].shape[1]} '
@@ -98,6 +103,7 @@ class TaskHead(BaseModule):
 
     @staticmethod
     def score(logit: Tensor) -> Tensor:
+        """Logit -> what is answered: a prob from 0 to 1, or a value in the unit of the labels."""
         raise NotImplementedError
 
 
@@ -112,6 +118,7 @@ class BinaryTaskHead(TaskHead):
 
     @staticmethod
     def score(logit: Tensor) -> Tensor:
+        """Probability of yes, sigmoid of the logit."""
         return logit.sigmoid()
 
 
@@ -156,6 +163,7 @@ class RegressionTaskHead(TaskHead):
 
     @staticmethod
     def score(logit: Tensor) -> Tensor:
+        """The value, which is the logit."""
         return logit
 
 
@@ -187,6 +195,7 @@ class SingleLinearClsHead(BinaryTaskHead):
         self.fc = nn.Linear(in_channels, 1)
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """Last of feats (B, in_channels) -> logits (B,)."""
         return super().forward((self.fc(feats[-1]),))
 
 
@@ -319,6 +328,7 @@ class MultiTaskHead(StockMultiTaskHead):
     def loss(
         self, feats: tuple[Tensor, ...], data_samples: list[MultiTaskDataSample], **_: Any
     ) -> dict[str, Tensor]:
+        """Weighted loss of every task, by ``{task}_loss``; zero with a graph where a batch has no label."""
         samples = [[_of_task(sample, task) for sample in data_samples] for task in self.task_heads]
         losses = joint_losses([*self.task_heads.values()], feats, samples)
         return {f'{task}_loss': loss for task, loss in zip(self.task_heads, losses, strict=True)}

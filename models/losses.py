@@ -25,5 +25,6 @@ class MSELoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, pred: Tensor, target: Tensor, *, avg_factor: float | None = None) -> Tensor:
+        """Sum of squares over ``avg_factor``, the number of labels on all processes."""
         squares = F.mse_loss(pred, target, reduction='sum')
         return self.loss_weight * squares / (pred.numel() if avg_factor is None else avg_factor)

@@ -33,6 +33,7 @@ class GlobalAveragePooling(StockPooling):
 
     @property
     def pool(self) -> nn.Module:
+        """The module that averages a map: (B, C, H, W) -> (B, C, 1, 1)."""
         return self.gap
 
 

@@ -70,6 +70,7 @@ class AttentionPoolingNeck(BaseModule):
         self.fc = nn.Linear(in_channels, out_channels)
 
     def forward(self, feats: tuple[Tensor, ...]) -> tuple[Tensor]:
+        """Last of feats (B, C, H, W) -> (B, out_dims)."""
         cells = rearrange(feats[-1], 'b c h w -> b (h w) c')
         weights = torch.softmax(self.score(self.norm(cells)), dim=1)  # (B, h*w, 1)
         return (self.fc((weights * cells).sum(dim=1)),)

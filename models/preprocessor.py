@@ -29,6 +29,7 @@ class ClsDataPreprocessor(stock.ClsDataPreprocessor):
         self.channels = _checked(channels)
 
     def forward(self, data: dict, training: bool = False) -> dict:
+        """Images (B, 1, H, W) or (B, 3, H, W) -> normalised (B, 3, H, W)."""
         data = super().forward(data, training)
         return dict(data, inputs=_expanded(data['inputs'], self.channels))
 
@@ -45,6 +46,7 @@ class SelfSupDataPreprocessor(stock.SelfSupDataPreprocessor):
         self._of_colour = self._channel_conversion
 
     def forward(self, data: dict, training: bool = False) -> dict:
+        """Views, each (B, 1, H, W) or (B, 3, H, W) -> normalised (B, 3, H, W)."""
         views = data['inputs']
         first = views[0] if isinstance(views, list) else views
         self._channel_conversion = self._of_colour and first.shape[1] == 3  # one channel has no order

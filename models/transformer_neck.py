@@ -34,6 +34,7 @@ class FeedForward(nn.Module):
         self.net = nn.Sequential(*layers, nn.Dropout(dropout))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Each token by itself: (B, N, dim) -> (B, N, dim)."""
         return self.net(x)
 
 
@@ -61,6 +62,7 @@ class Attention(nn.Module):
         )
 
     def forward(self, x: Tensor, n: int | None = None) -> Tensor:
+        """What the first ``n`` tokens take from all: (B, N, dim) -> (B, n, dim)."""
         q, k, v, others = self.scaled_qkv(x, n)
         dropout = self.dropout if self.training else 0.0
         out = F.scaled_dot_product_attention(q, k, v, others, dropout, scale=1.0)
@@ -107,6 +109,7 @@ class Transformer(nn.Module):
             self.layers.append(nn.ModuleList([attention, feed_forward]) if forward_layer else attention)
 
     def forward(self, x: Tensor) -> Tensor:
+        """All blocks; the last computes the class token only: (B, N, dim) -> (B, 1, dim)."""
         for i, layer in enumerate(self.layers):
             attention, *feed_forward = layer if isinstance(layer, nn.ModuleList) else [layer]
             n = 1 if i == len(self.layers) - 1 else None
@@ -185,6 +188,7 @@ class TransformerNeck(BaseModule):
         self.fc = nn.Linear(in_dims, out_dims)
 
     def forward(self, feats: tuple[Tensor, ...]) -> tuple[Tensor]:
+        """Last of feats (B, C, H, W) -> (B, out_dims)."""
         size = (feats[-1].shape[2], feats[-1].shape[3])
         grid, maps = (size, feats[-1]) if self.pooled else (self._grid_of(size), self.pool(feats[-1]))
         tokens = rearrange(maps, 'b c h w -> b (h w) c')

@@ -26,6 +26,7 @@ class Part(NamedTuple):
 
     @property
     def patients(self) -> frozenset[str]:
+        """Ids of all patients in it."""
         return frozenset(self.traces.patients)
 
 
@@ -39,6 +40,7 @@ class Fold(NamedTuple):
 
     @property
     def name(self) -> str:
+        """Name of the fold in folders and logs, such as ``0/1``."""
         return f'{self.outer}/{self.inner}'
 
 

@@ -83,6 +83,7 @@ def on_main_process(work: Callable[[], T]) -> T:
 
 
 def use_cpu() -> bool:
+    """Whether there is no GPU to run on."""
     return not torch.cuda.is_available()
 
 

@@ -48,6 +48,7 @@ class TaskMetric(BaseMetric):
         self.task = task
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep output, probability and label of a batch, as plain numbers."""
         self.results += [task_result(self._of_task(sample)) for sample in data_samples]
 
     def _of_task(self, sample: dict) -> dict:
@@ -61,6 +62,7 @@ class TaskMetric(BaseMetric):
         return sample[tasks[0]]
 
     def compute_metrics(self, results: list[TaskResult]) -> dict[str, float | None]:
+        """Values over the labelled samples of all processes; none where an output is not finite."""
         labelled = [r for r in results if not np.isnan(r.label)]
         logits, probs, labels = (
             np.array([getattr(r, key) for r in labelled]) for key in ('logit', 'prob', 'label')
@@ -82,6 +84,7 @@ class BinaryCrossEntropy(TaskMetric):
     """Mean cross-entropy in nats, from logits: key ``loss``; None without labels."""
 
     def compute(self, logits: NDArray, probs: NDArray, labels: NDArray) -> dict[str, float | None]:
+        """-(y log p + (1 - y) log(1 - p)), mean over (n,) logits and labels."""
         loss = np.logaddexp(0, logits) - labels * logits
         return dict(loss=float(loss.mean()) if len(labels) else None)
 
@@ -94,6 +97,8 @@ class AUC(TaskMetric):
     """
 
     def compute(self, logits: NDArray, probs: NDArray, labels: NDArray) -> dict[str, float | None]:
+        """ROC AUC, and average precision (not trapezes) under ``pr_auc``; None unless both classes are
+        there."""
         if len(np.unique(labels)) < 2:
             return dict(roc_auc=None, pr_auc=None)
         # the logit ranks as the probability does, without ties where the sigmoid saturates
@@ -108,6 +113,7 @@ class MSELoss(TaskMetric):
     """Mean squared error: key ``loss``; None without labels."""
 
     def compute(self, logits: NDArray, probs: NDArray, labels: NDArray) -> dict[str, float | None]:
+        """Mean of (prediction - label)^2, in the square of the label's unit."""
         return dict(loss=float(mean_squared_error(labels, probs)) if len(labels) else None)
 
 
@@ -116,6 +122,7 @@ class R2(TaskMetric):
     """Coefficient of determination: key ``r2_score``; None with fewer than two different labels."""
 
     def compute(self, logits: NDArray, probs: NDArray, labels: NDArray) -> dict[str, float | None]:
+        """1 - residual over total sum of squares; below 0 the mean of these labels would be better."""
         return dict(r2_score=float(r2_score(labels, probs)) if len(np.unique(labels)) > 1 else None)
 
 
@@ -147,12 +154,14 @@ class MultiTasksMetric(BaseMetric):
         }
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep output, probability and label of every task of a batch."""
         for sample in data_samples:
             self.results.append(
                 {task: task_result(sample[task]) for task in self.task_metrics or predicted_tasks(sample)}
             )
 
     def compute_metrics(self, results: list[dict[str, TaskResult]]) -> dict[str, float | None]:
+        """Values of all tasks by ``{task}_{metric}``; what is not defined is None and named in the log."""
         metrics: dict[str, float | None] = {}
         for task, first in results[0].items() if results else ():
             of_task = [result[task] for result in results]

@@ -54,6 +54,11 @@ class MammoRunner(Runner):
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'MammoRunner':
+        """Build a runner of a completed config: tasks, loaders, what a machine without a GPU needs.
+
+        Raises:
+            UserError: the config cannot be used.
+        """
         resolve_tasks(cfg, train_meta(cfg))
         format_once(cfg)
         add_trackers(cfg)
@@ -71,6 +76,7 @@ class MammoRunner(Runner):
         return super().from_cfg(cfg)
 
     def setup_env(self, env_cfg: dict) -> None:
+        """As mmengine, with a gloo group where there is no GPU."""
         if self.distributed and use_cpu() and not is_distributed():
             init_cpu_group(self.launcher)
         super().setup_env(env_cfg)
@@ -82,10 +88,12 @@ class MammoRunner(Runner):
         return logger
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
+        """As mmengine, with BN in the place of SyncBN where there is no GPU."""
         built: nn.Module = super().build_model(model)
         return without_sync_bn(built) if use_cpu() else built
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """As mmengine, with DistributedDataParallel on CPU too."""
         if self.distributed and use_cpu():
             defaults = dict(
                 type='MMDistributedDataParallel',
@@ -96,6 +104,11 @@ class MammoRunner(Runner):
         return super().wrap_model(model_wrapper_cfg, model)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """A loop that can go on within an epoch; batches and scales of targets are checked and set with it.
+
+        Raises:
+            UserError: the batches do not suit the model.
+        """
         if isinstance(loop, dict) and loop.get('by_epoch'):
             loop = {**loop, 'type': 'ResumableTrainLoop'}
             del loop['by_epoch']
@@ -132,6 +145,11 @@ class MammoRunner(Runner):
             )
 
     def train(self) -> nn.Module:
+        """Train until the end, from the start or from where the run was stopped.
+
+        Raises:
+            UserError: a start weight is missing, memory ran out, or the training diverged.
+        """
         if self.cfg.get('auto_resume') and (found := find_intact(self.cfg)):
             self._resume, self._load_from = True, found
         if not self._resume:  # a checkpoint to go on from replaces what training once started from
@@ -140,10 +158,12 @@ class MammoRunner(Runner):
             return super().train()
 
     def val(self) -> dict:
+        """Validate once -> metrics."""
         with resources_explained(self):
             return super().val()
 
     def test(self) -> dict:
+        """Test once -> metrics."""
         with resources_explained(self):
             return super().test()
 
@@ -154,6 +174,12 @@ class MammoRunner(Runner):
         super().load_or_resume()
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Go on from a checkpoint exactly: optimizer, schedule, random numbers, place within the epoch.
+
+        Raises:
+            CheckpointError: it holds weights only.
+            UserError: the schedule of the config is another one.
+        """
         schedule = Schedule(self)
         sampler, seed = self.train_dataloader.sampler, self.seed
         self._needed = ('meta', 'message_hub', 'optimizer')

@@ -21,6 +21,7 @@ class EpochSeedHook(Hook):
     """Seeds each training epoch anew, so that a resumed run draws what an uninterrupted one does."""
 
     def before_train_epoch(self, runner: Runner) -> None:
+        """Seed from seed, epoch and rank, so that a resumed run draws what it would have drawn."""
         seed_all(np.random.SeedSequence([runner.seed, runner.epoch, get_rank()]).generate_state(1)[0])
 
 
@@ -38,6 +39,7 @@ def seed_worker(*_: int, **__: int) -> None:
 
 
 def seed_all(seed: int) -> None:
+    """Seed Python's, NumPy's and torch's generators."""
     seed = int(seed)
     random.seed(seed)
     np.random.seed(seed)
@@ -58,6 +60,7 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
+    """Set the generators to a state that a checkpoint kept."""
     kind, keys, *rest = state['numpy']
     np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), *rest))
     version, numbers, gauss = state['python']

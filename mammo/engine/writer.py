@@ -29,9 +29,11 @@ class PredictionWriter(BaseMetric):
         self.out_file = out_file
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep the record of each image of a batch."""
         self.results += [prediction_record(sample) for sample in data_samples]
 
     def compute_metrics(self, results: list[dict]) -> dict:
+        """Write the records of all processes; there is no metric."""
         write_predictions(self.out_file, results)
         return {}
 

@@ -82,6 +82,7 @@ def split_weights(states: Iterable[dict[str, Tensor]], *, shared: bool) -> Itera
 
 
 def member_file(i: int) -> str:
+    """Name of the weights of member ``i``, from 0."""
     return f'member_{i:02d}.safetensors'
 
 

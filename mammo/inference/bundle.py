@@ -59,12 +59,19 @@ class Bundle:
         return content
 
     def json(self, name: str) -> Any:
+        """Content of a JSON file of the bundle, after its hash is checked."""
         return parsed(self.read(name), self.folder / name)
 
     def arrays(self, name: str) -> dict[str, NDArray]:
+        """Tensors of a safetensors file as arrays, by name."""
         return {key: tensor.numpy() for key, tensor in self.tensors(name).items()}
 
     def tensors(self, name: str) -> dict[str, Tensor]:
+        """Tensors of a safetensors file, by name.
+
+        Raises:
+            BundleError: it is none, or was changed.
+        """
         try:
             return safetensors.torch.load(self.read(name))
         except SafetensorError as error:

@@ -52,6 +52,8 @@ class ExamImage:
 
 
 class Exam(NamedTuple):
+    """The images of one patient, and what is odd about them."""
+
     images: list[ExamImage]
     warnings: list[str]
     ages: tuple[float, ...] = ()  # years, of the headers

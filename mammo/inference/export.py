@@ -37,6 +37,7 @@ class TaskOutputs(nn.Module):
         self.mean, self.std = (constant_of(model.data_preprocessor, name) for name in ('mean', 'std'))
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """See the class for shapes; one output per task, in the order of the tasks."""
         normal = ((image - self.mean) / self.std).expand(-1, 3, -1, -1)  # (B, 3, H, W)
         logits = self.model.head(self.model.extract_feat(normal)).values()
         pairs = zip(logits, self.binary, strict=True)

@@ -76,6 +76,7 @@ class Prediction:
         return named | dict(tasks=tasks, fused=asdict(self.fused) if self.fused else None) | rest
 
     def to_json(self) -> str:
+        """The dict of :meth:`to_dict` as text; not-a-number is refused."""
         return json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + '\n'
 
     def attention(self) -> dict[str, NDArray[np.float64]]:

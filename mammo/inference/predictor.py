@@ -48,6 +48,7 @@ class Given(NamedTuple):
 
     @property
     def n_known(self) -> int:
+        """How many clinical values are known."""
         return len(self.clinical)
 
     def record(self, exam: Exam) -> dict[str, Any]:

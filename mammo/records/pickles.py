@@ -74,6 +74,7 @@ def load_tensors(path: str | os.PathLike, *, trust: bool = False, map_location: 
 
 
 def memory_ran_out(error: BaseException) -> bool:
+    """Whether an error is of exhausted memory, of the machine or of a GPU."""
     return isinstance(error, MemoryError) or bool(NO_MEMORY.search(str(error)))
 
 

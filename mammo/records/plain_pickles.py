@@ -27,6 +27,11 @@ class PlainUnpickler(pickle.Unpickler):
     """Reads lists, dicts, numbers and strings; whatever would import a name is refused."""
 
     def find_class(self, module_name: str, global_name: str) -> Any:
+        """Refuse every class and function: plain values need none.
+
+        Raises:
+            pickle.UnpicklingError: always.
+        """
         raise pickle.UnpicklingError(f'it holds {module_name}.{global_name}')
 
 

@@ -55,9 +55,11 @@ class LocalEngine:
             logger.exception('fold %s', spec['name'])
 
     def running(self) -> bool:
+        """Whether a fold is still at work or waits."""
         return not all(future.done() for future in self._futures)
 
     def close(self) -> None:
+        """End what still runs, with the processes that it has started."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         if self.running():
             stop_all()
@@ -89,9 +91,11 @@ class DaskEngine:
         ]
 
     def running(self) -> bool:
+        """Whether a fold is still at work or waits."""
         return not all(future.done() for future in self._futures)
 
     def close(self) -> None:
+        """Cancel what still runs, and say why workers died; the cluster goes on."""
         for future in self._futures:
             if future.status == 'error':  # its workers died, again and again
                 logger.warning('%s: %s', future.key, future.exception())

@@ -23,7 +23,8 @@ COLOURS = dict(finished='green', failed='red', waiting='dim')
 class Progress(Protocol):
     """Shows how far the folds are, each time it is called."""
 
-    def __call__(self) -> None: ...
+    def __call__(self) -> None:
+        """Show the state of now."""
 
 
 @contextmanager

@@ -41,18 +41,22 @@ class DataCheckHook(Hook):
         self.strict_split = strict_split
 
     def before_train(self, runner: Runner) -> None:
+        """Check training and validation data, and that no patient or image of theirs is in the test set."""
         datasets = dict(train=runner.train_dataloader.dataset)
         if runner.val_loop is not None:
             datasets['val'] = runner.val_dataloader.dataset
         self._run(runner, datasets, check_test_split=True)
 
     def before_test(self, runner: Runner) -> None:
+        """Check the test set."""
         self._run(runner, dict(test=runner.test_dataloader.dataset), check_test_split=False)
 
     def before_train_epoch(self, runner: Runner) -> None:
+        """Join and tell what the processes found damaged in the epoch before."""
         self._count_damaged(runner.train_dataloader.dataset)
 
     def after_train(self, runner: Runner) -> None:
+        """Join and tell what the processes found damaged in the last epoch."""
         self._count_damaged(runner.train_dataloader.dataset)
 
     def _count_damaged(self, dataset: Any) -> None:

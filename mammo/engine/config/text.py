@@ -13,6 +13,7 @@ class ConfigFormattedOnce(Config):
 
     @property
     def pretty_text(self) -> str:
+        """The config as Python code; formatted again only if it has changed."""
         content = repr(self._cfg_dict)
         if content not in _texts:
             _texts[content] = super().pretty_text

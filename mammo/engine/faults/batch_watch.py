@@ -50,6 +50,7 @@ class BatchWatchHook(Hook):
         self.kept: list[tuple[Tensor, Tensor]] = []
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Keep what a forward pass changes in place, and which images the step is made of."""
         if not self.samples:
             self.kept = [(tensor, tensor.clone()) for tensor in changed_by_forward(runner.model)]
         self.samples.append((data_batch or {}).get('data_samples'))
@@ -63,6 +64,11 @@ class BatchWatchHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
+        """Take a step back whose loss or gradients are not finite, and name its images.
+
+        Raises:
+            NotFiniteError: it was the last of ``max_in_a_row``.
+        """
         problem = getattr(runner.optim_wrapper, 'problem', '')
         if problem is None:  # gradients accumulate
             return

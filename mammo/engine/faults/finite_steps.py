@@ -37,6 +37,7 @@ class FiniteOptimWrapper(OptimWrapper):
     _loss_is_finite: Tensor | None = None  # of the losses accumulated so far, on this process
 
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
+        """Compute gradients, and remember whether the loss is finite without waiting for a GPU."""
         super().backward(loss, **kwargs)
         finite = loss.detach().isfinite().all()
         before = self._loss_is_finite
@@ -44,6 +45,7 @@ class FiniteOptimWrapper(OptimWrapper):
         self.problem = None
 
     def step(self, **kwargs: Any) -> None:
+        """Take the step, unless loss or gradients are not finite; ``problem`` then says what is wrong."""
         self.problem = self._find_problem()
         if not self.problem:
             super().step(**kwargs)
@@ -82,5 +84,6 @@ class Bf16OptimWrapper(FiniteOptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Forward passes in bfloat16."""
         with super().optim_context(model), torch.autocast('cpu', torch.bfloat16):
             yield

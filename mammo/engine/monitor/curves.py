@@ -59,14 +59,17 @@ class CurvesHook(Hook):
         self.pause_s = pause_s
 
     def before_train(self, runner: Runner) -> None:
+        """Start the clock of the pauses."""
         self.drawn_s = time.monotonic()
 
     def before_train_epoch(self, runner: Runner) -> None:
+        """Draw what the epoch before has added, if the last picture is old enough."""
         if runner.epoch > 0 and time.monotonic() - self.drawn_s >= self.pause_s:
             self._draw(Path(runner.work_dir))
             self.drawn_s = time.monotonic()
 
     def after_train(self, runner: Runner) -> None:
+        """Draw the whole run."""
         self._draw(Path(runner.work_dir))
 
     @master_only

@@ -57,6 +57,11 @@ class LearningMonitorHook(Hook):
         self.dataset: Any = None
 
     def before_train(self, runner: Runner) -> None:
+        """Read the held-out set, and look at it once before anything is learned.
+
+        Raises:
+            DataError: see above.
+        """
         if not (self.dataset_cfg and self.dataset_cfg.get('ann_file')):
             print_log(f'learning monitor: off, {PLACE}.dataset.ann_file names no held-out list', 'current')
             return
@@ -69,6 +74,7 @@ class LearningMonitorHook(Hook):
             self._look(runner, epoch=0)
 
     def after_train_epoch(self, runner: Runner) -> None:
+        """Look every ``interval`` epochs, and at the end."""
         if self.dataset is None:
             return
         if self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner):

@@ -140,6 +140,7 @@ class WandbTracker(_Tracker, WandbVisBackend):
         super().__init__(save_dir, **kwargs)
 
     def close(self) -> None:
+        """Send what is left, for ``CLOSE_S`` seconds at most."""
         closing = threading.Thread(target=super().close, daemon=True)
         closing.start()
         closing.join(self.CLOSE_S)

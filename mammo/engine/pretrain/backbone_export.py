@@ -31,6 +31,7 @@ class BackboneExportHook(Hook):
     priority = 'LOWEST'  # after hooks that change what is saved
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Write the backbone of the checkpoint alone, with epoch and run, to ``backbone.pth``."""
         state = checkpoint['state_dict']
         backbone = {key.removeprefix(PREFIX): state[key] for key in state if key.startswith(PREFIX)}
         meta = dict(

@@ -42,6 +42,7 @@ class SwAVHook(StockHook):
         super().__init__(batch_size=batch_size or 0, **kwargs)
 
     def before_train(self, runner: Runner) -> None:
+        """Round the queue down to whole batches, and say how long it is."""
         self.queue_length = whole_batches(
             self.queue_length, runner.train_dataloader.batch_size * runner.world_size
         )
@@ -57,6 +58,7 @@ class SwAVHook(StockHook):
             self.queue = None
 
     def before_train_epoch(self, runner: Runner) -> None:
+        """Start the queue in its epoch, and give it to the loss, on the device of its weights."""
         loss = _loss_of(runner)
         weight = loss.prototypes.weight  # (K, C)
         if self.queue is None and self.queue_length and runner.epoch >= self.epoch_queue_starts:
@@ -65,9 +67,11 @@ class SwAVHook(StockHook):
         loss.queue = self.queue = None if self.queue is None else self.queue.to(weight.device)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add the queue to the checkpoint."""
         checkpoint['swav_queue'] = self.queue
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Take the queue of a run that goes on."""
         self.queue = checkpoint.get('swav_queue')
 
 

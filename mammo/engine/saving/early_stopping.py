@@ -22,17 +22,20 @@ class EarlyStoppingHook(StockEarlyStoppingHook):
     priority = 'LOW'  # before the checkpoint hook, which saves the count
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any]) -> None:
+        """Count as mmengine does, but leave out a validation whose metric is undefined."""
         if (
             metrics.get(self.monitor, 0) is not None
         ):  # an undefined one is no reason to stop, nor to wait less
             super().after_val_epoch(runner, metrics)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add count and best score to the checkpoint."""
         state = dict(wait_count=self.wait_count, best_score=self.best_score)
         state['stop_training'] = runner.train_loop.stop_training
         checkpoint.setdefault('early_stopping', {})[self.monitor] = to_plain(state)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Take count and best score of a run that goes on."""
         state: dict[str, Any] | None = checkpoint.get('early_stopping', {}).get(self.monitor)
         if runner._resume and state:
             self.wait_count, self.best_score = state['wait_count'], state['best_score']

@@ -38,6 +38,7 @@ class HashedBackend(LocalBackend):
             write_hashed(filepath, obj)
 
     def remove(self, filepath: str | Path) -> None:
+        """Remove a file and the hash beside it."""
         remove_hashed(filepath)
 
 

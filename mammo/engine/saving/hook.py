@@ -47,6 +47,7 @@ class CheckpointHook(StockCheckpointHook):
     position: dict[str, Any] | None = None  # within an epoch; only while a checkpoint is saved there
 
     def before_train(self, runner: Runner) -> None:
+        """Find the folder, remove what a kill left half-written, and start to listen for signals."""
         if self.backend_args is None and self.file_client_args is None and '://' not in str(self.out_dir):
             self.backend_args = dict(backend='hashed')
         own_dir = self.out_dir
@@ -71,12 +72,14 @@ class CheckpointHook(StockCheckpointHook):
                 set_aside(Path(self.out_dir), Path(runner.work_dir), self.filename_tmpl)
 
     def after_train(self, runner: Runner) -> None:
+        """Save what is due at the end; signals mean again what they meant before."""
         self.stop.release()
         super().after_train(runner)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
+        """Save what is due; told to stop, save within the epoch and end with exit code 75."""
         stopping = self.stop.agreed() and not gradients_are_pending(runner.optim_wrapper)
         if (stopping or not self.by_epoch) and isinstance(runner.train_loop, ResumableTrainLoop):
             self.position = position(batch_idx + 1, len(runner.train_dataloader))
@@ -86,6 +89,7 @@ class CheckpointHook(StockCheckpointHook):
         self.position = None
 
     def after_val_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
+        """Told to stop during a validation: save, with the weights of training, and end."""
         if self.stop.agreed():
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):
@@ -93,6 +97,7 @@ class CheckpointHook(StockCheckpointHook):
             self._stop(runner, iters_done=runner.iter)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any]) -> None:
+        """Save the best checkpoint if this is one; the last one then remembers it."""
         runner.message_hub.update_info('epoch_validated', runner.epoch)
         old_best = self._best()
         super().after_val_epoch(runner, metrics)
@@ -101,10 +106,12 @@ class CheckpointHook(StockCheckpointHook):
             self._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=runner.iter))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add the place within the epoch, if it is saved there."""
         if self.position:
             checkpoint['position'] = self.position
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Tell the loop where within the epoch to go on."""
         if runner._resume and isinstance(runner.train_loop, ResumableTrainLoop):
             runner.train_loop.go_on_from(checkpoint.get('position'))
 

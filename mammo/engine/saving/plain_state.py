@@ -21,12 +21,14 @@ class PlainCheckpointHook(Hook):
     """
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Turn what is no tensor and no plain value into such."""
         hub = checkpoint['message_hub']
         hub['log_scalars'] = {key: history_to_plain(value) for key, value in hub['log_scalars'].items()}
         checkpoint['message_hub'] = to_plain(hub)
         checkpoint['meta'] = to_plain(checkpoint['meta'])
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Turn plain histories back into those of mmengine."""
         scalars = checkpoint.get('message_hub', {}).get('log_scalars', {})
         scalars.update(
             {key: history_from_plain(value) for key, value in scalars.items() if isinstance(value, dict)}
@@ -34,11 +36,13 @@ class PlainCheckpointHook(Hook):
 
 
 def history_to_plain(history: HistoryBuffer) -> dict[str, Any]:
+    """A history of scalars as two tensors (n,) and its length."""
     values, counts = history.data
     return dict(values=torch.tensor(values), counts=torch.tensor(counts), max_length=history.max_length)
 
 
 def history_from_plain(plain: dict[str, Any]) -> HistoryBuffer:
+    """What :func:`history_to_plain` made, as a history again."""
     return HistoryBuffer(plain['values'].tolist(), plain['counts'].tolist(), plain['max_length'])
 
 

@@ -50,10 +50,12 @@ class StopSignal:
         self._previous: dict[int, Any] = {}
 
     def watch(self) -> None:
+        """Listen for SIGTERM, SIGUSR1 and Ctrl-C from now on; only in the main thread."""
         if threading.current_thread() is threading.main_thread():  # Python allows it nowhere else
             self._previous = {number: signal.signal(number, self._receive) for number in AT_WORK}
 
     def release(self) -> None:
+        """Give the signals back to those who had them."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
@@ -123,6 +125,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self.position = position
 
     def run_iter(self, idx: int, data_batch: Any) -> None:
+        """One batch; those done before the stop are passed over, the last restores random numbers."""
         if self.position is None:
             super().run_iter(idx, data_batch)
         elif idx + 1 == self.position['batches_done']:

@@ -90,9 +90,9 @@ def scored(folder: Path, labels: pd.Series) -> pd.DataFrame:
     """Answers of answer_table -> patient_id, prob, label of those that are calibrated and labelled."""
     table = read_table(folder / TABLE, ['patient_id', 'folder', 'reason'], kept=None)
     answers = {
-        row.patient_id: json.loads((folder / row.folder / 'prediction.json').read_text(encoding='utf-8'))
-        for row in table.itertuples()
-        if not row.reason and row.patient_id in labels.index
+        patient: json.loads((folder / of_patient / 'prediction.json').read_text(encoding='utf-8'))
+        for patient, of_patient, reason in zip(table.patient_id, table.folder, table.reason, strict=True)
+        if not reason and patient in labels.index
     }
     probs = {patient: _calibrated(answer) for patient, answer in answers.items()}
     without = sorted(patient for patient, prob in probs.items() if prob is None)

@@ -54,12 +54,15 @@ class Calculator:
         self.n_requests = 0
 
     async def form(self) -> HTMLResponse:
+        """The page to upload an exam."""
         return HTMLResponse(self.pages.form())
 
     async def card(self) -> HTMLResponse:
+        """The model card as a page."""
         return HTMLResponse(self.pages.card())
 
     async def health(self) -> JSONResponse:
+        """Whether the calculator answers, and of which bundle."""
         return JSONResponse(
             dict(status='ok', bundle_id=self.predictor.bundle_id, format_version=VERSIONS['health'])
         )
@@ -112,6 +115,11 @@ class Calculator:
 
     @contextmanager
     def place(self) -> Iterator[None]:
+        """A place among the exams that are computed or wait.
+
+        Raises:
+            HTTPException: 503, all places are taken.
+        """
         if self.n_requests >= self.limits.n_requests:
             text = f'{self.n_requests} exams are being computed or wait. Try again in half a minute.'
             raise HTTPException(503, text, {'Retry-After': str(RETRY_S)})

@@ -51,6 +51,7 @@ class Guard:
         self.app, self.hosts, self.max_bytes, self.page = app, hosts, max_bytes, page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it with the reason why not."""
         if scope['type'] != 'http':
             return await self.app(scope, receive, send)
         request, start, status = Request(scope), time.monotonic(), 0
@@ -109,11 +110,13 @@ class Guard:
 
     @property
     def too_slow(self) -> str:
+        """What the user reads whose upload took too long."""
         rate = f'{MIN_BYTES_PER_S // 1000} kB per second'
         return f'An upload may take {GRACE_S:g} s, and as long as at least {rate} arrive. Try again.'
 
     @property
     def too_large(self) -> str:
+        """What the user reads whose files are too large together."""
         return (
             f'All files together may have {self.max_bytes // 2**20} MB. Choose the images of one exam only.'
         )

@@ -32,6 +32,7 @@ class Problem(NamedTuple):
 
     @classmethod
     def of(cls, error: ExamError) -> 'Problem':
+        """An error of an exam in the words of the page, with advice."""
         text = error.message if ': ' in error.message else words.sentence(error.message)  # not a file name
         return cls(text, words.ADVICE.get(error.reason, words.KIND), error.reason, {})
 
@@ -83,6 +84,7 @@ class Pages:
         return self._render('card', text=Markup(html))  # escaped by the renderer
 
     def message(self, status: int, text: str) -> str:
+        """The page of an HTTP error."""
         title = words.STATUS.get(status, f'Error {status}')
         return self._render('message', title=title, text='' if text == HTTPStatus(status).phrase else text)
 
@@ -100,6 +102,7 @@ def scale(score: Score) -> dict[str, float | None] | None:
 
 
 def data_uri(content: bytes | str, kind: str) -> str:
+    """Content as an address that a page holds itself; ``kind`` is a media type such as ``image/png``."""
     raw = content.encode() if isinstance(content, str) else content
     return f'data:{kind};base64,{base64.b64encode(raw).decode()}'
 

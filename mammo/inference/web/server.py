@@ -70,6 +70,7 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def is_local(host: str) -> bool:
+    """Whether an address is reached from this computer only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -78,6 +78,7 @@ def task_words(name: str) -> str:
 
 
 def sentence(text: str) -> str:
+    """A text that begins with a capital letter."""
     return text[:1].upper() + text[1:]
 
 

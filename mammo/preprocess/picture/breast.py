@@ -200,5 +200,6 @@ def _edge_areas(mask: NDArray[np.bool_]) -> tuple[int, int]:
 
 
 def bounds(mask: NDArray[Any]) -> Box:
+    """Smallest box around a mask (H, W): first row and column, end of rows and columns, pixels."""
     rows, cols = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     return int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1
