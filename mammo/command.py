@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from mammo import __version__
-from mammo.errors import Exit, UserError
+from mammo.errors import FULL_DISK, Exit, UserError
 from mammo.terminal import log_to_terminal, say
 
 GO_ON = 'the same command starts again'
@@ -86,6 +86,10 @@ def one_line_errors(go_on: str = GO_ON) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Exit.DONE)
     except OSError as error:
+        if error.errno in FULL_DISK:
+            place = os.fsdecode(error.filename) if error.filename else 'cannot write'
+            remedy = f'free some space or choose another folder; {go_on}'
+            _end(f'error: {place}: {error.strerror}; {remedy}', Exit.NOTHING_MADE)
         if error.filename is None:  # not about a file
             raise
         _end(f'error: {os.fsdecode(error.filename)}: {error.strerror}', Exit.BAD_INPUT)

@@ -3,10 +3,12 @@
 message that names place, value and remedy -> UserError, which mammo.command turns into one line and a code
 """
 
+import errno
 from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any
 
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing more can be written
 SHOWN = 10  # items of a long list that a message shows
 
 

@@ -11,10 +11,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
 from mammo.errors import Exit
-from mammo.terminal import made
+from mammo.terminal import made, say
 
 
-@command(go_on='the same command goes on from here, with --batch')
+@command(go_on='with --batch, the same command and --resume go on from here')
 def main() -> int:
     """Answer; exit 1 if a patient of a table could not be scored, 2 on bad input."""
     parser = tool_parser(
@@ -31,15 +31,24 @@ def main() -> int:
     add('--allow-unmatched', action='store_true', help='more than one in ten patients may lack clinical values, or images')  # fmt: skip  # noqa: E501
     add('--cropped-png', action=BooleanOptionalAction, help='PNG files are images of tools/preprocess.py; without it, they are if the bundle has no preprocess.json')  # fmt: skip  # noqa: E501
     add('--out-dir', type=Path, help='folder for JSON and pictures')
+    add('--resume', action='store_true', help='with --batch: go on with the run that OUT_DIR holds')
+    add(
+        '--fresh',
+        action='store_true',
+        help='with --batch: remove what the run in OUT_DIR made, and start anew',
+    )
     add('--device', choices=['auto', 'cpu', 'cuda'], default='auto', help='where the network runs')
     args = parser.parse_args()
     if bool(args.batch) == bool(args.files or args.view):
         parser.error('give the files of one patient, or --batch TABLE')
     if args.batch and (not args.out_dir or args.clinical or args.tumor_side):
         parser.error('--batch needs --out-dir, and takes clinical values and tumor_side from its tables')
+    if not args.batch and (args.resume or args.fresh):
+        parser.error('--resume and --fresh belong to --batch')
 
-    from mammo.inference.answers import answer_table, write_answer
+    from mammo.inference.answers import answer_files, write_answer
     from mammo.inference.asking import ask
+    from mammo.inference.batch import TABLE, answer_table
     from mammo.inference.predictor import Predictor
     from mammo.records.tables import SUFFIXES
 
@@ -48,12 +57,12 @@ def main() -> int:
     predictor = Predictor.load(args.bundle, args.device)
     if args.batch:
         summary = answer_table(args, predictor)
-        print(summary)
-        made(args.out_dir / 'predictions.csv')
+        say(str(summary))
+        made(args.out_dir / TABLE)
         return Exit.NOTHING_MADE if summary.refused else Exit.DONE
     prediction = ask(predictor, args.files, args.view, args.clinical, args.tumor_side, args.cropped_png)
     if args.out_dir:
-        write_answer(args.out_dir, prediction)
+        write_answer(args.out_dir, answer_files(prediction))
     print(prediction.summary())
     if args.out_dir:
         made(f'{args.out_dir / "prediction.json"} and pictures')

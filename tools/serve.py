@@ -2,9 +2,9 @@
 
 BUNDLE -> pages at http://127.0.0.1:7860, until Ctrl-C; nothing is stored, nothing is asked of other hosts
 
-Uploads are in the folder of temporary files (TMPDIR) while their exam is computed; a killed server leaves
-them there, unless TMPDIR is in memory (/dev/shm). There is no password: with --host the calculator is open to
-all who reach this computer.
+Uploads are in the folder of temporary files (TMPDIR) until their exam is computed; what a killed server left
+there is removed at the next start. Answers stay in memory for ten minutes. There is no password: with --host
+the calculator is open to all who reach this computer.
 """
 
 import sys

@@ -6,13 +6,21 @@ attention (h, w) on the token grid, geometry -> attention (H, W) on the original
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import cv2
 import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
+from mammo.errors import UserError
 from mammo.evaluation.resampling import percentile_interval
+from mammo.preprocess.picture.breast import NoBreastError, breast_mask
 
 OPACITY_FRAC = 0.5
+BAR_FRAC, MIN_BAR_PX = 0.1, 44  # width of the color bar, of the picture's height
+
+
+class NoAttentionError(UserError):
+    """There is nothing to measure: the map is zero wherever it is asked for."""
 
 
 class Axis(NamedTuple):
@@ -77,19 +85,46 @@ def pixels_from_cells(axis: Axis, n_drawn: int) -> NDArray:
 def on_image(attention: NDArray, rows: Axis, columns: Axis, shape: tuple[int, int]) -> NDArray:
     """Attention (..., h, w) on tokens -> (..., H, W) on the original image drawn with ``shape`` (H, W).
 
-    It is a density: equal attention to all tokens gives an even picture. NaN where the network saw nothing.
+    In multiples of an even spread: the same attention to all tokens, 1 in sum, is 1 all over the picture.
+    NaN where the network saw nothing.
     """
     down = pixels_from_cells(rows, shape[0]) @ cells_from_tokens(rows)  # (H, h)
     across = pixels_from_cells(columns, shape[1]) @ cells_from_tokens(columns)  # (W, w)
-    return down @ attention @ across.T
+    return down @ attention @ across.T * (attention.shape[-2] * attention.shape[-1])
+
+
+def in_breast(image: NDArray[np.uint8], attention: NDArray) -> NDArray:
+    """Attention (..., H, W), NaN outside the breast of the image (H, W); as it is if there is no breast."""
+    try:
+        return np.where(breast_mask(image), attention, np.nan)
+    except NoBreastError:
+        return attention
 
 
 def overlay(image: NDArray[np.uint8], attention: NDArray) -> NDArray[np.uint8]:
-    """Image (H, W) under attention (H, W) in viridis, black to bright = 0 to its maximum -> RGB (H, W, 3)."""
-    colour = mpl.colormaps['viridis'](np.nan_to_num(attention) / max(np.nanmax(attention), 1e-12))[..., :3]
+    """Image (H, W) under attention (H, W) in viridis, dark to bright = 0 to its maximum -> RGB (H, W, 3)."""
+    top = max(float(np.nanmax(attention, initial=0)), 1e-12)
+    color = mpl.colormaps['viridis'](np.nan_to_num(attention) / top)[..., :3]
     grey = np.repeat(image[..., None], 3, axis=2).astype(float)
-    mixed = (1 - OPACITY_FRAC) * grey + OPACITY_FRAC * 255 * colour
+    mixed = (1 - OPACITY_FRAC) * grey + OPACITY_FRAC * 255 * color
     return np.where(np.isnan(attention)[..., None], grey, mixed).round().astype(np.uint8)
+
+
+def with_color_bar(image: NDArray[np.uint8], attention: NDArray) -> NDArray[np.uint8]:
+    """The overlay of an image (H, W), and beside it what its colors mean -> RGB (H, W + bar, 3)."""
+    top, height = float(np.nanmax(attention, initial=0)), len(image)
+    width = max(MIN_BAR_PX, round(BAR_FRAC * height))
+    margin, text_height = width // 2, width // 4
+    shades = np.linspace(1, 0, max(height - 2 * margin, 1))
+    bar = overlay(np.full((len(shades), text_height), 128, np.uint8), np.tile(shades[:, None], text_height))
+    strip = np.zeros((height, width, 3), np.uint8)
+    strip[margin : margin + len(bar), :text_height] = bar[: height - margin]
+    thickness = max(1, width // 50)
+    for text, y in ((f'{top:.1f}x', margin - text_height // 2), ('0', height - text_height // 2)):
+        font = cv2.FONT_HERSHEY_SIMPLEX
+        scale = cv2.getFontScaleFromHeight(font, text_height, thickness)
+        cv2.putText(strip, text, (2, y), font, scale, (255, 255, 255), thickness, cv2.LINE_AA)
+    return np.hstack([overlay(image, attention), strip])
 
 
 def lesion_mask(lesions: list[list[float]], original: tuple[int, int], shape: tuple[int, int]) -> NDArray:
@@ -103,10 +138,13 @@ def share_inside(attention: NDArray, inside: NDArray, within: NDArray | None = N
     """Share of the attention (H, W) that lies in a mask (H, W), and chance: the mask's share of the area.
 
     Both are taken over what the network saw, and over ``within`` (H, W) only, if given.
+
+    Raises:
+        NoAttentionError: the map is zero there.
     """
     area = ~np.isnan(attention) if within is None else ~np.isnan(attention) & within
     if not area.any() or attention[area].sum() <= 0:
-        raise ValueError('there is no attention in the area to measure it in')
+        raise NoAttentionError('there is no attention in the area to measure it in')
     return float(attention[area & inside].sum() / attention[area].sum()), float(inside[area].mean())
 
 

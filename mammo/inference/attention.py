@@ -20,12 +20,14 @@ from mammo.engine.config.reading import set_options
 from mammo.engine.run import load_config
 from mammo.errors import DataError
 from mammo.evaluation.attention import (
+    NoAttentionError,
     axes_of,
+    in_breast,
     lesion_mask,
     on_image,
-    overlay,
     ratio_to_chance,
     share_inside,
+    with_color_bar,
 )
 from mammo.preprocess.picture.breast import NoBreastError, breast_mask
 from mammo.records.files import replacing, write_json
@@ -138,22 +140,29 @@ def attended_images(
 def picture(image: NDArray, maps: NDArray, names: list[str], lesions: NDArray | None) -> NDArray:
     """Image (H, W), its maps (m, H, W) -> RGB: the image, lesions outlined, and each map beside it."""
     plain = np.repeat(image[..., None], 3, axis=2)
-    panels = [plain, *(overlay(image, attention) for attention in maps)]
+    panels = [plain, *(with_color_bar(image, attention) for attention in in_breast(image, maps))]
     if lesions is not None:
         outlines, _ = cv2.findContours(lesions.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         panels = [cv2.drawContours(panel, outlines, -1, (255, 255, 255), 1) for panel in panels]
-    strips = [np.zeros((CAPTION_PX, image.shape[1], 3), np.uint8) for _ in panels]
+    strips = [np.zeros((CAPTION_PX, panel.shape[1], 3), np.uint8) for panel in panels]
     for strip, text in zip(strips, ['image', *names], strict=True):
         cv2.putText(strip, text, (2, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
     return np.vstack([np.hstack(strips), np.hstack(panels)])
 
 
 def shares(image: NDArray, maps: NDArray, lesions: NDArray) -> dict[str, list[tuple[float, float]]]:
-    """Share of each map (m, H, W) in lesions and chance, over the image and over the breast alone."""
+    """Share of each map (m, H, W) in lesions and chance, over the image and over the breast alone.
+
+    An area in which a map is zero all over has no shares: the image does not count there.
+    """
     areas: dict[str, NDArray | None] = dict(image=None)
     with suppress(NoBreastError):  # then measured over the image alone
         areas['breast'] = breast_mask(image)
-    return {area: [share_inside(m, lesions, mask) for m in maps] for area, mask in areas.items()}
+    measured = {}
+    for area, mask in areas.items():
+        with suppress(NoAttentionError):
+            measured[area] = [share_inside(m, lesions, mask) for m in maps]
+    return measured
 
 
 def summarise(records: list[dict], names: list[str], rng: np.random.Generator) -> list[dict[str, Any]]:

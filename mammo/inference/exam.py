@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from mammo.inference.views import SIDES, ExamError, Images, job_of, jobs_of, side_and_view
+from mammo.inference.refusals import ExamError, Refusal
+from mammo.inference.views import SIDES, Images, job_of, jobs_of, side_and_view
 from mammo.preprocess.description import BY_ROW
 from mammo.preprocess.dicom import headers, kinds, reader
 from mammo.preprocess.errors import PreprocessError, Reason
@@ -21,7 +22,7 @@ from mammo.preprocess.inputs.jobs import Job
 from mammo.preprocess.inputs.persons import Person, contradictions, person_of, several_exams
 from mammo.preprocess.privacy import redact
 from mammo.preprocess.settings import Settings
-from mammo.records.files import sha256_of_bytes
+from mammo.records.files import sha256_of, sha256_of_bytes
 from mammo.records.png import MAX_BYTES, MAX_PIXELS, ImageFileError, read_grey, to_uint8
 
 __all__ = ['MAX_IMAGES', 'Exam', 'ExamError', 'ExamImage', 'Images', 'job_of', 'jobs_of', 'read_exam']
@@ -47,6 +48,7 @@ class ExamImage:
     found_in: str  # what told side and view: 'header', 'given', 'free text' or 'file name'
     pixels: NDArray[np.uint8]  # (H, W)
     scaled: bool  # to the pixel size of the training images, as far as there is one
+    sha256: str = ''  # of the file
     notes: tuple[str, ...] = ()  # codes of mammo.preprocess.dicom.kinds.NOTES
     exam_order: float | None = None  # of its exam among those of the patient, if given
 
@@ -79,7 +81,9 @@ def read_exam(images: Images, settings: Settings, *, cropped_png: bool = False) 
     """
     jobs = jobs_of(images)
     if not 0 < len(jobs) <= MAX_IMAGES:
-        raise ExamError('NUMBER_OF_IMAGES', f'{len(jobs)} images; give 1 to {MAX_IMAGES} of one patient')
+        raise ExamError(
+            Refusal.NUMBER_OF_IMAGES, f'{len(jobs)} images; give 1 to {MAX_IMAGES} of one patient'
+        )
     read: list[ExamImage] = []
     sources: list[_Source] = []
     keys: dict[str, str] = {}
@@ -87,11 +91,11 @@ def read_exam(images: Images, settings: Settings, *, cropped_png: bool = False) 
         image, source = _read(job, settings, cropped_png)
         same = keys.setdefault(source.key, job.source)
         if len(keys) == len(read):
-            raise ExamError('DUPLICATE', f'{job.source} and {same} are the same image; give it once')
+            raise ExamError(Refusal.DUPLICATE, f'{job.source} and {same} are the same image; give it once')
         read.append(image)
         if sum(i.pixels.size for i in read) > MAX_EXAM_PIXELS:
             text = f'more than {MAX_EXAM_PIXELS} pixels in one exam; give fewer or smaller images'
-            raise ExamError('TOO_LARGE', text)
+            raise ExamError(Refusal.TOO_LARGE, text)
         sources.append(source)
     _refuse_mixed([source.person for source in sources])
     ages = tuple(dict.fromkeys(source.age for source in sources if source.age is not None))
@@ -110,13 +114,15 @@ def _refuse_mixed(persons: list[Person]) -> None:
     """All images must be of one person and one exam, as far as their headers tell."""
     n_patients = len({person.patient_id for person in persons} - {''})
     if n_patients > 1:
-        raise ExamError('MIXED_PATIENTS', f'these are images of {n_patients} patients; give those of one')
+        raise ExamError(
+            Refusal.MIXED_PATIENTS, f'these are images of {n_patients} patients; give those of one'
+        )
     if any(contradictions([person._replace(patient_id='one') for person in persons])):
         text = 'these are images of several people with one id; give those of one'
-        raise ExamError('MIXED_PATIENTS', text)
+        raise ExamError(Refusal.MIXED_PATIENTS, text)
     if several_exams(persons):
         text = 'these are images of several studies or dates; give those of one exam'
-        raise ExamError('MIXED_EXAMS', text)
+        raise ExamError(Refusal.MIXED_EXAMS, text)
 
 
 def _read(job: Job, settings: Settings, cropped_png: bool) -> tuple[ExamImage, _Source]:
@@ -146,10 +152,11 @@ def _read(job: Job, settings: Settings, cropped_png: bool) -> tuple[ExamImage, _
             source = _Source(person_of(header, patient), record['sop'], kinds.age_years(header))
     except PreprocessError as error:
         message = REWORDED.get(error.reason, redact(error.message, header, settings.key))
-        raise ExamError(str(error.reason), f'{job.source}: {message}') from None
+        raise ExamError(Refusal[error.reason], f'{job.source}: {message}') from None
     source = source._replace(key=source.key or sha256_of_bytes(pixels.tobytes()))
     order = job.given.get('exam_order')
-    return ExamImage(job.source, view, side, told_by, pixels, is_scaled, tuple(notes), order), source
+    about = (pixels, is_scaled, sha256_of(job.path), tuple(notes), order)
+    return ExamImage(job.source, view, side, told_by, *about), source
 
 
 def _from_png(job: Job, settings: Settings, cropped: bool) -> tuple[NDArray[np.uint8], bool]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mammo.fusion.clinical import ClinicalEncoder, ClinicalError, Schema, Variable, check_table
 from mammo.fusion.masking import FLAG
 from mammo.fusion.model import predict
-from mammo.inference.exam import ExamError
+from mammo.inference.refusals import ExamError, Refusal
 from mammo.records.fusion_set import BLOCKS, TUMOR_SIDE
 from mammo.records.numerals import decimal_points, remedy
 
@@ -49,14 +49,16 @@ class Fusion:
         odd = [name for name in values if name.lower() not in by_name]
         if odd:
             known = ', '.join(v.name for v in self.schema.variables)
-            raise ExamError('CLINICAL_NAME', f'no clinical variable {", ".join(odd)}; there are {known}')
+            raise ExamError(
+                Refusal.CLINICAL_NAME, f'no clinical variable {", ".join(odd)}; there are {known}'
+            )
         given = {by_name[name.lower()]: _text(value) for name, value in values.items()}
         if len(given) < len(values):
-            raise ExamError('CLINICAL_NAME', f'a clinical variable is given twice: {", ".join(values)}')
+            raise ExamError(Refusal.CLINICAL_NAME, f'a clinical variable is given twice: {", ".join(values)}')
         parsed = {v.name: _parsed(v, text) for v, text in given.items() if not _unknown(v, text)}
         problems = [found for found in parsed.values() if isinstance(found, str)]
         if problems:
-            raise ExamError('CLINICAL_VALUE', '; '.join(problems))
+            raise ExamError(Refusal.CLINICAL_VALUE, '; '.join(problems))
         return pd.DataFrame([parsed], columns=[v.name for v in self.schema.variables], dtype=float)
 
     def named(self, values: Values) -> dict[str, str]:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo.evaluation.attention import on_image, overlay
+from mammo.evaluation.attention import in_breast, on_image, with_color_bar
 from mammo.inference.decisions import FUSED, IMAGES
 from mammo.inference.exam import ExamImage
 from mammo.inference.network import Pass
@@ -57,7 +57,7 @@ class Prediction:
     images: list[dict[str, Any]]  # file, view, laterality, found_in, used, pred_score by task
     missing: list[str]  # inputs that were not given
     warnings: list[str]
-    inputs: dict[str, Any]  # clinical, tumor_side, files by digest, time: what the answer is for
+    inputs: dict[str, Any]  # clinical, tumor_side, cropped_png, files with SHA-256, time: what it is for
     shown: list[tuple[ExamImage, Pass]] = field(repr=False, default_factory=list)
 
     @property
@@ -66,7 +66,7 @@ class Prediction:
         return self.fused if self.fused and self.model == FUSED else self.tasks[self.label]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; no pixels, and nothing of the headers but view and side."""
+        """Plain data, see prediction.schema.json; no pixels, and of the headers but view and side."""
         named = dict(
             format_version=VERSIONS['prediction'], notice=NOTICE, bundle_id=self.bundle_id, label=self.label
         )
@@ -80,12 +80,13 @@ class Prediction:
         return json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + '\n'
 
     def attention(self) -> dict[str, NDArray[np.float64]]:
-        """Attention by image name on the image drawn at most 1024 pixels high, (H, W); see ``overlays``."""
+        """Attention by image name on the image drawn at most 1024 pixels high, (H, W); see ``on_image``."""
         return {name: maps for name, (_, maps) in self._drawn().items()}
 
     def overlays(self) -> dict[str, bytes]:
-        """Each image under the attention of the class token, as PNG, by ``L_CC``; empty without attention."""
-        pictures = {name: overlay(image, maps) for name, (image, maps) in self._drawn().items()}
+        """The breast under the attention of the class token, as PNG, by ``L_CC``; empty without attention."""
+        drawn = self._drawn().items()
+        pictures = {name: with_color_bar(image, in_breast(image, maps)) for name, (image, maps) in drawn}
         return {n: cv2.imencode('.png', rgb[..., ::-1])[1].tobytes() for n, rgb in pictures.items()}
 
     def _drawn(self) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.float64]]]:
@@ -109,6 +110,9 @@ class Prediction:
         named = {f'{self.label}, with clinical values': self.fused} | self.tasks
         lines += ['details:', *(f'  {name:18} {_line(score)}' for name, score in named.items() if score)]
         lines += [explained(self.main.decision)] if self.main.decision else []
+        values = [f'{name}={value}' for name, value in self.inputs['clinical'].items()]
+        given = [*values, f'tumor side {self.inputs["tumor_side"] or "unknown"}', self.inputs['time']]
+        lines += [f'given: {", ".join(given)}']
         lines += [f'not given: {", ".join(self.missing)}'] if self.missing else []
         return '\n'.join(lines + [f'note: {warning}' for warning in self.warnings])
 

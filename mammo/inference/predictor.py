@@ -23,7 +23,6 @@ from mammo.inference.bundle import Bundle, BundleError, open_bundle
 from mammo.inference.decisions import FUSED, IMAGES, Decisions
 from mammo.inference.exam import (
     Exam,
-    ExamError,
     ExamImage,
     Images,
     read_exam,
@@ -31,10 +30,10 @@ from mammo.inference.exam import (
 from mammo.inference.fusion import Fusion, Values
 from mammo.inference.network import Network, Pass, probs_of
 from mammo.inference.prediction import Prediction, Score, score_of
+from mammo.inference.refusals import ExamError, Refusal
 from mammo.inference.views import SIDES
 from mammo.patients import of_members, speaking_items
 from mammo.preprocess.settings import Settings
-from mammo.records.files import sha256_of_bytes
 
 FEW_EVENTS = 100  # with fewer, calibration is uncertain
 
@@ -45,6 +44,7 @@ class Given(NamedTuple):
     clinical: dict[str, str]  # value as given, by name of the variable; only those that are known
     values: pd.DataFrame | None  # the same, checked, one row; None without any
     tumor_side: str | None
+    cropped_png: bool = False
 
     @property
     def n_known(self) -> int:
@@ -52,10 +52,10 @@ class Given(NamedTuple):
         return len(self.clinical)
 
     def record(self, exam: Exam) -> dict[str, Any]:
-        """What an answer is for; no name and no header."""
-        files = {image.name: sha256_of_bytes(image.pixels.tobytes()) for image in exam.images}
-        now = datetime.now(UTC).isoformat(timespec='seconds')
-        return dict(clinical=self.clinical, tumor_side=self.tumor_side, pixels_sha256=files, time=now)
+        """What an answer is for; no header."""
+        told = dict(clinical=self.clinical, tumor_side=self.tumor_side, cropped_png=self.cropped_png)
+        files = [dict(file=image.name, sha256=image.sha256) for image in exam.images]
+        return told | dict(files=files, time=datetime.now(UTC).isoformat(timespec='seconds'))
 
 
 class Predictor:
@@ -149,14 +149,13 @@ class Predictor:
             ExamError: what was given cannot be used; ``reason`` is a code, the message is for the user.
         """
         if tumor_side not in (None, *SIDES):
-            raise ExamError('BAD_SIDE', f'tumor side is {tumor_side!r}, expected L, R or nothing')
-        given = self._given(clinical or {}, tumor_side)
-        exam = read_exam(
-            images, self.settings, cropped_png=not self.preprocessed if cropped_png is None else cropped_png
-        )
+            raise ExamError(Refusal.BAD_SIDE, f'tumor side is {tumor_side!r}, expected L, R or nothing')
+        cropped = not self.preprocessed if cropped_png is None else cropped_png
+        given = self._given(clinical or {}, tumor_side)._replace(cropped_png=cropped)
+        exam = read_exam(images, self.settings, cropped_png=cropped)
         used = used_images(exam.images, tumor_side)
         if not any(used):
-            raise ExamError('NO_TUMOR_SIDE', f'no image shows the {SIDES[str(tumor_side)]} breast')
+            raise ExamError(Refusal.NO_TUMOR_SIDE, f'no image shows the {SIDES[str(tumor_side)]} breast')
         with self._lock:
             passes = self.network([image.pixels for image in exam.images], progress)
         return self._answer(exam, passes, used, given)
@@ -165,7 +164,7 @@ class Predictor:
         if self.fusion is None:
             if values:
                 raise ExamError(
-                    'CLINICAL_NAME', 'this bundle takes no clinical values: it has no fused model'
+                    Refusal.CLINICAL_NAME, 'this bundle takes no clinical values: it has no fused model'
                 )
             return Given({}, None, tumor_side)
         frame = self.fusion.check(values)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mammo.errors import UserError
+from mammo.inference.refusals import ExamError, Refusal
 from mammo.preprocess.dicom import headers
 from mammo.preprocess.inputs.jobs import Job
 
@@ -17,15 +17,6 @@ _SIDE, _VIEW = '(?P<s{0}>L|R|LEFT|RIGHT)', '(?P<v{0}>CC|MLO)'
 _PAIR = f'{_SIDE.format(0)}[ _-]?{_VIEW.format(0)}|{_VIEW.format(1)}[ _-]?{_SIDE.format(1)}'
 _IN_NAME = re.compile(f'(?<![A-Z])(?:{_PAIR})(?![A-Z])')  # L_CC, LCC, R-MLO, cc_left as a word of a name
 Images = Mapping[str, str | Path] | Iterable[str | Path | Job]
-
-
-class ExamError(UserError):
-    """An exam that cannot be scored: ``reason`` is a code, the message is written for the user."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
 
 
 def jobs_of(images: Images) -> list[Job]:
@@ -52,7 +43,7 @@ def job_of(path: str | Path, side_and_view: str | None = None) -> Job:
         return Job(path.name, path)
     side, _, view = side_and_view.upper().partition('_')
     if side not in SIDES or view not in headers.VIEWS:
-        raise ExamError('BAD_VIEW', f'{side_and_view!r}: expected side and view such as L_CC or R_MLO')
+        raise ExamError(Refusal.BAD_VIEW, f'{side_and_view!r}: expected side and view such as L_CC or R_MLO')
     return Job(path.name, path, dict(laterality=side, view=view))
 
 
@@ -65,15 +56,17 @@ def side_and_view(job: Job, header: dict[str, Any]) -> tuple[str, str, str]:
     for name, in_name in by_name.items():
         told, given = header.get(name), job.given.get(name)
         if told and given and told != given:
-            raise ExamError('CONTRADICTION', f'{job.source}: the header says {told}, {given} was given')
+            raise ExamError(Refusal.CONTRADICTION, f'{job.source}: the header says {told}, {given} was given')
         if in_name and known[name] not in (None, '', in_name) and not all(known.values()):
             text = f'{job.source}: the file name says {in_name}, not {known[name]}; give side and view'
-            raise ExamError('CONTRADICTION', text)
+            raise ExamError(Refusal.CONTRADICTION, text)
         values.append(told or given or in_name)
         sources.append('header' if told else 'given' if given else 'file name')
     if not all(values):
         lacking = ' and '.join(n for n, v in zip(('side', 'view'), values, strict=True) if not v)
-        raise ExamError('MISSING_VIEW', f'{job.source}: nothing tells the {lacking}; give them, such as L_CC')
+        raise ExamError(
+            Refusal.MISSING_VIEW, f'{job.source}: nothing tells the {lacking}; give them, such as L_CC'
+        )
     return values[0], values[1], max(set(sources), key=('header', 'given', 'file name').index)
 
 

@@ -3,7 +3,6 @@
 Job, Settings -> record (a dict that JSON can hold) and OUT/png/*.png, OUT/thumbs/*.png
 """
 
-import errno
 import logging
 import traceback
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from mammo.errors import FULL_DISK
 from mammo.preprocess.description import Description, describe
 from mammo.preprocess.dicom import display, pixels, reader
 from mammo.preprocess.errors import PreprocessError, Reason
@@ -28,7 +28,6 @@ from mammo.records.files import replacing
 logger = logging.getLogger(__name__)
 FOLDERS = ('png', 'thumbs')
 THUMB_PX = (240, 960)  # height, and at most this width
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class Rendered(NamedTuple):

@@ -11,10 +11,30 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import httpx
+from fastapi.testclient import TestClient
+
+from mammo.inference.web.scratch import LOCK
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 120
+
+
+class Browser(TestClient):
+    """Goes on to the page of an answer, and looks again as long as it says so."""
+
+    def post(self, *args: Any, **options: Any) -> httpx.Response:
+        response = super().post(*args, **options)
+        while 'refresh' in response.headers:
+            response = self.get(str(response.url))
+        return response
+
+
+def left(folder: Path) -> list[Path]:
+    """Files of exams in a folder of temporary files."""
+    return [path for path in folder.rglob('*') if path.is_file() and path.name != LOCK]
 
 
 class Server(NamedTuple):

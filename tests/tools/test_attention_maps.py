@@ -7,11 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
 
+from mammo.evaluation.attention import MIN_BAR_PX, lesion_mask
+from mammo.inference.attention import shares
 from mammo.records.meta import read_meta, write_meta
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,14 +60,18 @@ def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, toy_data: Path) -> Cal
     return run
 
 
-def test_one_picture_per_image_at_the_size_of_the_file(call: Call, tmp_path: Path) -> None:
+def test_one_picture_per_image_at_the_size_of_the_file_with_a_color_bar(call: Call, tmp_path: Path) -> None:
     assert call() == 0
     content = json.loads((tmp_path / 'out/attention.json').read_text())
     assert content['maps'] == ['block 1, mean']
     assert content['lesions'] == []
     assert len(content['images']) == 8
     for record in content['images']:
-        assert cv2.imread(str(tmp_path / 'out' / record['file'])).shape == (150 + 18, 2 * 80, 3)
+        assert cv2.imread(str(tmp_path / 'out' / record['file'])).shape == (
+            150 + 18,
+            80 + (80 + MIN_BAR_PX),
+            3,
+        )
 
 
 def test_single_heads_have_a_panel_each(call: Call, tmp_path: Path) -> None:
@@ -72,7 +79,7 @@ def test_single_heads_have_a_panel_each(call: Call, tmp_path: Path) -> None:
     names = json.loads((tmp_path / 'out/attention.json').read_text())['maps']
     assert names == [f'block 1, head {i}' for i in range(1, 9)]
     picture = cv2.imread(str(next((tmp_path / 'out').glob('*.png'))))
-    assert picture.shape == (150 + 18, 9 * 80, 3)
+    assert picture.shape == (150 + 18, 80 + 8 * (80 + MIN_BAR_PX), 3)
 
 
 def test_known_lesions_are_measured_against_chance(call: Call, tmp_path: Path, toy_data: Path) -> None:
@@ -87,6 +94,20 @@ def test_known_lesions_are_measured_against_chance(call: Call, tmp_path: Path, t
     seen_px = (80 * 64 / 80) * (150 * 96 / 112)
     assert over_image['chance'] == pytest.approx(3.1416 * 15**2 / seen_px, rel=0.03)
     assert over_image['value'] == pytest.approx(over_image['share'] / over_image['chance'])
+
+
+def test_an_image_without_attention_in_its_breast_is_measured_where_there_is_some() -> None:
+    breast = lesion_mask([[0, 120, 100]], (240, 160), (240, 160))
+    noise = np.random.default_rng(0).integers(0, 40, breast.shape)
+    image, lesions = (
+        np.where(breast, 180 + noise, 0).astype(np.uint8),
+        lesion_mask([[30, 120, 9]], *[(240, 160)] * 2),
+    )
+    outside = np.where(breast, 0.0, 1.0)[None]
+    outside[:, :, :110] = 0
+    assert shares(image, outside, lesions)['image'] == [(0, pytest.approx(lesions.mean()))]
+    assert 'breast' not in shares(image, outside, lesions)
+    assert shares(image, np.zeros_like(outside), lesions) == {}
 
 
 def test_neck_without_attention_is_named(call: Call, capsys: pytest.CaptureFixture[str]) -> None:

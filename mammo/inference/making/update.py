@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 
 from mammo.errors import UserError, listed
-from mammo.inference.answers import TABLE, answer_table, patients_of
+from mammo.inference.answers import RECORD
+from mammo.inference.batch import TABLE, answer_table, patients_of
 from mammo.inference.bundle import Bundle, BundleError, canonical, open_bundle, write_bundle
 from mammo.inference.decisions import FUSED
 from mammo.inference.making.site import MIN_EVENTS, site_entry, site_lines
@@ -48,7 +49,7 @@ def update_bundle(args: Namespace) -> list[str]:
     labels = labels_of(args.labels, predictor.label)
     patients = {patient for patient, _ in patients_of(args)}
     check_patients({*labels.index}, patients, args.labels.name, allow=args.allow_unmatched)
-    logger.info('%s', answer_table(args, predictor))
+    logger.info('%s', answer_table(Namespace(**vars(args), resume=True, fresh=False), predictor))
     rows = scored(args.out_dir, labels)
     target = args.sensitivity or decisions.content['target_sensitivity']
     confidence = args.confidence or decisions.content['confidence']
@@ -90,7 +91,7 @@ def scored(folder: Path, labels: pd.Series) -> pd.DataFrame:
     """Answers of answer_table -> patient_id, prob, label of those that are calibrated and labelled."""
     table = read_table(folder / TABLE, ['patient_id', 'folder', 'reason'], kept=None)
     answers = {
-        patient: json.loads((folder / of_patient / 'prediction.json').read_text(encoding='utf-8'))
+        patient: json.loads((folder / of_patient / RECORD).read_text(encoding='utf-8'))
         for patient, of_patient, reason in zip(table.patient_id, table.folder, table.reason, strict=True)
         if not reason and patient in labels.index
     }

@@ -1,6 +1,6 @@
 """What a browser sends, as what ``Predictor.predict`` takes.
 
-form of text fields and uploaded files -> Entry, checked; uploads, folder -> Jobs
+form of text fields and uploaded files -> Entry, checked; its files in a folder, as Jobs
 """
 
 import re
@@ -11,8 +11,10 @@ from typing import Any
 
 from starlette.datastructures import FormData, UploadFile
 
-from mammo.inference.exam import MAX_IMAGES, ExamError, job_of
+from mammo.inference.exam import MAX_IMAGES
 from mammo.inference.predictor import Predictor
+from mammo.inference.refusals import ExamError, Refusal
+from mammo.inference.views import job_of
 from mammo.inference.web.words import SLOTS
 from mammo.preprocess.inputs.jobs import Job
 
@@ -20,6 +22,14 @@ CLINICAL = 'clinical.'  # starts the names of clinical fields; their rest is the
 IMAGES = 'images'  # files whose header or name tells side and view
 MAX_NAME = 80  # characters of a file name that are shown
 MAX_VALUE = 200  # characters of a text field that are shown again
+
+
+class FieldsError(ExamError):
+    """Clinical values that cannot be, with the reason of each by name of the variable."""
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        super().__init__(Refusal.CLINICAL_VALUE, '; '.join(fields.values()))
+        self.fields = fields
 
 
 @dataclass
@@ -32,6 +42,7 @@ class Entry:
     uploads: list[tuple[str, UploadFile]] = field(default_factory=list)  # name of the field, file
     unknown: list[str] = field(default_factory=list)  # names of fields that no form has
     repeated: bool = False
+    jobs: list[Job] = field(default_factory=list)  # the files, once they are saved
 
     @classmethod
     def of(cls, form: FormData) -> 'Entry':
@@ -53,44 +64,46 @@ class Entry:
                 entry.unknown.append(name[:MAX_NAME])
         return entry
 
-    def check(self, predictor: Predictor) -> dict[str, str]:
-        """Clinical fields that cannot be, with the reason of each.
+    def check(self, predictor: Predictor) -> None:
+        """All that can be told without looking at the images.
 
         Raises:
+            FieldsError: clinical values that cannot be.
             ExamError: NUMBER_OF_IMAGES, FIELD, CLINICAL_NAME.
         """
         if self.unknown or self.repeated:
             what = f'no field is called {", ".join(self.unknown)}' if self.unknown else 'a field comes twice'
-            raise ExamError('FIELD', f'{what}; there are {", ".join(fields(predictor))}')
+            raise ExamError(Refusal.FIELD, f'{what}; there are {", ".join(fields(predictor))}')
         problems: dict[str, str] = {}
         for name, value in self.clinical.items() if predictor.fusion else ():
             try:
                 predictor.fusion.check({name: value})  # type: ignore[union-attr]
             except ExamError as error:
-                if error.reason == 'CLINICAL_NAME':
+                if error.reason == Refusal.CLINICAL_NAME:
                     raise
                 problems[name] = error.message
-        if not problems and not 0 < len(self.uploads) <= MAX_IMAGES:
+        if problems:
+            raise FieldsError(problems)
+        if not 0 < len(self.uploads) <= MAX_IMAGES:
             number = str(len(self.uploads) or 'no')
-            raise ExamError('NUMBER_OF_IMAGES', f'{number} images; give 1 to {MAX_IMAGES} of one patient')
-        return problems
+            raise ExamError(
+                Refusal.NUMBER_OF_IMAGES, f'{number} images; give 1 to {MAX_IMAGES} of one patient'
+            )
 
     def options(self, predictor: Predictor) -> dict[str, Any]:
         """Arguments of ``Predictor.predict`` beside the images."""
         cropped = self.cropped_png if predictor.preprocessed else None
         return dict(clinical=self.clinical, tumor_side=self.tumor_side or None, cropped_png=cropped)
 
-    def save(self, folder: Path) -> list[Job]:
+    def save(self, folder: Path) -> None:
         """Copy the uploads under numbers, never under names that came with them, and let go of them."""
-        jobs = []
         for i, (place, upload) in enumerate(self.uploads):
             path, name = folder / str(i), shown_name(upload.filename or '')
             given = {} if place == IMAGES else job_of(path, place).given
             with path.open('wb') as file:
                 shutil.copyfileobj(upload.file, file, 2**20)
             upload.file.close()
-            jobs.append(Job(name, path, given))
-        return jobs
+            self.jobs.append(Job(name, path, given))
 
 
 def fields(predictor: Predictor) -> list[str]:

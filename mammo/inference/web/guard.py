@@ -68,7 +68,7 @@ class Guard:
             answer = self.page(request, *refused) if refused else self.app
             await answer(scope, self.counted(receive), send_on)
         except ClientDisconnect:
-            logger.info('a client left before its upload was complete')
+            logger.info('a client left before it had its answer')
         except Exception as error:  # the outermost place: the server stays up
             number = incident(error)
             if not status:

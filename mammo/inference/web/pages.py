@@ -12,29 +12,34 @@ import jinja2
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from mammo.inference.exam import MAX_IMAGES, ExamError
+from mammo.inference.exam import MAX_IMAGES
 from mammo.inference.prediction import NOTICE, Prediction, Score, explained
 from mammo.inference.predictor import Predictor
+from mammo.inference.refusals import ExamError, Refusal
 from mammo.inference.web import words
-from mammo.inference.web.entry import CLINICAL, Entry
+from mammo.inference.web.entry import CLINICAL, Entry, FieldsError
+from mammo.inference.web.queue import KEEP_S
 
 FOLDER = Path(__file__).parent
-NEED_SLOT = ('MISSING_VIEW', 'CONTRADICTION')  # problems that the places for side and view solve
+# what a browser lets through before the upload, which may be more than mammo.records.numerals reads
+NUMBER = r'\s*([+\-]?(\d+[.,]?\d*|[.,]\d+)|[Uu]nknown)?\s*'
+NEED_SLOT = (Refusal.MISSING_VIEW, Refusal.CONTRADICTION)  # problems that the places for side and view solve
 
 
 class Problem(NamedTuple):
     """What stands above the form when an exam was not scored."""
 
     message: str
-    advice: str
-    reason: str
+    reason: Refusal
     fields: dict[str, str]  # message by name of a clinical variable
 
     @classmethod
     def of(cls, error: ExamError) -> 'Problem':
         """An error of an exam in the words of the page, with advice."""
+        if isinstance(error, FieldsError):
+            return cls('Some clinical values cannot be used', error.reason, error.fields)
         text = error.message if ': ' in error.message else words.sentence(error.message)  # not a file name
-        return cls(text, words.ADVICE.get(error.reason, words.KIND), error.reason, {})
+        return cls(text, error.reason, {})
 
 
 class Pages:
@@ -56,7 +61,7 @@ class Pages:
             notice=NOTICE, bundle_id=predictor.bundle_id, label=predictor.label, sides=words.SIDES,
             slots=words.SLOTS, schema=predictor.schema, measures=words.MEASURES, max_images=MAX_IMAGES,
             max_bytes=max_bytes, n_models=len(predictor.members), prefix=CLINICAL,
-            knows_preprocessing=predictor.preprocessed,
+            knows_preprocessing=predictor.preprocessed, keep_min=KEEP_S // 60, number_pattern=NUMBER,
         )  # fmt: skip
 
     def form(self, entry: Entry | None = None, problem: Problem | None = None) -> str:
@@ -64,15 +69,19 @@ class Pages:
         open_slots = bool(problem and problem.reason in NEED_SLOT)
         return self._render('form', entry=entry or Entry(), problem=problem, open_slots=open_slots)
 
-    def result(self, prediction: Prediction, side: str) -> str:
-        """The answer, with pictures and JSON inside the page; ``side`` of the tumor as chosen."""
+    def result(self, prediction: Prediction, key: str) -> str:
+        """The answer, with pictures and JSON inside the page; ``key`` of its exam."""
         pictures: list[bytes | None] = [*prediction.overlays().values()]
         pictures = pictures or [None] * len(prediction.images)
         images = list(zip(prediction.images, pictures, strict=True))
         return self._render(
             'result', answer=prediction, images=images, scale=scale(prediction.main),
-            json=prediction.to_json(), side=side,
+            json=prediction.to_json(), key=key,
         )  # fmt: skip
+
+    def waiting(self, ahead: int, progress: tuple[int, int], key: str) -> str:
+        """Exams that come before, or images seen and all; the page asks again by itself."""
+        return self._render('waiting', ahead=ahead, n_seen=progress[0], n_images=progress[1], key=key)
 
     def card(self) -> str:
         """The model card; HTML in it is shown as text, not used."""
@@ -85,7 +94,7 @@ class Pages:
 
     def message(self, status: int, text: str) -> str:
         """The page of an HTTP error."""
-        title = words.STATUS.get(status, f'Error {status}')
+        title = Refusal.of_status(status).meaning
         return self._render('message', title=title, text='' if text == HTTPStatus(status).phrase else text)
 
     def _render(self, name: str, **values: Any) -> str:

@@ -3,6 +3,7 @@
 bundle, address, limits -> pages until Ctrl-C
 """
 
+import asyncio
 import contextlib
 import ipaddress
 import logging
@@ -14,12 +15,13 @@ from pathlib import Path
 
 import psutil
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mammo.errors import UserError
 from mammo.inference.predictor import Predictor
 from mammo.inference.web.app import LOOPBACK, Limits, build_app
 
-MAX_CONNECTIONS = 100
+MAX_CONNECTIONS = 32  # of one address; a browser opens six
 ANY = ('0.0.0.0', '::')
 FINISH_S = 60  # for what is being computed when the server is stopped
 
@@ -42,8 +44,8 @@ def serve(
     quiet_but_for_us()
     app = build_app(predictor, Limits(max_upload_mb * 2**20), host_names(host, more_names))
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan='off',
-        ws='none', http='h11', limit_concurrency=MAX_CONNECTIONS, timeout_graceful_shutdown=FINISH_S,
+        app, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan='on',
+        ws='none', http=Connection, timeout_graceful_shutdown=FINISH_S,
     )  # fmt: skip
     if not is_local(host):
         sys.stderr.write(f'warning: {host} is reached from other computers, and there is no password\n')
@@ -51,6 +53,21 @@ def serve(
     ready(f'http://{name}:{server_socket.getsockname()[1]}/')
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[server_socket])
+
+
+class Connection(H11Protocol):
+    """One of the few that an address may have, so that none can take those of the others."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the connection, or end it where its address has too many."""
+        super().connection_made(transport)
+        own = [c for c in self.connections if isinstance(c, Connection) and _host(c) == _host(self)]
+        if len(own) > MAX_CONNECTIONS:
+            transport.abort()
+
+
+def _host(connection: Connection) -> str:
+    return connection.client[0] if connection.client else ''
 
 
 def listening(host: str, port: int) -> socket.socket:

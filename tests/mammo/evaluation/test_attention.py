@@ -6,13 +6,16 @@ import torch
 
 from mammo.evaluation.attention import (
     Axis,
+    NoAttentionError,
     cells_from_tokens,
+    in_breast,
     lesion_mask,
     on_image,
     overlay,
     pixels_from_cells,
     ratio_to_chance,
     share_inside,
+    with_color_bar,
 )
 from models.backbone import ResNetWs
 from models.transformer_neck import POOLS
@@ -66,7 +69,7 @@ def test_cell_lies_where_the_backbone_reads_it() -> None:
 
 def test_even_attention_is_even_on_the_image_and_at_chance() -> None:
     picture = on_image(np.full((6, 6), 1 / 36), PLAIN, PLAIN, (224, 224))
-    np.testing.assert_allclose(picture, 1 / 36)
+    np.testing.assert_allclose(picture, 1)
     inside = lesion_mask([[40, 90, 20]], (224, 224), (224, 224))
     share, chance = share_inside(picture, inside)
     assert share == pytest.approx(chance)
@@ -116,7 +119,7 @@ def test_share_counts_only_what_was_seen_and_asked_for() -> None:
 
 
 def test_no_attention_to_measure_is_refused() -> None:
-    with pytest.raises(ValueError, match='no attention in the area'):
+    with pytest.raises(NoAttentionError, match='no attention in the area'):
         share_inside(np.full((2, 2), np.nan), np.ones((2, 2), bool))
 
 
@@ -125,6 +128,43 @@ def test_overlay_shows_the_plain_image_where_nothing_was_seen() -> None:
     drawn = overlay(image, np.array([[0.0, 1.0, np.nan]]))
     assert drawn[0, 2].tolist() == [30, 30, 30]
     assert drawn[0, 1].sum() > drawn[0, 0].sum()
+
+
+@pytest.mark.parametrize('value', [0, np.nan])
+def test_map_without_attention_is_drawn_flat(value: float) -> None:
+    image = np.full((60, 40), 100, np.uint8)
+    drawn = with_color_bar(image, np.full((60, 40), value))
+    assert len(np.unique(drawn[:, :40].reshape(-1, 3), axis=0)) == 1
+
+
+def disc(color_outside: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A breast-like half disc, and where it is."""
+    inside = lesion_mask([[0, 120, 100]], (240, 160), (240, 160))
+    noise = np.random.default_rng(0).integers(0, 40, inside.shape)
+    return np.where(inside, 180 + noise, color_outside).astype(np.uint8), inside
+
+
+def test_attention_is_drawn_within_the_breast_only() -> None:
+    image, inside = disc()
+    maps = in_breast(image, np.ones((3, *image.shape)))
+    assert maps.shape == (3, *image.shape)
+    drawn = ~np.isnan(maps[0])
+    assert (drawn & inside).sum() > 0.97 * inside.sum()
+    assert (drawn & ~inside).sum() < 0.01 * inside.sum()
+    empty = np.zeros((240, 160), np.uint8)
+    np.testing.assert_array_equal(in_breast(empty, maps[0]), maps[0])
+
+
+def test_color_bar_has_the_colors_of_the_picture_from_nothing_to_the_maximum() -> None:
+    image = np.full((400, 100), 128, np.uint8)
+    drawn = with_color_bar(image, np.tile(np.linspace(0, 2, 400)[:, None], 100))
+    bar = drawn[:, 100:]
+    of_picture, of_bar = ({tuple(color) for color in part.reshape(-1, 3)} for part in (drawn[:, :100], bar))
+    assert tuple(drawn[-1, 0]) in of_bar  # the maximum
+    assert tuple(drawn[0, 0]) in of_bar  # nothing
+    assert len(of_bar & of_picture) > 50
+    colored = np.ptp(bar[:, 0].astype(int), axis=1) > 0
+    assert bar[colored, 0][0].tolist() == drawn[-1, 0].tolist()  # the maximum is at the top
 
 
 def test_ratio_is_exact_and_its_interval_follows_the_seed() -> None:

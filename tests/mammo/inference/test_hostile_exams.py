@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from fastapi.testclient import TestClient
 
 from mammo.inference.predictor import Predictor
 from mammo.inference.web.app import Limits, build_app
 from tests.mammo.inference.conftest import Toy
 from tests.support.dicom_files import save
 from tests.support.hostile_names import NAMES, ascii_of, hostile_image, texts_of, told_secrets
+from tests.support.web_server import Browser
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -84,7 +84,7 @@ def test_the_web_calculator_tells_nothing_of_the_header_and_logs_no_file_name(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     told = []
-    with TestClient(build_app(predictor, Limits()), base_url='http://localhost') as client:
+    with Browser(build_app(predictor, Limits()), base_url='http://localhost') as client:
         for i, path in enumerate(files):
             content = path.read_bytes()
             told.append(client.post(address, files=[('images', (path.name, content))]))

@@ -1,6 +1,7 @@
 """A Predictor says what the trained members say."""
 
 import doctest
+import hashlib
 import importlib
 import json
 import pickle
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy, deepcopy
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,10 @@ from mammo.fusion.clinical import check_table
 from mammo.fusion.model import predict as fusion_predict
 from mammo.inference.bundle import write_bundle
 from mammo.inference.decisions import Decisions
-from mammo.inference.exam import ExamError
 from mammo.inference.making import bundle_files
 from mammo.inference.prediction import NOTICE, explained, score_of
 from mammo.inference.predictor import Predictor
+from mammo.inference.refusals import ExamError
 from tests.mammo.inference.conftest import CELL, FUSED_CELL, PIPELINE
 
 CLINICAL = dict(age=54, er='positive', histology='lobular')
@@ -178,8 +180,10 @@ def test_overlays_are_pictures_by_view_with_attention_over_what_the_network_saw(
         answer.shown, pictures.values(), answer.attention().values(), strict=True
     ):
         drawn = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
-        assert drawn.shape == (*image.pixels.shape, 3) == (*maps.shape, 3)
-        assert np.ptp(drawn.astype(int), axis=2).max() > 20  # colour
+        height, width = maps.shape
+        assert drawn.shape[0] == height == image.pixels.shape[0]
+        assert drawn.shape[1] > width == image.pixels.shape[1]  # the color bar is beside it
+        assert np.ptp(drawn[:, :width].astype(int), axis=2).max() > 20  # colour
         assert np.isnan(maps[0]).all()  # cut off by CenterCrop
         assert not np.isnan(maps[len(maps) // 2]).all()
 
@@ -309,9 +313,22 @@ def test_site_recalibration_comes_last_and_has_its_own_threshold(predictor: Pred
 def test_answer_records_what_it_is_for(predictor: Predictor, exam: list) -> None:
     inputs = predictor.predict(exam, dict(age='54', er=''), tumor_side='R').to_dict()['inputs']
     assert inputs['clinical'] == dict(age='54')
-    assert inputs['tumor_side'] == 'R'
-    assert len(set(inputs['pixels_sha256'].values())) == len(exam)
-    assert inputs['time'].endswith('+00:00')
+    assert (inputs['tumor_side'], inputs['cropped_png']) == ('R', False)
+    files = [dict(file=path.name, sha256=hashlib.sha256(path.read_bytes()).hexdigest()) for path in exam]
+    assert inputs['files'] == files
+    assert datetime.now(UTC) - datetime.fromisoformat(inputs['time']) < timedelta(minutes=5)
+
+
+def test_two_files_of_one_name_are_both_recorded(
+    predictor: Predictor, films: Callable[..., Path], tmp_path: Path
+) -> None:
+    paths = [tmp_path / view / 'a.dcm' for view in ('CC', 'MLO')]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_bytes(films(view=path.parent.name).read_bytes())
+    files = predictor.predict(paths).inputs['files']
+    assert [f['file'] for f in files] == ['a.dcm', 'a.dcm']
+    assert len({f['sha256'] for f in files}) == 2
 
 
 def test_value_of_a_regression_task_is_shown_in_its_unit() -> None:

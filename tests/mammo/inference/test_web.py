@@ -2,31 +2,40 @@
 
 import asyncio
 import base64
+import errno
 import html
+import itertools
 import json
 import logging
 import re
+import subprocess
+import sys
 import tempfile
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 import httpx
+import jsonschema
 import numpy as np
 import pytest
-from fastapi.testclient import TestClient
 
 from mammo.inference.asking import ask
 from mammo.inference.bundle import write_bundle
-from mammo.inference.exam import ExamError
 from mammo.inference.making import bundle_files
 from mammo.inference.prediction import NOTICE
 from mammo.inference.predictor import Predictor
+from mammo.inference.refusals import ExamError, Refusal
+from mammo.inference.web import app as app_module
+from mammo.inference.web import entry as entry_module
+from mammo.inference.web import guard, queue
 from mammo.inference.web.app import Limits, build_app
 from mammo.inference.web.entry import fields, shown_name
-from mammo.inference.web.words import ADVICE
-from mammo.preprocess.errors import Reason
+from mammo.inference.web.scratch import scratch as scratch_folder
+from tests.support.web_server import Browser, left
 
 CLINICAL = dict(age='54', er='positive', histology='lobular')
 LIMIT = 30 * 2**20
@@ -34,23 +43,28 @@ Films = Callable[..., Path]
 
 
 @pytest.fixture(scope='module')
-def client(predictor: Predictor) -> Iterator[TestClient]:
-    with TestClient(build_app(predictor, Limits(max_bytes=LIMIT)), base_url='http://localhost:7860') as found:
+def client(predictor: Predictor) -> Iterator[Browser]:
+    with Browser(build_app(predictor, Limits(max_bytes=LIMIT)), base_url='http://localhost:7860') as found:
         yield found
 
 
+@pytest.fixture(scope='module', autouse=True)
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp('temporary')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, 'tempdir', str(folder))
+        yield folder
+
+
 @pytest.fixture(autouse=True)
-def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of temporary files, which every test leaves as it was: empty."""
-    folder = tmp_path / 'scratch'
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, 'tempdir', str(folder))
-    yield folder
-    assert list(folder.iterdir()) == []
+def scratch(temporary: Path) -> Iterator[Path]:
+    """The folder of temporary files, in which no test leaves any file of an exam."""
+    yield temporary
+    assert left(temporary) == []
 
 
 def send(
-    client: TestClient,
+    client: Browser,
     *files: Path | tuple[str, Path],
     clinical: dict | None = None,
     url: str = '/predict',
@@ -81,7 +95,7 @@ def refusal(response: httpx.Response) -> str:
 
 
 def test_the_form_has_every_variable_with_its_unit_range_and_unknown_as_the_default(
-    client: TestClient,
+    client: Browser,
 ) -> None:
     page = client.get('/').text
     assert 'Age (years)' in page
@@ -95,7 +109,7 @@ def test_the_form_has_every_variable_with_its_unit_range_and_unknown_as_the_defa
                      'clinical.age', 'clinical.er', 'clinical.histology'}  # fmt: skip
 
 
-def test_every_control_of_the_form_has_a_label_and_its_help_exists(client: TestClient) -> None:
+def test_every_control_of_the_form_has_a_label_and_its_help_exists(client: Browser) -> None:
     page = client.get('/').text
     controls = re.findall(r'<(?:input|select)[^>]* id="([^"]+)"', page)
     assert len(controls) == len(re.findall(r'<(?:input|select)', page)) == 12
@@ -110,7 +124,7 @@ def test_every_control_of_the_form_has_a_label_and_its_help_exists(client: TestC
     ('clinical', 'side'), [(CLINICAL, ''), (CLINICAL, 'R'), ({}, 'L'), (dict(age='54'), '')]
 )
 def test_the_numbers_of_the_page_are_those_of_the_predictor(
-    client: TestClient, predictor: Predictor, exam: list[Path], clinical: dict, side: str
+    client: Browser, predictor: Predictor, exam: list[Path], clinical: dict, side: str
 ) -> None:
     response = send(client, *exam, clinical=clinical, tumor_side=side)
     expected = predictor.predict(exam, clinical, tumor_side=side or None)
@@ -146,7 +160,7 @@ def test_the_numbers_of_the_page_are_those_of_the_predictor(
 
 
 def test_overlays_are_the_pictures_of_the_prediction(
-    client: TestClient, predictor: Predictor, exam: list
+    client: Browser, predictor: Predictor, exam: list
 ) -> None:
     page = send(client, *exam).text
     found = [base64.b64decode(part) for part in re.findall(r'src="data:image/png;base64,([^"]+)"', page)]
@@ -156,9 +170,7 @@ def test_overlays_are_the_pictures_of_the_prediction(
     ]  # fmt: skip
 
 
-def test_places_of_the_form_tell_side_and_view(
-    client: TestClient, predictor: Predictor, films: Films
-) -> None:
+def test_places_of_the_form_tell_side_and_view(client: Browser, predictor: Predictor, films: Films) -> None:
     bare = films(ImageLaterality=None, ViewPosition=None, ViewCodeSequence=None, SeriesDescription=None)
     error = refusal(send(client, bare))
     assert f'{bare.name}: nothing tells the' in error
@@ -171,9 +183,7 @@ def test_places_of_the_form_tell_side_and_view(
     assert 'the header says L, R was given' in refusal(send(client, ('R_CC', films())))
 
 
-def test_png_is_used_as_it_is_if_the_user_says_so(
-    client: TestClient, predictor: Predictor, png: Path
-) -> None:
+def test_png_is_used_as_it_is_if_the_user_says_so(client: Browser, predictor: Predictor, png: Path) -> None:
     for options, cropped in ((dict(cropped_png='yes'), True), ({}, False)):
         answer = send(client, png, url='/api/predict', **options).json()
         expected = predictor.predict(png, cropped_png=cropped)
@@ -188,19 +198,20 @@ def test_a_bundle_of_one_model_without_clinical_values_or_thresholds(
     write_bundle(
         tmp_path / 'one', bundle_files(toy.trained._replace(members=one, fusions=[], decisions={}), None)
     )
-    client = TestClient(build_app(Predictor.load(tmp_path / 'one', 'cpu')), base_url='http://127.0.0.1')
-    form = client.get('/').text
-    assert 'no model with clinical values' in form
-    assert 'cropped_png' not in form
-    words = text_of(send(client, png))
-    assert 'There is one model in this bundle' in words
-    assert 'no threshold' in words
-    assert 'there are images, L_CC' in refusal(send(client, png, unit='x'))
-    assert 'takes no clinical values' in refusal(send(client, png, clinical=dict(age='50')))
+    app = build_app(Predictor.load(tmp_path / 'one', 'cpu'))
+    with Browser(app, base_url='http://127.0.0.1') as client:
+        form = client.get('/').text
+        assert 'no model with clinical values' in form
+        assert 'cropped_png' not in form
+        words = text_of(send(client, png))
+        assert 'There is one model in this bundle' in words
+        assert 'no threshold' in words
+        assert 'there are images, L_CC' in refusal(send(client, png, unit='x'))
+        assert 'takes no clinical values' in refusal(send(client, png, clinical=dict(age='50')))
 
 
 def test_the_model_card_is_shown_and_html_in_it_is_not_used(
-    predictor: Predictor, client: TestClient, monkeypatch: pytest.MonkeyPatch
+    predictor: Predictor, client: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert '<h1>Model card</h1>' in client.get('/card').text
     odd = '<script>alert(1)</script> [x](javascript:alert(1)) ![y](http://a/b.png)\n\n|a|b|\n|---:|---|\n|1|2|\n'
@@ -214,7 +225,7 @@ def test_the_model_card_is_shown_and_html_in_it_is_not_used(
     assert 'style=' not in page
 
 
-def test_programs_get_json(client: TestClient, predictor: Predictor, exam: list[Path]) -> None:
+def test_programs_get_json(client: Browser, predictor: Predictor, exam: list[Path]) -> None:
     answer = send(client, *exam, clinical=CLINICAL, url='/api/predict')
     assert answer.headers['content-type'] == 'application/json'
     assert answer.json()['fused']['members'] == predictor.predict(exam, CLINICAL).fused.members
@@ -222,28 +233,34 @@ def test_programs_get_json(client: TestClient, predictor: Predictor, exam: list[
     assert bad.status_code == 422
     assert bad.json()['reason'] == 'CLINICAL_VALUE'
     assert bad.json()['message'].startswith("age is '541', expected a number from 18 to 110")
-    assert client.get('/api/predict').json() == dict(reason='HTTP_405', message='Method Not Allowed')
+    assert bad.json()['remedy'] == Refusal.CLINICAL_VALUE.remedy
+    other = client.get('/api/predict').json()
+    assert (other['reason'], other['message']) == ('HTTP_405', 'Method Not Allowed')
     assert client.get('/health').json()['bundle_id'] == predictor.bundle_id
 
 
-def test_text_stands_out_from_its_background(client: TestClient) -> None:
-    colors = dict(re.findall(r'--([a-z]+): (#[0-9a-f]{6})', client.get('/static/style.css').text))
+def test_text_stands_out_from_its_background(client: Browser) -> None:
+    style = client.get('/static/style.css').text
+    light, dark = (
+        dict(re.findall(r'--([a-z]+): (#[0-9a-f]{6})', part)) for part in re.findall(r':root \{(.*)\}', style)
+    )
+    assert light.keys() == dark.keys()
 
     def luminance(color: str) -> float:  # WCAG 2.2, relative luminance
         parts = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
         linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
         return float(linear @ [0.2126, 0.7152, 0.0722])
 
-    for text in ('ink', 'soft', 'blue', 'red', 'notice'):
-        for ground in ('bar',) if text == 'notice' else ('white', 'paper'):
-            low, high = sorted((luminance(colors[text]), luminance(colors[ground])))
-            assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground)
+    pairs = [(text, ground) for text in ('ink', 'soft', 'blue', 'red') for ground in ('ground', 'paper')]
+    for colors, (text, ground) in itertools.product((light, dark), [*pairs, ('notice', 'bar')]):
+        low, high = sorted((luminance(colors[text]), luminance(colors[ground])))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground)
 
 
 # ---- bad exams ------------------------------------------------------------------------------------------
 
 
-def test_an_empty_form_asks_for_images_and_keeps_what_was_typed(client: TestClient) -> None:
+def test_an_empty_form_asks_for_images_and_keeps_what_was_typed(client: Browser) -> None:
     response = send(client, clinical=CLINICAL, tumor_side='R')
     assert refusal(response).count('No images; give 1 to 32 of one patient.') == 1
     assert 'name="clinical.age" value="54"' in response.text
@@ -267,7 +284,7 @@ def test_an_empty_form_asks_for_images_and_keeps_what_was_typed(client: TestClie
     ],
 )
 def test_what_is_no_usable_mammogram_is_named_with_what_to_do(
-    client: TestClient, films: Films, exam: list, tags: dict, message: str, advice: str
+    client: Browser, films: Films, exam: list, tags: dict, message: str, advice: str
 ) -> None:
     bad = films(1, **tags)
     error = refusal(send(client, *exam[1:], bad, clinical=CLINICAL))
@@ -277,7 +294,7 @@ def test_what_is_no_usable_mammogram_is_named_with_what_to_do(
     assert 'choose them again' in error
 
 
-def test_exams_that_do_not_belong_together_are_refused(client: TestClient, films: Films, exam: list) -> None:
+def test_exams_that_do_not_belong_together_are_refused(client: Browser, films: Films, exam: list) -> None:
     assert 'These are images of 2 patients' in refusal(send(client, exam[0], films(1, 'L', 'MLO')))
     assert 'images of several studies or dates' in refusal(
         send(client, films(StudyDate='20200101'), films(view='MLO', StudyDate='20210101'))
@@ -288,13 +305,13 @@ def test_exams_that_do_not_belong_together_are_refused(client: TestClient, films
     assert "Tumor side is 'X'" in refusal(send(client, exam[0], tumor_side='X'))
 
 
-def test_one_view_and_two_left_cc_views_are_answered_with_a_note(client: TestClient, films: Films) -> None:
+def test_one_view_and_two_left_cc_views_are_answered_with_a_note(client: Browser, films: Films) -> None:
     assert 'Only one view of the left breast (CC).' in text_of(send(client, films()))
     both = text_of(send(client, films(), films(SOPInstanceUID='1.2.3')))
     assert '2 images show the left breast in CC; all are used.' in both
 
 
-def test_files_that_are_no_images_are_refused(client: TestClient, tmp_path: Path, png: Path) -> None:
+def test_files_that_are_no_images_are_refused(client: Browser, tmp_path: Path, png: Path) -> None:
     for name, content, message in (
         ('letter.pdf', b'%PDF-1.7 and so on', 'letter.pdf: neither a DICOM file nor a PNG or JPEG image'),
         ('empty.dcm', b'', 'empty.dcm: '),
@@ -305,7 +322,7 @@ def test_files_that_are_no_images_are_refused(client: TestClient, tmp_path: Path
         assert message in refusal(send(client, path))
 
 
-def test_every_clinical_field_that_is_wrong_is_told_at_the_field(client: TestClient, exam: list) -> None:
+def test_every_clinical_field_that_is_wrong_is_told_at_the_field(client: Browser, exam: list) -> None:
     response = send(client, exam[0], clinical=dict(age='541', er='maybe', histology='ductal'))
     error = refusal(response)
     assert 'Some clinical values cannot be used.' in error
@@ -327,7 +344,7 @@ def test_every_clinical_field_that_is_wrong_is_told_at_the_field(client: TestCli
     ],
 )
 def test_a_number_that_can_be_read_in_two_ways_is_refused_with_the_remedy(
-    client: TestClient, predictor: Predictor, exam: list, typed: str, remedy: str
+    client: Browser, predictor: Predictor, exam: list, typed: str, remedy: str
 ) -> None:
     assert f"age is '{typed}', expected a number from 18 to 110 years, {remedy}" in refusal(
         send(client, exam[0], clinical=dict(age=typed))
@@ -336,7 +353,7 @@ def test_a_number_that_can_be_read_in_two_ways_is_refused_with_the_remedy(
         ask(predictor, [str(exam[0])], [], [f'age={typed}'], None, None)
 
 
-def test_a_decimal_comma_is_a_decimal_point(client: TestClient, exam: list) -> None:
+def test_a_decimal_comma_is_a_decimal_point(client: Browser, exam: list) -> None:
     comma, point = (send(client, exam[0], clinical=dict(age=age)) for age in ('54,5', '54.5'))
     assert re.findall(r'<data value="[^"]+"', comma.text) == re.findall(r'<data value="[^"]+"', point.text)
 
@@ -352,14 +369,9 @@ def test_a_decimal_comma_is_a_decimal_point(client: TestClient, exam: list) -> N
     ],
 )
 def test_fields_that_the_form_does_not_have_are_never_ignored(
-    client: TestClient, exam: list, data: dict, message: str
+    client: Browser, exam: list, data: dict, message: str
 ) -> None:
     assert message.lower() in refusal(send(client, exam[0], **data)).lower()
-
-
-def test_every_reason_has_advice() -> None:
-    of_runs = {'SYMLINK_LOOP', 'BAD_ROW', 'NO_PATIENT_ID', 'DISK_FULL', 'WORKER_DIED', 'BIT_DEPTH'}
-    assert {str(reason) for reason in Reason} - of_runs <= set(ADVICE)
 
 
 def streamed(predictor: Predictor, limits: Limits, body: AsyncIterator[bytes]) -> httpx.Response:
@@ -378,7 +390,7 @@ def streamed(predictor: Predictor, limits: Limits, body: AsyncIterator[bytes]) -
 
 
 def test_names_of_files_are_shown_as_text_and_never_used_as_paths(
-    client: TestClient, exam: list, films: Films, scratch: Path
+    client: Browser, exam: list, films: Films, scratch: Path
 ) -> None:
     evil = '"><script>alert(1)</script>_L_CC.dcm'
     body = exam[0].read_bytes()
@@ -413,12 +425,12 @@ def test_a_long_name_keeps_its_end() -> None:
     assert len(shown_name('x' * 300)) == 80
 
 
-def test_values_that_were_typed_are_shown_as_text(client: TestClient, exam: list) -> None:
+def test_values_that_were_typed_are_shown_as_text(client: Browser, exam: list) -> None:
     page = send(client, exam[0], clinical=dict(age='"><script>alert(1)</script>')).text
     assert '<script>alert' not in page
 
 
-def test_every_answer_has_the_headers_and_the_notice(client: TestClient, exam: list) -> None:
+def test_every_answer_has_the_headers_and_the_notice(client: Browser, exam: list) -> None:
     pages = [
         client.get('/'),
         client.get('/card'),
@@ -445,21 +457,23 @@ def test_every_answer_has_the_headers_and_the_notice(client: TestClient, exam: l
     assert 'http' not in client.get('/static/style.css').text + client.get('/static/form.js').text
 
 
-@pytest.mark.parametrize('path', ['/docs', '/redoc', '/openapi.json', '/static/../app.py', '/static/', '/x'])
-def test_there_are_no_other_pages(client: TestClient, path: str) -> None:
+@pytest.mark.parametrize(
+    'path', ['/docs', '/redoc', '/static/../app.py', '/static/', '/x', '/exam/x/predict', '/exam/x/again']
+)
+def test_there_are_no_other_pages(client: Browser, path: str) -> None:
     assert client.get(path).status_code in (404, 405)
 
 
 @pytest.mark.parametrize(
     'host', ['evil.example', 'evil.example:7860', '127.0.0.1.evil.example', '', '[::1', '0.0.0.0']
 )
-def test_other_host_names_are_refused(client: TestClient, host: str) -> None:
+def test_other_host_names_are_refused(client: Browser, host: str) -> None:
     assert client.get('/', headers=dict(host=host)).status_code == 421
     assert client.post('/predict', headers=dict(host=host)).status_code == 421
 
 
 @pytest.mark.parametrize('host', ['localhost', '127.0.0.1:7860', '[::1]:7860', 'LOCALHOST:1'])
-def test_names_of_this_computer_are_welcome(client: TestClient, host: str) -> None:
+def test_names_of_this_computer_are_welcome(client: Browser, host: str) -> None:
     assert client.get('/', headers=dict(host=host)).status_code == 200
 
 
@@ -467,7 +481,7 @@ def test_names_of_this_computer_are_welcome(client: TestClient, host: str) -> No
     'headers', [{'Origin': 'http://evil.example'}, {'Origin': 'null'}, {'Sec-Fetch-Site': 'cross-site'},
                 {'Sec-Fetch-Site': 'same-site'}, {'Origin': 'http://localhost:1'}]
 )  # fmt: skip
-def test_forms_of_other_pages_are_refused(client: TestClient, exam: list, headers: dict) -> None:
+def test_forms_of_other_pages_are_refused(client: Browser, exam: list, headers: dict) -> None:
     files = [('images', ('a.dcm', exam[0].read_bytes()))]
     assert client.post('/predict', files=files, headers=headers).status_code == 403
     assert client.post('/api/predict', files=files, headers=headers).json()['reason'] == 'HTTP_403'
@@ -475,13 +489,13 @@ def test_forms_of_other_pages_are_refused(client: TestClient, exam: list, header
     assert client.post('/predict', files=files, headers=own).status_code == 200
 
 
-def test_the_page_of_an_answer_has_no_address(client: TestClient) -> None:
+def test_the_page_of_an_answer_has_no_address(client: Browser) -> None:
     response = client.get('/predict', follow_redirects=False)
     assert (response.status_code, response.headers['location']) == (303, '/')
 
 
 def test_an_upload_that_is_too_large_is_refused_by_its_announced_length(
-    client: TestClient, scratch: Path
+    client: Browser, scratch: Path
 ) -> None:
     response = client.post('/predict', content=b'', headers={'Content-Length': str(2**31)})
     assert response.status_code == 413
@@ -505,7 +519,7 @@ def test_an_upload_without_length_is_read_up_to_the_limit_only(predictor: Predic
 
 
 def test_numbers_of_files_and_fields_and_their_sizes_are_limited(
-    client: TestClient, predictor: Predictor
+    client: Browser, predictor: Predictor
 ) -> None:
     many = [('images', (f'{i}.dcm', b'x')) for i in range(33)]
     assert '33 images; give 1 to 32' in refusal(client.post('/predict', files=many))
@@ -519,7 +533,7 @@ def test_numbers_of_files_and_fields_and_their_sizes_are_limited(
 
 
 def test_an_error_of_the_program_gets_a_number_and_tells_nothing_of_the_patient(
-    client: TestClient, predictor: Predictor, exam: list, monkeypatch: pytest.MonkeyPatch, caplog: Any
+    client: Browser, predictor: Predictor, exam: list, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     name = 'Doe^Jane'
 
@@ -540,7 +554,7 @@ def test_an_error_of_the_program_gets_a_number_and_tells_nothing_of_the_patient(
 
 
 def test_the_log_and_the_answer_hold_nothing_of_header_or_file_name(
-    client: TestClient, films: Films, caplog: Any
+    client: Browser, films: Films, caplog: Any
 ) -> None:
     caplog.set_level(logging.DEBUG, 'mammo.inference')
     tags = dict(
@@ -555,7 +569,8 @@ def test_the_log_and_the_answer_hold_nothing_of_header_or_file_name(
     for text in ('ID4711', '19511231', 'ACC9', 'Doe^Jane'):
         assert text not in good.text + bad.text
     ours = [r.message for r in caplog.records if r.name.startswith('mammo.inference.web')]
-    assert re.fullmatch(r'POST /predict 200 \d+\.\d\d s', ours[0])
+    assert re.fullmatch(r'POST /predict 303 \d+\.\d\d s', ours[0])
+    assert re.fullmatch(r'GET /exam/\{key\}/predict 200 \d+\.\d\d s', ours[1])
     assert re.fullmatch(r'GET other 404 \d+\.\d\d s', ours[-1])
 
 
@@ -582,12 +597,21 @@ def test_requests_at_the_same_time_get_their_own_answers(predictor: Predictor, f
         assert response.json()['tasks'] == json.loads(predictor.predict(exam).to_json())['tasks']
 
 
-def test_only_so_many_wait_and_the_next_is_told_to_come_again(predictor: Predictor, films: Films) -> None:
-    found = together(predictor, Limits(n_requests=2), [[films()]] * 4)
-    assert sorted(r.status_code for r in found) == [200, 200, 503, 503]
-    busy = next(r for r in found if r.status_code == 503)
+@pytest.mark.parametrize(
+    ('limits', 'status', 'text'),
+    [
+        (Limits(per_address=2), 429, '2 of your exams are being uploaded, wait or are computed'),
+        (Limits(n_exams=2), 503, '2 exams are being uploaded, wait or are computed'),
+    ],
+)
+def test_only_so_many_wait_and_the_next_is_told_to_come_again(
+    predictor: Predictor, films: Films, limits: Limits, status: int, text: str
+) -> None:
+    found = together(predictor, limits, [[films()]] * 4)
+    assert sorted(r.status_code for r in found) == [200, 200, status, status]
+    busy = next(r for r in found if r.status_code == status)
     assert busy.headers['retry-after'] == '30'
-    assert busy.json()['message'].startswith('2 exams are being computed or wait')
+    assert busy.json()['message'].startswith(text)
 
 
 def test_one_exam_is_computed_at_a_time(predictor: Predictor, films: Films, monkeypatch: Any) -> None:
@@ -607,15 +631,189 @@ def test_one_exam_is_computed_at_a_time(predictor: Predictor, films: Films, monk
     assert most == 1
 
 
-def test_an_upload_that_takes_too_long_is_ended(predictor: Predictor) -> None:
+def test_an_upload_that_is_too_slow_is_ended(predictor: Predictor, monkeypatch: Any) -> None:
     async def slow() -> AsyncIterator[bytes]:
         yield b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
         await asyncio.sleep(5)
         yield b'more'
 
-    response = streamed(predictor, Limits(upload_s=0.2), slow())
+    monkeypatch.setattr(guard, 'GRACE_S', 0.2)
+    response = streamed(predictor, Limits(), slow())
     assert response.status_code == 408
     assert 'took too long' in response.text
+
+
+class Held:
+    """Holds Predictor.predict until it is let go, image by image."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.steps, self.begun, original = threading.Semaphore(0), threading.Semaphore(0), Predictor.predict
+
+        def held(*args: Any, progress: Callable[[int, int], None], **options: Any) -> Any:
+            def after(i: int, n: int) -> None:
+                progress(i, n)
+                self.begun.release()
+                assert self.steps.acquire(timeout=60)
+
+            return original(*args, progress=after, **options)
+
+        monkeypatch.setattr(Predictor, 'predict', held)
+
+
+def test_a_page_tells_its_place_in_the_queue_then_progress_then_the_answer(
+    client: Browser, predictor: Predictor, exam: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_module, 'PATIENCE_S', 0.05)
+    with monkeypatch.context() as patch:
+        held = Held(patch)
+        pages = [send_on(client, *exam[:2], clinical=CLINICAL) for _ in range(3)]
+        assert len(set(pages)) == 3
+        assert held.begun.acquire(timeout=60)
+        waiting = [client.get(page) for page in pages]
+        assert [r.headers['refresh'] for r in waiting] == ['2'] * 3
+        assert '1 of 2 images seen' in text_of(waiting[0])
+        assert '<progress id="seen" value="1" max="2">' in waiting[0].text
+        assert '1 exam comes before it' in text_of(waiting[1])
+        assert '2 exams come before it' in text_of(waiting[2])
+        held.steps.release(6)
+        found = [look(client, page) for page in pages]
+    expected = predictor.predict(exam[:2], CLINICAL)
+    for page, response in zip(pages, found, strict=True):
+        assert f'<data value="{expected.main.lead}">' in response.text
+        assert client.get(page).text == response.text  # Back and reload find it again
+        assert 'name="clinical.age" value="54"' in client.get(page.replace('predict', 'again')).text
+
+
+def send_on(client: Browser, *files: Path, **options: Any) -> str:
+    """Send an exam -> address of its page, which is not asked for."""
+    client.follow_redirects = False
+    try:
+        response = send(client, *files, **options)
+    finally:
+        client.follow_redirects = True
+    assert response.status_code == 303
+    return response.headers['location']
+
+
+def look(client: Browser, page: str) -> httpx.Response:
+    while 'refresh' in (response := client.get(page)).headers:
+        pass
+    return response
+
+
+def test_what_is_wrong_with_an_image_is_told_on_its_page_with_what_was_typed(
+    client: Browser, films: Films
+) -> None:
+    page = send_on(client, films(NumberOfFrames=40), clinical=CLINICAL)
+    response = look(client, page)
+    assert '40 frames' in refusal(response)
+    assert 'name="clinical.age" value="54"' in response.text
+
+
+def test_an_exam_whose_page_was_left_is_dropped_when_its_turn_comes(
+    client: Browser, films: Films, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_module, 'PATIENCE_S', 0.05)
+    monkeypatch.setattr(queue, 'LEFT_S', 0.3)
+    with monkeypatch.context() as patch:
+        held = Held(patch)
+        first, second = (send_on(client, films()) for _ in range(2))
+        assert held.begun.acquire(timeout=60)
+        time.sleep(0.4)
+        held.steps.release()
+        assert look(client, first).status_code == 200
+        assert look(client, second).status_code == 408
+
+
+def test_an_answer_is_forgotten(client: Browser, films: Films, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, 'KEEP_S', 0.2)
+    page = send_on(client, films())
+    assert look(client, page).status_code == 200
+    time.sleep(0.5)
+    gone = client.get(page)
+    assert gone.status_code == 404
+    assert 'not kept any longer' in gone.text
+
+
+def test_only_so_many_answers_are_kept(
+    client: Browser, films: Films, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, 'KEEP_N', 2)
+    pages = []
+    for _ in range(3):
+        pages.append(send_on(client, films()))
+        assert look(client, pages[-1]).status_code == 200
+    assert [client.get(page).status_code for page in pages] == [404, 200, 200]
+
+
+@pytest.mark.parametrize('url', ['/predict', '/api/predict'])
+def test_a_full_disk_says_so_and_keeps_no_place(
+    client: Browser, films: Films, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(entry_module.shutil, 'copyfileobj', full)
+        for _ in range(Limits.per_address + 1):
+            response = send(client, films(), url=url)
+            assert response.status_code == 507
+            assert 'disk of the computer that runs this calculator is full' in text_of(response)
+    assert send(client, films(), url=url).status_code == 200
+
+
+# ---- what programs read ---------------------------------------------------------------------------------
+
+
+def test_openapi_tells_of_the_routes_for_programs_and_their_answers(
+    client: Browser, exam: list, films: Films
+) -> None:
+    content = client.get('/openapi.json').json()
+    assert list(content['paths']) == ['/api/predict']
+    post = content['paths']['/api/predict']['post']
+    body = post['requestBody']['content']['multipart/form-data']['schema']
+    slots, clinical = ['L_CC', 'L_MLO', 'R_CC', 'R_MLO'], [f'clinical.{name}' for name in CLINICAL]
+    assert list(body['properties']) == ['images', *slots, 'tumor_side', 'cropped_png', *clinical]
+    assert body['properties']['clinical.er']['enum'] == ['', 'negative', 'positive']
+
+    def schema(status: str) -> dict:
+        return post['responses'][status]['content']['application/json']['schema'] | dict(
+            components=content['components']
+        )
+
+    answer = send(client, *exam, clinical=CLINICAL, url='/api/predict').json()
+    jsonschema.validate(answer, schema('200'))
+    jsonschema.validate(send(client, url='/api/predict').json(), schema('4XX'))
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(answer | dict(model='both'), schema('200'))
+
+
+# ---- leftovers ------------------------------------------------------------------------------------------
+
+
+def test_leftovers_of_dead_calculators_only_are_removed_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    foreign = tmp_path / 'exam-of-a-student'
+    foreign.mkdir()
+    (foreign / 'notes.txt').write_text('mine')
+    (tmp_path / 'exam-linked').symlink_to(foreign)
+    code = (
+        'import os, tempfile\nfrom mammo.inference.web.scratch import scratch\n'
+        f'tempfile.tempdir = {str(tmp_path)!r}\n'
+        'with scratch() as folder:\n    (folder / "0").write_text("image")\n    os._exit(9)'
+    )
+    subprocess.run([sys.executable, '-c', code], check=False)
+    assert {path.name for path in left(tmp_path)} == {'0', 'notes.txt'}
+    with scratch_folder() as alive:
+        (alive / 'image').write_text('of a living one')
+        assert {path.name for path in left(tmp_path)} == {'image', 'notes.txt'}
+        with scratch_folder() as second:
+            assert (alive / 'image').exists()
+            assert second != alive
+        assert not second.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {'exam-of-a-student', 'exam-linked'}
 
 
 # ---- real images ----------------------------------------------------------------------------------------
@@ -623,7 +821,7 @@ def test_an_upload_that_takes_too_long_is_ended(predictor: Predictor) -> None:
 
 @pytest.mark.real_data
 def test_a_real_exam_and_a_real_film_are_answered(
-    client: TestClient, predictor: Predictor, real_data: Path
+    client: Browser, predictor: Predictor, real_data: Path
 ) -> None:
     files = sorted((real_data / 'nyu_gmic_sample/images').glob('*.png'))
     assert len(files) == 4

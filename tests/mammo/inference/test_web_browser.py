@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
@@ -35,10 +35,23 @@ def server(toy: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve
         yield found
 
 
-@pytest.fixture(params=[(1280, True), (360, True), (360, False)], ids=['desk', 'phone', 'phone, no scripts'])
-def page(browser: Any, server: Server, request: pytest.FixtureRequest) -> Iterator[Any]:
+class Screen(NamedTuple):
+    width: int
+    scripts: bool
+
+
+@pytest.fixture(
+    params=[Screen(1280, True), Screen(360, True), Screen(360, False)],
+    ids=['desk', 'phone', 'phone, no scripts'],
+)
+def screen(request: pytest.FixtureRequest) -> Screen:
+    return request.param
+
+
+@pytest.fixture
+def page(browser: Any, server: Server, screen: Screen) -> Iterator[Any]:
     """The form; at the end nothing was asked of another host, and no script or style was refused."""
-    width, scripts = request.param
+    width, scripts = screen
     context = browser.new_context(viewport=dict(width=width, height=780), java_script_enabled=scripts)
     context.set_default_timeout(TIMEOUT_MS)
     found, asked, said = context.new_page(), [], []
@@ -97,7 +110,9 @@ def test_upload_fill_submit_and_read_the_result(
     assert answer['fused']['value'] == expected.main.value
 
 
-def test_a_wrong_file_and_a_wrong_value_are_told_at_the_top_and_in_focus(page: Any, tmp_path: Path) -> None:
+def test_a_wrong_file_and_a_wrong_value_are_told_at_the_top_and_in_focus(
+    page: Any, screen: Screen, tmp_path: Path
+) -> None:
     wrong = tmp_path / 'letter L_CC.pdf'
     wrong.write_text('no image')
     page.get_by_label('Image files').set_input_files(wrong)
@@ -109,11 +124,78 @@ def test_a_wrong_file_and_a_wrong_value_are_told_at_the_top_and_in_focus(page: A
     assert page.get_by_label('Age (years)').input_value() == '54'
     assert page.title().startswith('Error: ')
     fits(page)
+    if screen.scripts:
+        return
     page.get_by_label('Age (years)').fill('541')
     page.get_by_role('button', name='Compute').click()
     page.get_by_role('link', name='Age').click()
     page.wait_for_selector('#field-age:focus')
     assert page.locator('#field-age').get_attribute('aria-invalid') == 'true'
+
+
+def test_a_mistyped_value_is_told_before_anything_is_sent(page: Any, screen: Screen, server: Server) -> None:
+    age = page.get_by_label('Age (years)')
+    for typed in ('5x', '1 500', *(('541', '17,9', '1e2') if screen.scripts else ())):
+        age.fill(typed)
+        page.get_by_role('button', name='Compute').click()
+        page.wait_for_selector('#field-age:focus')
+        assert not age.evaluate('e => e.validity.valid'), typed
+        assert page.url == server.url
+    for typed in ('', '54', ' 54.5 ', '54,5', '+54', '110', '18', 'unknown'):
+        age.fill(typed)
+        assert age.evaluate('e => e.validity.valid'), typed
+
+
+def typed_values(page: Any) -> list[Any]:
+    picked = '[name=tumor_side]:checked'
+    values = [page.locator(place).input_value() for place in ('#field-age', '#field-er', '#field-histology')]
+    chosen = page.locator('#images').evaluate('e => e.files.length')
+    return [*values, page.locator(picked).get_attribute('value'), chosen]
+
+
+def test_back_brings_back_what_was_typed_and_nothing_else(
+    page: Any, screen: Screen, exam: list[Path]
+) -> None:
+    page.get_by_label('Image files').set_input_files(exam)
+    page.get_by_label('Age (years)').fill('54')
+    page.get_by_label('Er').select_option('positive')
+    page.get_by_role('button', name='Compute').click()
+    page.wait_for_selector('#main-value')
+    page.go_back()
+    page.wait_for_timeout(500)
+    values = page.locator('[name=tumor_side]').evaluate_all('all => all.map(e => e.value)')
+    assert values == ['', 'L', 'R']  # each choice still means what it says
+    kept = ['54', 'positive', '', '', 4]
+    assert typed_values(page) == (kept if screen.scripts else ['', '', '', '', 4])
+    page.go_forward()
+    page.get_by_role('link', name='Change what was typed').click()
+    assert typed_values(page) == [*kept[:-1], 0]
+
+
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+def test_print_is_dark_on_white_and_shows_the_details(
+    browser: Any, server: Server, exam: list[Path], scheme: str
+) -> None:
+    context = browser.new_context(color_scheme=scheme)
+    context.set_default_timeout(TIMEOUT_MS)
+    page = context.new_page()
+    page.goto(server.url)
+    page.get_by_label('Image files').set_input_files(exam)
+    page.get_by_role('button', name='Compute').click()
+    page.wait_for_selector('#main-value')
+    color = 'e => getComputedStyle(e).getPropertyValue("color")'
+    assert page.locator('#main-value').evaluate(color) == (
+        'rgb(26, 26, 26)' if scheme == 'light' else 'rgb(233, 236, 238)'
+    )
+    page.emulate_media(media='print')
+    assert page.locator('#main-value').evaluate(color) == 'rgb(26, 26, 26)'
+    assert page.locator('.actions').is_hidden()
+    box = page.get_by_text('This is the range').bounding_box()
+    assert box
+    assert box['height'] > 10
+    for part in ('#inputs', '.notice'):
+        assert page.locator(part).is_visible()
+    context.close()
 
 
 def test_the_model_card_fits(page: Any) -> None:

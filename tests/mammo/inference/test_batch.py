@@ -1,16 +1,19 @@
 """A table of exams: clinical values and the tumor's side come from checked tables."""
 
 import csv
+import re
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mammo.errors import UserError
 from mammo.fusion.clinical import ClinicalError
-from mammo.inference.answers import answer_table
+from mammo.inference.batch import BatchSummary, answer_table
 from mammo.inference.predictor import Predictor
+from mammo.records.out_dir import OutDirError
 
 CLINICAL = 'patient_id,age,ER status,histology\nP1,54,positive,lobular\nP2,60,negative,\n'
 IMAGES = 'dicom_path,patient_id,tumor_side\n{0},P1,L\n{1},P1,L\n{2},P2,\n'
@@ -30,15 +33,16 @@ def answer(
     """Tables as text -> rows of predictions.csv by patient."""
 
     def run(
-        images: str = IMAGES, clinical: str | None = CLINICAL, *, allow: bool = False
+        images: str = IMAGES, clinical: str | None = CLINICAL, *, allow: bool = False, **options: Any
     ) -> dict[str, dict[str, str]]:
         (tmp_path / 'images.csv').write_text(images.format(*paths))
         (tmp_path / 'clinical.csv').write_text(clinical or '')
         out = tmp_path / 'out'
         table = tmp_path / 'clinical.csv' if clinical else None
         args = Namespace(batch=tmp_path / 'images.csv', clinical_table=table, out_dir=out)
-        args = Namespace(**vars(args), cropped_png=None, allow_unmatched=allow)
-        answer_table(args, predictor)
+        fresh = (out / '.journal.jsonl').exists() and not options.get('resume')
+        more = dict(cropped_png=None, resume=False, fresh=fresh) | options
+        answer_table(Namespace(**vars(args), allow_unmatched=allow, **more), predictor)
         return {row['patient_id']: row for row in csv.DictReader((out / 'predictions.csv').open())}
 
     return run
@@ -116,3 +120,95 @@ def test_sides_that_contradict_are_named_and_the_others_answered(
 def test_sides_may_be_words_and_unknown(answer: Callable) -> None:
     words = answer(IMAGES.replace('P1,L', 'P1,left').replace('P2,', 'P2,NA'))
     assert [words[p]['N'] for p in ('P1', 'P2')] == [answer()[p]['N'] for p in ('P1', 'P2')]
+
+
+# ---- a run that is killed -------------------------------------------------------------------------------
+
+
+def killed_after(monkeypatch: pytest.MonkeyPatch, n: int) -> list[int]:
+    """Predictor.predict ends the run at its call number n + 1, as a kill would -> counts calls."""
+    calls, predict = [0], Predictor.predict
+
+    def counted(*args: Any, **options: Any) -> Any:
+        calls[0] += 1
+        if calls[0] > n:
+            raise KeyboardInterrupt
+        return predict(*args, **options)
+
+    monkeypatch.setattr(Predictor, 'predict', counted)
+    return calls
+
+
+def content_of(folder: Path) -> dict[str, str | bytes]:
+    """Files of an output folder but for the time of each answer."""
+    files = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob('*') if p.is_file()}
+    timed = {k: re.sub(r'"time": "[^"]+"', '', v.decode()) for k, v in files.items() if k.endswith('.json')}
+    return {k: timed.get(k, v) for k, v in files.items() if k[0] != '.'}
+
+
+def test_killed_run_keeps_what_was_done_and_goes_on_to_the_same_files(
+    answer: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer()
+    expected = content_of(tmp_path / 'out')
+    with monkeypatch.context() as patch:
+        killed_after(patch, 1)
+        with pytest.raises(KeyboardInterrupt):
+            answer(fresh=True)
+    table = (tmp_path / 'out/predictions.csv').read_bytes()
+    assert table == expected['predictions.csv'][: len(table)]
+    assert table.count(b'\n') == 2  # head and P1
+    with monkeypatch.context() as patch:
+        calls = killed_after(patch, 0)
+        with pytest.raises(KeyboardInterrupt):  # a second kill loses nothing either
+            answer(resume=True)
+        assert (tmp_path / 'out/predictions.csv').read_bytes() == table
+    with monkeypatch.context() as patch:
+        calls = killed_after(patch, 9)
+        answer(resume=True)
+        assert calls == [1]  # P1 was not computed again
+    assert content_of(tmp_path / 'out') == expected
+
+
+def test_refused_patients_are_tried_again_and_those_gone_from_the_table_removed(
+    answer: Callable, tmp_path: Path
+) -> None:
+    wrong = IMAGES.replace('{1},P1,L', '{1},P1,R')
+    assert answer(wrong)['P1']['reason'] == 'CONTRADICTION'
+    rows = answer(resume=True)
+    assert list(rows) == ['P1', 'P2']
+    assert rows['P1']['reason'] == ''
+    one = answer('dicom_path,patient_id,tumor_side\n{2},P2,\n', resume=True, allow=True)
+    assert list(one) == ['P2']
+    assert {p.name for p in (tmp_path / 'out').iterdir() if p.is_dir()} == {one['P2']['folder']}
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(fresh=False), 'holds 6 files of an earlier run; go on with --resume'),
+        (dict(resume=True, fresh=False, cropped_png=True), 'cropped_png None -> True'),
+        (dict(resume=True, fresh=False, clinical=None), 'clinical_table .* -> None'),
+    ],
+)
+def test_used_folder_and_other_options_are_refused(answer: Callable, options: dict, message: str) -> None:
+    answer()
+    with pytest.raises(OutDirError, match=message):
+        answer(**options)
+
+
+def test_another_bundle_is_refused(
+    answer: Callable, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer()
+    monkeypatch.setattr(predictor, 'bundle_id', 'f' * 64)
+    with pytest.raises(OutDirError, match=r"bundle_id '.*' -> 'ffff"):
+        answer(resume=True, fresh=False)
+
+
+def test_summary_counts_answers_positives_and_refusals_by_code() -> None:
+    rows = [dict(reason='', positive=True), dict(reason='', positive=False), dict(reason='', positive='')]
+    rows += [dict(reason='DUPLICATE'), dict(reason='UNREADABLE'), dict(reason='DUPLICATE')]
+    text = '3 patients answered, 1 of them positive; 3 refused (DUPLICATE 2, UNREADABLE 1)'
+    assert str(BatchSummary.of(rows)) == text
+    assert str(BatchSummary.of([])) == '0 patients answered, 0 of them positive; 0 refused'

@@ -1,0 +1,155 @@
+"""A table of exams: a row and a folder for every patient, in runs that may be killed and go on.
+
+table of images, clinical table, Predictor -> predictions.csv, a folder per exam, counts
+"""
+
+import csv
+import json
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from tqdm import tqdm
+
+from mammo.inference.answers import Row, answer_files, as_row, columns_of, write_answer
+from mammo.inference.asking import clinical_of, told_of
+from mammo.inference.predictor import Predictor
+from mammo.inference.refusals import ExamError
+from mammo.preprocess.images import signature
+from mammo.preprocess.inputs.jobs import Job, find_jobs
+from mammo.preprocess.privacy import digest
+from mammo.records.files import replacing
+from mammo.records.matching import check_patients
+from mammo.records.out_dir import OutDir, out_dir
+from mammo.records.versions import VERSIONS
+
+TOOL, TABLE = 'predict', 'predictions.csv'
+
+
+class BatchSummary(NamedTuple):
+    """What became of the patients of a table."""
+
+    answered: int
+    positive: int
+    refused: Counter[str]  # patients by reason
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Self:
+        """Count rows of predictions.csv."""
+        refused = Counter(row['reason'] for row in rows if row['reason'])
+        return cls(len(rows) - refused.total(), sum(bool(row.get('positive')) for row in rows), refused)
+
+    def __str__(self) -> str:
+        reasons = ', '.join(f'{reason} {n}' for reason, n in self.refused.most_common())
+        refused = f'{self.refused.total()} refused' + (f' ({reasons})' if reasons else '')
+        return f'{self.answered} patients answered, {self.positive} of them positive; {refused}'
+
+
+class Asked(NamedTuple):
+    """A patient of a table: her images, and what the tables tell of her; or why she cannot be scored."""
+
+    patient: str
+    jobs: list[Job]
+    clinical: dict[str, Any]
+    tumor_side: str | None
+    folder: str  # of the answer, named by all that decides about it; '' if she cannot be scored
+    refusal: ExamError | None = None
+
+
+def answer_table(args: Namespace, predictor: Predictor) -> BatchSummary:
+    """All patients of a table; predictions.csv gets a row after each of them.
+
+    A killed run loses nothing that was done: with ``resume`` it goes on, and ends with the same files.
+
+    Raises:
+        ClinicalError: the clinical table is not one for the bundle.
+        UserError: more than one in ten of its patients, or of those with images, match nothing.
+        OutDirError: the folder is used by another run, or was made with another bundle or other options.
+    """
+    cells = clinical_of(args.clinical_table, predictor) if args.clinical_table else {}
+    patients = list(patients_of(args))
+    if cells:
+        with_images = {patient for patient, _ in patients if patient}
+        check_patients(cells.keys(), with_images, args.clinical_table.name, allow=args.allow_unmatched)
+    tables = dict(batch=args.batch, clinical_table=args.clinical_table)
+    options = {name: path and str(path.resolve()) for name, path in tables.items()}
+    options |= dict(cropped_png=args.cropped_png, prediction=VERSIONS['prediction'])
+    head = dict(tool=TOOL, bundle_id=predictor.bundle_id, options=options)
+    inputs = [job.path for _, jobs in patients for job in jobs]
+    with out_dir(args.out_dir, head, inputs=inputs, resume=args.resume, fresh=args.fresh) as out:
+        asked = [_asked(patient, jobs, cells.get(patient, {}), args, predictor) for patient, jobs in patients]
+        return BatchSummary.of(_answer_all(asked, out, args, predictor))
+
+
+def _asked(
+    patient: str, jobs: list[Job], cells: dict[str, Any], args: Namespace, predictor: Predictor
+) -> Asked:
+    try:
+        clinical, tumor_side = told_of(jobs, cells, predictor)
+    except ExamError as error:
+        return Asked(patient, jobs, {}, None, '', error)
+    images = [[job.source, job.given, signature(job)] for job in jobs]
+    told = json.dumps([predictor.bundle_id, patient, images, clinical, tumor_side, args.cropped_png])
+    return Asked(patient, jobs, clinical, tumor_side, digest('exam', told, None))
+
+
+def _answer_all(asked: list[Asked], out: OutDir, args: Namespace, predictor: Predictor) -> list[Row]:
+    """Rows in the order of the table; what the journal names as done is not done again."""
+    done = {record['folder']: record for record in out.records if _is_whole(record, out)}
+    out.start(list(done.values()), [TABLE])
+    columns, table = columns_of(predictor), out.folder / TABLE
+    _write_table(table, columns, [done[one.folder]['row'] for one in asked if one.folder in done])
+    rows = []
+    with table.open('a', newline='', encoding='utf-8') as file:
+        for one in tqdm(asked, 'patients'):
+            if one.folder not in done:
+                record = _answer(one, out, args, predictor)
+                csv.DictWriter(file, columns, lineterminator='\n').writerow(record['row'])
+                file.flush()
+                if not record['row']['reason']:
+                    out.append(record)
+                    done[one.folder] = record
+            rows.append(done[one.folder]['row'] if one.folder in done else record['row'])
+    _write_table(table, columns, rows)
+    kept = [done[one.folder] for one in asked if one.folder in done]
+    out.finish(kept, [TABLE, *(name for record in kept for name in record['made'])])
+    return rows
+
+
+def _is_whole(record: dict[str, Any], out: OutDir) -> bool:
+    return all((out.folder / name).is_file() for name in record['made'])
+
+
+def _answer(one: Asked, out: OutDir, args: Namespace, predictor: Predictor) -> dict[str, Any]:
+    """Record of the journal: folder, what it made there, and row of one patient."""
+    row = dict(patient_id=one.patient, folder=one.folder, reason='', message='')
+    try:
+        if one.refusal:
+            raise one.refusal
+        options = dict(tumor_side=one.tumor_side, cropped_png=args.cropped_png)
+        prediction = predictor.predict(one.jobs, one.clinical, **options)
+    except ExamError as error:
+        refused = row | dict(folder='', reason=str(error.reason), message=error.message)
+        return dict(folder=one.folder, made=[], row=refused)
+    files = answer_files(prediction)
+    names = [f'{one.folder}/{name}' for name in files]
+    out.announce(names)
+    write_answer(out.folder / one.folder, files)
+    return dict(folder=one.folder, made=names, row=row | as_row(prediction.to_dict()))
+
+
+def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    with replacing(path) as tmp, tmp.open('w', newline='', encoding='utf-8') as file:
+        table = csv.DictWriter(file, columns, lineterminator='\n')
+        table.writeheader()
+        table.writerows(rows)
+
+
+def patients_of(args: Namespace) -> Iterator[tuple[str, list[Job]]]:
+    """Patients and their images, in the order of the table."""
+    jobs: dict[str, list[Job]] = {}
+    for job in find_jobs(args.batch, args.out_dir):
+        jobs.setdefault(job.given.get('patient_id', ''), []).append(job)
+    yield from jobs.items()
