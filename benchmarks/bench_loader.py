@@ -1,4 +1,4 @@
-"""Ways to read patches: long lists, several workers, order of the files, one packed file.
+"""Ways to read patches: long lists, several workers, order of the files.
 
 made patches (or --data-root) -> CPU time per image, images per second
 Command: OMP_NUM_THREADS=1 python benchmarks/bench_loader.py [--data-root DIR] [--drop-caches]
@@ -31,7 +31,6 @@ import models  # noqa: F401  (registers names, as a run does)
 from benchmarks import table
 from dataset import MammoPatchDataset
 from mammo.engine.seed import seed_worker
-from tools.pack_patches import pack
 
 LENGTHS = (1_000, 240_000)
 N_FILES, N_READ, BATCH = 2_000, 400, 32  # patches; images per measurement; per batch
@@ -59,13 +58,10 @@ def write_lists(root: Path) -> int:
     return len(names)
 
 
-def loader(
-    root: Path, ann_file: str, order: list[int], steps: list[dict], packed: bool = False, **arguments: Any
-) -> DataLoader:
+def loader(root: Path, ann_file: str, order: list[int], steps: list[dict], **arguments: Any) -> DataLoader:
     """Batches of these entries of a list, after these steps."""
-    backend = dict(backend='lmdb', db_path=str(root / 'patches.lmdb')) if packed else None
-    where = dict(data_root='' if packed else str(root), ann_file=str(root / ann_file))
-    data = MammoPatchDataset(pipeline=[dict(type='LoadMammogram', backend_args=backend), *steps], **where)
+    pipeline = [dict(type='LoadMammogram'), *steps]
+    data = MammoPatchDataset(data_root=str(root), ann_file=str(root / ann_file), pipeline=pipeline)
     return DataLoader(
         Subset(data, order), BATCH, collate_fn=default_collate, worker_init_fn=seed_worker, **arguments
     )
@@ -106,22 +102,17 @@ def length_row(root: Path, n_files: int) -> table.Row:
     return table.row(stage, *times, 'ms', peak, least_ratio=0.95)
 
 
-def storage_rows(root: Path, n_files: int, drop_caches: bool) -> Iterator[table.Row]:
-    """All patches as files, in the order of the list and at random, and as LMDB, if that is installed."""
+def order_row(root: Path, n_files: int, drop_caches: bool) -> table.Row:
+    """All patches in the order of the list against at random."""
     mixed = at_random(n_files, n_files)
-    ways = {'files in order against at random': loader(root, 'all.txt', sorted(mixed), AS_THEY_ARE)}
-    try:
-        pack(root / 'all.txt', root / 'patches.lmdb')
-        ways['LMDB against files, at random'] = loader(root, 'all.txt', mixed, AS_THEY_ARE, packed=True)
-    except ImportError:
-        pass  # an optional package
-    files = read(loader(root, 'all.txt', mixed, AS_THEY_ARE), drop_caches)
+    files, ordered = (
+        read(loader(root, 'all.txt', order, AS_THEY_ARE), drop_caches) for order in (mixed, sorted(mixed))
+    )
     files()
     where, clock = ('the drive', time.perf_counter) if drop_caches else ('memory', time.process_time)
-    for stage, batches in ways.items():
-        seconds = table.interleaved(files, read(batches, drop_caches), 3, clock)
-        times = [1000 * s / n_files for s in seconds]
-        yield table.row(f'{n_files:,} patches from {where}, {stage}', *times, 'ms', None)
+    times = [1000 * s / n_files for s in table.interleaved(files, ordered, 3, clock)]
+    stage = f'{n_files:,} patches from {where}, files in order against at random'
+    return table.row(stage, *times, 'ms', None)
 
 
 def worker_rows(root: Path) -> Iterator[table.Row]:
@@ -145,7 +136,7 @@ def measure(data_root: Path | None = None, drop_caches: bool = False) -> list[ta
         else:
             make_patches(root)
         n_files = write_lists(root)
-        return [length_row(root, n_files), *storage_rows(root, n_files, drop_caches), *worker_rows(root)]
+        return [length_row(root, n_files), order_row(root, n_files, drop_caches), *worker_rows(root)]
 
 
 def main() -> None:

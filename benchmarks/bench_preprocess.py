@@ -24,7 +24,7 @@ from benchmarks import table
 from mammo.phantoms.drawing import render_exam
 from mammo.phantoms.truth import sample_patients
 from mammo.preprocess.images import process
-from mammo.preprocess.inputs.jobs import Job
+from mammo.preprocess.inputs.job import Job
 from mammo.preprocess.settings import Settings
 
 N_IMAGES = 40  # shared by the workers

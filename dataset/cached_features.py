@@ -66,12 +66,14 @@ def cached_config(cfg: Config, cache_dir: str) -> Config:
     cache = FeatureCache(cache_dir)
     cfg = Config(cfg.to_dict(), filename=cfg.filename)
     unpooled = cache.about['settings']['neck'] is None
-    own = settings_of(cfg, cache.num_views) | (dict(neck=None) if unpooled else {})
+    settings = settings_of(cfg, cache.num_views) | (dict(neck=None) if unpooled else {})
     if has_given_weights(cfg):
-        own['backbone_sha256'] = module_sha256(backbone_of(cfg))
+        settings['backbone_sha256'] = module_sha256(backbone_of(cfg))
     for key in LOADERS:
         if cfg.get(key):
-            check_same(cache.folder, cache.about, dict(settings=own, files=fingerprints(paths_of(cfg, key))))
+            check_same(
+                cache.folder, cache.about, dict(settings=settings, files=fingerprints(paths_of(cfg, key)))
+            )
             views = key == 'train_dataloader' and cache.num_views > 0
             loader = dict(type='LoadCachedMap', cache=str(cache.folder), views=views)
             cfg[key].dataset.pipeline = [loader, cfg[key].dataset.pipeline[-1]]

@@ -67,8 +67,8 @@ class FeatureCache:
     def has(self, kind: str, name: str, view: int) -> bool:
         """Whether a map is there and whole."""
         place = (self.rows[kind][name], view)
-        known = self._sums[kind][place]
-        return bool(known) and bool(known == _checksum(self._maps[kind][place]))
+        checksum = self._sums[kind][place]
+        return bool(checksum) and bool(checksum == _checksum(self._maps[kind][place]))
 
     def read(self, kind: str, name: str, view: int) -> NDArray[np.float32]:
         """A map (C, h, w), whose checksum is looked at when it is first read.

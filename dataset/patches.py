@@ -34,8 +34,8 @@ class MammoPatchDataset(ReplaceDamagedMixin, CustomDataset):
     def load_data_list(self) -> list[str]:
         """The lines of the list; without ``ann_file`` all images of the folder, as in the stock class."""
         if not self.ann_file:
-            found = self._find_samples()
-            return [f'{path} {label}' for path, label in found] if self.with_label else found
+            samples = self._find_samples()
+            return [f'{path} {label}' for path, label in samples] if self.with_label else samples
         text = _read(Path(self.ann_file))
         lines = [stripped for line in text.split('\n') if (stripped := line.strip())]
         if not lines:

@@ -22,7 +22,8 @@ class ReplaceDamagedMixin:
     ``damaged`` holds a byte per image, 1 once it failed to decode. It lies in shared memory, so that
     it counts each image once over all workers (forked or spawned) and epochs. ``DataCheckHook`` joins
     those of several training processes between epochs; until then each process counts its own. A
-    resumed run counts anew.
+    resumed run counts anew. (mmengine's ``max_refetch`` draws from the generators of the augmentation, counts
+    nothing, and so would go on training on whatever a lost disk has left.)
     """
 
     test_mode: bool
@@ -61,13 +62,13 @@ class ReplaceDamagedMixin:
         Raises:
             ImageFileError: it is above the limit; lists their paths.
         """
-        found, n_images = self.damaged.nonzero()[:, 0].tolist(), len(self.damaged)
-        if len(found) > max(1, MAX_DAMAGED_FRAC * n_images) or 0 < n_images == len(found):
-            paths = [self.get_data_info(i)['img_path'] for i in found]  # type: ignore[attr-defined]
+        places, n_images = self.damaged.nonzero()[:, 0].tolist(), len(self.damaged)
+        if len(places) > max(1, MAX_DAMAGED_FRAC * n_images) or 0 < n_images == len(places):
+            paths = [self.get_data_info(i)['img_path'] for i in places]  # type: ignore[attr-defined]
             message = (
                 f'{len(paths)} of {n_images} training images do not decode, {MAX_DAMAGED_FRAC:.0%} may: '
                 'see whether the disk is still there, mend or remove them: '
             )
             print_log(message + ', '.join(paths), 'current', logging.ERROR)  # this level from every process
             raise ImageFileError(message + listed(paths))
-        return len(found)
+        return len(places)

@@ -25,8 +25,7 @@ class LoadMammogram(BaseTransform):
 
     Args:
         channels: 1 gives images (H, W); 3 gives (H, W, 3), equal channels, for transforms of colour.
-        backend_args: mmengine file backend that ``img_path`` is read through, for example
-            ``dict(backend='lmdb', db_path='patches/patches.lmdb')``; default: local files.
+        backend_args: mmengine file backend that ``img_path`` is read through; default: local files.
 
     Raises:
         mammo.records.png.ImageFileError: the file is missing or damaged.
@@ -49,7 +48,7 @@ class LoadMammogram(BaseTransform):
             img = cv2.cvtColor(img, cv2.COLOR_BGR2GRAY) if img.ndim == 3 else img
             return self._loaded(results, img)
         path = results['img_path']
-        if self.backend_args:  # None: the packed file has no such key
+        if self.backend_args:  # None: it has no such key
             grey, bits = decode_grey(fileio.get(path, self.backend_args) or b'', path)
         else:
             grey, bits = read_grey(path)

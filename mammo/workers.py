@@ -3,6 +3,7 @@
 function, items, number of processes or address -> (item, result) as they come
 """
 
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from mammo.errors import UserError
 
 Item = TypeVar('Item')
 Result = TypeVar('Result')
+TIMEOUT_S = 15  # for a scheduler to answer
 AHEAD = 2  # calls per process that wait in its pipe, so that none is idle
 
 
@@ -103,22 +105,32 @@ def _submit(pool: ProcessPoolExecutor, function: Callable[[Item], Result], item:
         signal.signal(signal.SIGINT, handler)
 
 
-def _on_cluster(
-    function: Callable[[Item], Any], items: Sequence[Item], address: str, warn: Callable[[str], None]
-) -> Iterator[tuple[Item, Any]]:
-    import logging
+def connect(address: str, warn: Callable[[str], None]) -> Any:
+    """A client of a Dask cluster that somebody else runs.
 
+    Raises:
+        SchedulerError: nobody answers there.
+    """
     logging.getLogger('distributed').setLevel(logging.ERROR)  # its start and end are no news
-    from dask.distributed import Client, as_completed
+    from dask.distributed import Client
 
     if not address.startswith('tls:'):
         warn(f'{address} has no TLS: whoever reaches it can run code as you, and read what is sent')
     try:
-        client = Client(address, timeout='15s')
-    except (OSError, TimeoutError, ValueError) as error:
-        text = f'--scheduler {address}: cannot be reached ({type(error).__name__}); is it running?'
-        raise SchedulerError(text) from None
-    with client:
+        return Client(address, timeout=TIMEOUT_S)
+    except (OSError, ValueError) as error:  # TimeoutError is an OSError
+        raise SchedulerError(
+            f'--scheduler {address}: no Dask scheduler answers there ({error or type(error).__name__}); '
+            'start one, or check the address'
+        ) from None
+
+
+def _on_cluster(
+    function: Callable[[Item], Any], items: Sequence[Item], address: str, warn: Callable[[str], None]
+) -> Iterator[tuple[Item, Any]]:
+    with connect(address, warn) as client:
+        from dask.distributed import as_completed
+
         futures = client.map(function, items, pure=False)
         item_of = {future.key: item for future, item in zip(futures, items, strict=True)}
         for future in as_completed(futures):

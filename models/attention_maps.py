@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from models.transformer_neck import Attention
+from models.transformer import Attention
 
 
 def class_row(attention: Attention, x: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from models.transformer import Transformer
+
 # pooling_size -> pool geometry and the feature map it was made for (height, width).
 POOLS: dict[int, dict] = {
     1: dict(kernel=(2, 2), stride=(1, 1), padding=(0, 0), map_size=(16, 16)),  # ROI 500 x 500
@@ -17,106 +19,6 @@ POOLS: dict[int, dict] = {
     3: dict(kernel=(3, 2), stride=(2, 1), padding=(1, 0), map_size=(28, 16)),  # breast 896 x 512
     4: dict(kernel=(2, 2), stride=(1, 1), padding=(0, 0), map_size=(16, 16)),  # 512 x 512
 }
-FF_HIDDEN_DIM = 1024
-
-
-class FeedForward(nn.Module):
-    """(B, N, dim) -> (B, N, dim)."""
-
-    def __init__(self, dim: int, *, hidden_layer: bool, dropout: float = 0.3) -> None:
-        super().__init__()
-        layers: list[nn.Module] = [nn.LayerNorm(dim)]
-        if hidden_layer:
-            layers += [nn.Linear(dim, FF_HIDDEN_DIM), nn.GELU(), nn.Dropout(dropout)]
-            layers += [nn.Linear(FF_HIDDEN_DIM, dim)]
-        else:
-            layers += [nn.Linear(dim, dim)]
-        self.net = nn.Sequential(*layers, nn.Dropout(dropout))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Each token by itself: (B, N, dim) -> (B, N, dim)."""
-        return self.net(x)
-
-
-class Attention(nn.Module):
-    """Multi-head attention (B, N, dim) -> (B, n, dim) of the first ``n`` tokens to all; default: N.
-
-    With ``is_lsa`` it is the locality self-attention of Lee et al. 2021 (arXiv 2112.13492): a
-    learned temperature per head, and no token attends to itself.
-    """
-
-    def __init__(self, dim: int, *, heads: int, head_dim: int, is_lsa: bool, dropout: float = 0.2) -> None:
-        super().__init__()
-        self.heads = heads
-        self.is_lsa = is_lsa
-        self.dropout = dropout
-        if is_lsa:
-            self.scale = nn.Parameter(torch.full((heads,), head_dim**-0.5))
-        else:
-            self.scale = head_dim**-0.5
-        self.norm = nn.LayerNorm(dim)
-        self.to_qkv = nn.Linear(dim, 3 * heads * head_dim, bias=False)
-        project = not (heads == 1 and head_dim == dim)
-        self.to_out = (
-            nn.Sequential(nn.Linear(heads * head_dim, dim), nn.Dropout(dropout)) if project else nn.Identity()
-        )
-
-    def forward(self, x: Tensor, n: int | None = None) -> Tensor:
-        """What the first ``n`` tokens take from all: (B, N, dim) -> (B, n, dim)."""
-        q, k, v, others = self.scaled_qkv(x, n)
-        dropout = self.dropout if self.training else 0.0
-        out = F.scaled_dot_product_attention(q, k, v, others, dropout, scale=1.0)
-        return self.to_out(rearrange(out, 'b h n d -> b n (h d)'))
-
-    def scaled_qkv(self, x: Tensor, n: int | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Scaled queries (B, heads, n, head_dim), keys and values of all N; who may attend to whom (n, N)."""
-        x = self.norm(x)
-        if n is None:
-            qkv = self.to_qkv(x).chunk(3, dim=-1)
-        else:
-            to_q, to_kv = self.to_qkv.weight.tensor_split([self.to_qkv.out_features // 3])
-            qkv = (F.linear(x[:, :n], to_q), *F.linear(x, to_kv).chunk(2, dim=-1))
-        q, k, v = (rearrange(part, 'b n (h d) -> b h n d', h=self.heads) for part in qkv)
-        scale = rearrange(self.scale, 'h -> h 1 1') if self.is_lsa else self.scale
-        others = ~torch.eye(x.shape[1], dtype=torch.bool, device=x.device)[:n] if self.is_lsa else None
-        return (q * scale).to(q.dtype), k, v, others
-
-
-class Transformer(nn.Module):
-    """Residual blocks of attention and, optionally, feed-forward; (B, N, dim) -> first token (B, dim).
-
-    The last block is computed for the first token only, since nothing reads the others after it.
-    """
-
-    def __init__(
-        self,
-        dim: int,
-        *,
-        depth: int,
-        heads: int,
-        head_dim: int,
-        forward_layer: bool,
-        ff_hidden_layer: bool,
-        is_lsa: bool,
-    ) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(dim)
-        self.layers = nn.ModuleList()
-        for _ in range(depth):
-            attention = Attention(dim, heads=heads, head_dim=head_dim, is_lsa=is_lsa)
-            feed_forward = FeedForward(dim, hidden_layer=ff_hidden_layer)
-            # without feed-forward the attention itself is the layer, as published state dicts have it
-            self.layers.append(nn.ModuleList([attention, feed_forward]) if forward_layer else attention)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """All blocks; the last computes the class token only: (B, N, dim) -> (B, 1, dim)."""
-        for i, layer in enumerate(self.layers):
-            attention, *feed_forward = layer if isinstance(layer, nn.ModuleList) else [layer]
-            n = 1 if i == len(self.layers) - 1 else None
-            x = x[:, :n] + attention(x, n)
-            for residual in feed_forward:
-                x = x + residual(x)
-        return self.norm(x[:, 0])
 
 
 @MODELS.register_module()
@@ -129,7 +31,7 @@ class TransformerNeck(BaseModule):
         pooling_size: a name for one of the pool geometries in :data:`POOLS`, not a size.
         map_size: (height, width) of the feature map for which positions are learned; default: the
             map the pool geometry was made for. Positions are resampled for images of another size.
-        is_LSA: locality self-attention, see :class:`Attention`.
+        is_LSA: locality self-attention, see :class:`models.transformer.Attention`.
         pooled: the input has gone through the pool already, as maps of a feature cache have.
 
     Shape:

@@ -105,8 +105,8 @@ def _new_name(name: str, rules: Rules, blocks: list[str]) -> str:
         if match:
             new = match.expand(result)
             number, _, rest = new.removeprefix('#').partition('.')
-            known = new.startswith('#') and int(number) < len(blocks)
-            return f'{blocks[int(number)]}.{rest}' if known else new
+            is_block = new.startswith('#') and int(number) < len(blocks)
+            return f'{blocks[int(number)]}.{rest}' if is_block else new
     return name
 
 

@@ -336,8 +336,8 @@ def test_checkpoint_of_another_mode_label_column_or_encoding_is_refused(
     assert 'mode: expected' in refused(root, '--test', checkpoint, mode='mammo-only')
     changes = {
         "label: expected 'N', found 'LVI'": dict(label='LVI'),
-        r"columns.0: expected 'a', found 'q'": dict(x_preope=block | dict(columns=['q', 'b', 'c'])),
-        'fill.1: expected 2.0, found 9.0': dict(x_preope=block | dict(encoder=dict(fill=[1.0, 9.0, 3.0]))),
+        r"columns[0]: expected 'a', found 'q'": dict(x_preope=block | dict(columns=['q', 'b', 'c'])),
+        'fill[1]: expected 2.0, found 9.0': dict(x_preope=block | dict(encoder=dict(fill=[1.0, 9.0, 3.0]))),
     }
     for message, change in changes.items():
         other = shutil.copytree(root, tmp_path / 'other', dirs_exist_ok=True)

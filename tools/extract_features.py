@@ -39,22 +39,9 @@ def main() -> None:
     )
     args = parser.parse_args()
 
-    from mammo.engine.cli import load_config
-    from mammo.engine.config.reading import set_options
-    from mammo.engine.faults import resources_explained
     from mammo.engine.features import extract
-    from mammo.errors import DataError
 
-    if args.launcher != 'none':
-        raise DataError(f'--launcher {args.launcher}: features are extracted by one process')
-    cfg = load_config(args)
-    cfg.load_from = args.checkpoint
-    set_options(cfg, args.cfg_options)
-    with resources_explained():
-        extract(
-            cfg, args.out, stage=args.stage, aggregate=args.aggregate, all_sides=args.all_sides,
-            ann_files=args.ann_file, check_data=args.check_data, amp=args.amp,
-        )  # fmt: skip
+    extract(**vars(args))
     made(
         args.out,
         'tools/build_fusion.py', '--features', args.out, '--clinical', 'TABLE', '--schema', 'SCHEMA',

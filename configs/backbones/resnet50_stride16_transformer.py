@@ -1,10 +1,7 @@
 # Stock ResNet-50 without its last stage: a map of 112 x 64 cells of 16 pixels, from ImageNet.
-# Frozen, with the Transformer neck on full-breast images; width and position grid follow from the map.
-_base_ = '../multi_task_SL/fullimage1792x1024_resnet50-expan2_barlowtwin_finetune_transformer_Aug3.py'
+_base_ = '../_base_/any_backbone_transformer.py'
 
 model = dict(
-    image_size=(1792, 1024),  # height, width
-    frozen_backbone=True,
     backbone=dict(
         _delete_=True,
         type='ResNet',
@@ -19,5 +16,4 @@ model = dict(
             prefix='backbone',
         ),
     ),
-    neck=dict(in_dims=None),  # as wide as the map
 )

@@ -95,12 +95,12 @@ def list_lines(items: Sequence[dict], task: str) -> list[str]:
     Raises:
         UserError: no image has the label.
     """
-    known = [(item['img_path'], item['gt_label'][task]) for item in items if task in item['gt_label']]
-    if not known:
+    labelled = [(item['img_path'], item['gt_label'][task]) for item in items if task in item['gt_label']]
+    if not labelled:
         raise UserError(
             f'no image has a label {task!r}; known are {sorted({t for i in items for t in i["gt_label"]})}'
         )
-    return [f'{path} {label:g}' for path, label in known]
+    return [f'{path} {label:g}' for path, label in labelled]
 
 
 def _box(numbers: list[float], source: dict[str, Any] | None) -> tuple[float, float, float, float]:

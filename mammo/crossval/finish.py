@@ -73,18 +73,18 @@ def models(plan: Plan) -> dict[str, tuple[str, str]]:
     """Name of each model -> its prediction files within a fold: of a part, and of an external set."""
     fused = FUSION if 'schema' in plan.record['settings']['files'] else []
     folders = {f'{mode}_{model}': f'fusion/{mode}_{model}' for mode, model in fused}
-    found = {
+    fused_files = {
         model: (f'{folder}/predictions_{{}}.csv', f'{folder}/external_{{}}/predictions_test.csv')
         for model, folder in folders.items()
     }
-    return found | {IMAGES: ('predictions_{}.json', 'predictions_external_{}.json')}
+    return fused_files | {IMAGES: ('predictions_{}.json', 'predictions_external_{}.json')}
 
 
 def _scored(plan: Plan, model: str) -> dict[str, str]:
     """Kinds of the tasks that a model predicts and that have labels; the fusion has one."""
-    known = frozenset().union(*(fold.parts['test'].labelled for fold in plan.folds))
+    labelled = frozenset().union(*(fold.parts['test'].labelled for fold in plan.folds))
     kinds = plan.tasks if model == IMAGES else {plan.record['settings']['label']: 'binary'}
-    return {task: kind for task, kind in kinds.items() if task in known}
+    return {task: kind for task, kind in kinds.items() if task in labelled}
 
 
 def _ensemble(plan: Plan, members: Members, model: str, part_file: str, external_file: str) -> None:
@@ -130,10 +130,10 @@ def _patients(target: Path, task: str, kind: str, request: Request) -> pd.DataFr
     """One task per patient; empty if it cannot be brought to patients."""
     columns = ['task', 'fold', 'score', 'label', 'n_images']
     try:
-        found = read_patients(
+        patients = read_patients(
             [target], task, _aggregate(kind), patient_label=request.patient_label, unit=request.unit
         )
-        return found.table.assign(task=task)[columns]
+        return patients.table.assign(task=task)[columns]
     except PredictionError as error:
         logger.warning('%s', error)
         return pd.DataFrame(columns=columns)

@@ -1,20 +1,16 @@
-"""The folds of a double cross-validation, and the proof that no patient is on two sides.
+"""The folds of a double cross-validation, as far as the checks need them.
 
-FOLDS/<outer>/<inner>/{train,val,test}.json, external meta files -> Fold per model, counts of the leak check
+FOLDS/<outer>/<inner>/{train,val,test}.json -> Fold per model
 """
 
 import os
-from collections.abc import Iterable, Sequence
-from itertools import combinations
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import pandas as pd
-
-from mammo.errors import DataError, UserError, listed
-from mammo.fusion.clinical import ClinicalEncoder, Schema
-from mammo.leaks import Traces, check_spelling, merged, named_by_content, refuse_shared, traces_of
-from mammo.records.folds import PARTS, repeat_of
+from mammo.errors import DataError, listed
+from mammo.leaks import Traces, traces_of
+from mammo.records.folds import PARTS
 from mammo.records.meta import read_meta
 
 
@@ -98,142 +94,3 @@ def selected(folds: Sequence[Fold], only: str | None) -> list[Fold]:
     if unknown:
         raise DataError(f'--only {unknown[0]}: no such fold; there are {listed([f.name for f in folds])}')
     return [fold for fold in folds if fold.name in wanted]
-
-
-def check_labels(folds: Sequence[Fold], tasks: dict[str, str], label: str) -> None:
-    """See that every fold can be trained, can choose a checkpoint by its main task, and a report has labels.
-
-    Args:
-        folds: all of them.
-        tasks: kind by name, the main one first.
-        label: task of the report.
-
-    Raises:
-        DataError: names every part to learn or choose from that lacks the main task, or to learn from that
-            has one class of it; or all test parts lack ``label``.
-    """
-    main = next(iter(tasks))
-    problems = []
-    for fold in folds:
-        for name in ('train', 'val'):
-            labels = fold.parts[name].labelled
-            if main not in labels:
-                known = f'known: {sorted(labels)}'
-                problems.append(f'{fold.folder / name}.json: no image has a label {main!r} ({known})')
-        if tasks[main] == 'binary' and len(fold.parts['train'].labelled.get(main, '01')) == 1:
-            problems.append(f'{fold.folder}/train.json: {_one_class(fold, "train", main)}')
-    if problems:
-        raise DataError(
-            f'{listed(problems, separator="; ")}. {main} is the main task, by which a fold learns and its '
-            'checkpoint is chosen: split again with tools/split.py --stratify, or put another task first'
-        )
-    labelled = sorted(frozenset().union(*(fold.parts['test'].labelled for fold in folds)))
-    if label not in labelled:
-        raise DataError(f'no test part has a label {label!r} (known: {labelled}); choose another --label')
-
-
-def check_fusion(folds: Sequence[Fold], values: pd.DataFrame, schema: Schema, label: str) -> None:
-    """See that the fusion can be fitted in every fold.
-
-    Args:
-        folds: all of them.
-        values: checked clinical table, patient x variable.
-        schema: of these variables.
-        label: the binary task that the fusion predicts.
-
-    Raises:
-        DataError: names every part without the label or with one class of it, and every fold whose train
-            patients have no value of a variable.
-    """
-    problems = []
-    for fold in folds:
-        for name, part in fold.parts.items():
-            if label not in part.labelled:
-                known = f'known: {sorted(part.labelled)}'
-                problems.append(f'{fold.folder / name}.json: no image has a label {label!r} ({known})')
-            elif name != 'test' and len(part.labelled[label]) == 1:
-                problems.append(f'{fold.folder / name}.json: {_one_class(fold, name, label)}')
-        try:
-            ClinicalEncoder(schema).fit(values.reindex(sorted(fold.parts['train'].patients)))
-        except UserError as error:
-            problems.append(f'fold {fold.name}: {error}')
-    if problems:
-        raise DataError(
-            f'the fusion cannot be fitted: {listed(problems, separator="; ")}. Split again with fewer folds '
-            'or --stratify, choose another --label, remove the variable, or leave --with-fusion out'
-        )
-
-
-def _one_class(fold: Fold, name: str, task: str) -> str:
-    (value,) = fold.parts[name].labelled[task]
-    return f'all labels {task!r} are {value:g}, both classes are needed'
-
-
-def check_leaks(
-    folds: Sequence[Fold],
-    external: dict[str, Part],
-    pretrained_on: frozenset[str] | set[str] = frozenset(),
-    *,
-    strict: bool = False,
-) -> dict[str, Any]:
-    """Prove that no model is tested on what it, its backbone or its choice has seen.
-
-    Args:
-        strict: refuse ids that look alike, of which there is a warning else.
-
-    Returns:
-        What was counted, for the records.
-
-    Raises:
-        DataError: a patient or image is on two sides, or a patient is never or repeatedly tested.
-        UserError: ``strict``, and ids look alike.
-    """
-    sides = {f'{fold.name}/{name}': part.traces for fold in folds for name, part in fold.parts.items()}
-    sides = named_by_content(sides | {f'external set {name}': part.traces for name, part in external.items()})
-    check_spelling(sides, 'leak check', strict=strict)
-    for fold in folds:
-        refuse_shared({part: sides[f'{fold.name}/{part}'] for part in PARTS}, f'fold {fold.name}: ')
-    everyone = frozenset().union(*(part.patients for fold in folds for part in fold.parts.values()))
-    _check_outer_tests(folds, everyone)
-    _check_external(sides, external)
-    tested = everyone.union(*(part.patients for part in external.values()))
-    _refuse(tested & pretrained_on, 'the pretraining list and the test patients', 'pretrain without them')
-    return dict(
-        folds=len(folds),
-        patients=len(everyone),
-        external_patients={name: len(part.patients) for name, part in external.items()},
-        pretraining_patients=len(pretrained_on),
-        patients_on_two_sides=0,
-    )
-
-
-def _check_outer_tests(folds: Sequence[Fold], everyone: frozenset[str]) -> None:
-    """In each partition every patient is tested in exactly one outer fold, by all models of that fold."""
-    tests: dict[str, frozenset[str]] = {}
-    for fold in folds:
-        test = fold.parts['test'].patients
-        _refuse(
-            tests.setdefault(fold.outer, test) ^ test,
-            f'the test parts of {fold.name} and of the other folds {fold.outer}/*, one only',
-            'split again with tools/split.py',
-        )
-    for repeat in sorted({repeat_of(outer) for outer in tests}):
-        outers = [outer for outer in tests if repeat_of(outer) == repeat]
-        for a, b in combinations(outers, 2):
-            _refuse(tests[a] & tests[b], f'the tests of outer folds {a} and {b}', 'split again')
-        never = everyone.difference(*(tests[outer] for outer in outers))
-        place = f'no test part of any outer fold{repeat and f" of {repeat}"}'
-        _refuse(never, place, 'add their outer fold, or split again')
-
-
-def _check_external(sides: dict[str, Traces], external: Iterable[str]) -> None:
-    """No woman and no image of the folds is in an external set, and none in two external sets."""
-    outside = {f'external set {name}': sides[f'external set {name}'] for name in external}
-    inside = [side for name, side in sides.items() if name not in outside]
-    refuse_shared({'the folds': merged(inside), **outside})
-
-
-def _refuse(patients: Iterable[str], place: str, remedy: str) -> None:
-    names = sorted(patients)
-    if names:
-        raise DataError(f'leak check: {len(names)} patients are in {place}: {listed(names)}; {remedy}')

@@ -79,8 +79,8 @@ def joined(parts: Iterable[Features]) -> Features:
     every = list(parts)
     sided, both = (pd.concat(frames).groupby(level=0).mean() for frames in
                    ([f.sided for f in every], [f.both_sides for f in every]))  # fmt: skip
-    known = pd.concat([f.side_known for f in every]).groupby(level=0).any()
-    return Features(sided.astype(np.float32), both.astype(np.float32), known, every[0].about)
+    side_known = pd.concat([f.side_known for f in every]).groupby(level=0).any()
+    return Features(sided.astype(np.float32), both.astype(np.float32), side_known, every[0].about)
 
 
 def _fuse(

@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mammo.crossval.external import together_spec
 from mammo.crossval.finish import complete, finish
 from mammo.crossval.jobs import engines
 from mammo.crossval.jobs.progress import progress
 from mammo.crossval.jobs.slurm import SlurmEngine
 from mammo.crossval.jobs.state import FINISHED, STATE, finished, tail
-from mammo.crossval.plan import Plan, Request, make_plan, together_spec
+from mammo.crossval.plan import Plan, Request, make_plan
 from mammo.records.predictions import PredictionError
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,9 @@ def _finish(plan: Plan, request: Request) -> Path | None:
     members = complete(plan)
     folders = [plan.work_dir / fold.name for folds in members.values() for fold in folds]
     for name in plan.external:  # those that folds of an earlier run left to this step, too
-        spec = together_spec(plan, name, folders)
+        spec = together_spec(
+            name, plan.specs[plan.chosen[0]], plan.work_dir / f'ensemble/members_{name}', folders
+        )
         is_there = all(Path(target).is_file() for target in spec['checkpoints'])
         if not (is_there or run([spec], lambda specs: engines.LocalEngine(specs, 1), again=True)):
             raise PredictionError(f'external set {name} could not be scored')

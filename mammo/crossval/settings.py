@@ -5,6 +5,7 @@ config, folds, external sets, fusion tables -> dict for cross_validate.json; old
 
 import itertools
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,17 @@ from typing import Any
 from mmengine.config import Config
 
 from mammo.crossval.folds import Fold
+from mammo.crossval.jobs.slurm import refuse_queued
+from mammo.crossval.jobs.state import CACHE, in_use
 from mammo.engine.config.data import find_images
 from mammo.engine.config.reading import read_config, set_options
 from mammo.engine.config.tasks import name_tasks, resolve_tasks
 from mammo.errors import DataError, listed
+from mammo.records.differences import differences
+from mammo.records.files import read_record as read_json_record
 from mammo.records.files import sha256_of, write_json, write_text
 from mammo.records.folds import PARTS
-from mammo.records.versions import VERSIONS, version_problem
+from mammo.records.versions import VERSIONS
 from models.registry import MODELS
 
 RECORD = 'cross_validate.json'
@@ -46,11 +51,12 @@ def config_of(
     return cfg
 
 
-def complete_data(cfg: Config, folds: Path) -> None:
+def complete_data(cfg: Config, folds: Path, *, find: bool) -> None:
     """Take from the folds what a config leaves to them: where the images are, and kinds of tasks."""
     metas = sorted(folds.glob('*/*/train.json'))
     if metas:
-        find_images(cfg, metas[0])
+        if find:
+            find_images(cfg, metas[0])
         resolve_tasks(cfg, metas)
 
 
@@ -87,8 +93,8 @@ def start_weights(cfg: Config) -> dict[str, Path]:
         children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         yield from itertools.chain.from_iterable(map(named, children))
 
-    given = [cfg.get('load_from'), *named(cfg.model.to_dict())]
-    return {f'weights {name}': Path(name) for name in given if isinstance(name, str) and Path(name).is_file()}
+    names = [cfg.get('load_from'), *named(cfg.model.to_dict())]
+    return {f'weights {name}': Path(name) for name in names if isinstance(name, str) and Path(name).is_file()}
 
 
 def keep(work_dir: Path, cfg: Config, settings: dict[str, Any]) -> dict[str, Any]:
@@ -105,10 +111,11 @@ def keep(work_dir: Path, cfg: Config, settings: dict[str, Any]) -> dict[str, Any
         if 'schema' not in old['files']:  # without a fusion the label decides about no fold
             old = old | dict(label=settings.get('label'))
         added = {name: digest for name, digest in settings['files'].items() if name not in old['files']}
-        differ = differences(old | dict(files=old['files'] | added), settings)
-        if differ:
+        pairs = differences(old | dict(files=old['files'] | added), settings)
+        lines = [f'{place}: {_short(before)} -> {_short(now)}' for place, before, now in pairs]
+        if lines:
             raise DataError(
-                f'{work_dir}: made with other settings:\n  ' + listed(differ, separator='\n  ') + '\n'
+                f'{work_dir}: made with other settings:\n  ' + listed(lines, separator='\n  ') + '\n'
                 'Take another --work-dir, or --fresh to throw away what is there'
             )
     else:
@@ -122,34 +129,30 @@ def read_record(work_dir: Path) -> dict[str, Any] | None:
     """The record of a work dir, None in a new one.
 
     Raises:
-        DataError: it is damaged or of another version.
+        RecordError: the record is damaged or of another version.
     """
     path = work_dir / RECORD
-    try:
-        record = json.loads(path.read_text(encoding='utf-8'))
-        version = record['format_version']
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError) as error:
+    return read_json_record(path, remedy='take another --work-dir') if path.exists() else None
+
+
+def throw_away(work_dir: Path) -> None:
+    """Remove what a cross-validation left; a folder that is none is refused."""
+    if not work_dir.is_dir() or not any(work_dir.iterdir()):
+        return
+    if not (work_dir / RECORD).is_file():
         raise DataError(
-            f'{path}: not of tools/cross_validate.py: {error!r}; take another --work-dir'
-        ) from None
-    problem = version_problem('cross_validate', version)
-    if problem:
-        raise DataError(f'{path}: {problem}')
-    return record
-
-
-def differences(old: Any, new: Any, place: str = '') -> list[str]:
-    """Lines ``place: old -> new`` for each value that differs."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = dict.fromkeys([*old, *new])
-        lines = [differences(old.get(k), new.get(k), f'{place}.{k}' if place else k) for k in keys]
-        return [line for part in lines for line in part]
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        pairs = enumerate(zip(old, new, strict=True))
-        return [line for i, (a, b) in pairs for line in differences(a, b, f'{place}[{i}]')]
-    return [] if old == new else [f'{place}: {_short(old)} -> {_short(new)}']
+            f'--fresh: {work_dir} holds no {RECORD}; it is no cross-validation, empty it yourself'
+        )
+    refuse_queued(work_dir / 'slurm')
+    folds = [spec.parent for spec in work_dir.glob('*/*/spec.json')]
+    busy = [str(folder) for folder in (*folds, work_dir / CACHE) if in_use(folder)]
+    if busy:
+        raise DataError(f'--fresh: {", ".join(busy)} still runs; stop that run first, or wait for it')
+    for folder in folds:
+        shutil.rmtree(folder)
+    for name in ('ensemble', 'report', 'slurm', CACHE):
+        shutil.rmtree(work_dir / name, ignore_errors=True)
+    (work_dir / RECORD).unlink()
 
 
 def _short(value: Any) -> str:

@@ -4,6 +4,7 @@ runner, or config and meta files -> features (n, k), names of the columns, what 
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,23 +16,35 @@ from mmengine.runner import Runner
 from numpy.typing import NDArray
 
 from mammo.engine.checks.images import check_images
-from mammo.errors import listed
+from mammo.engine.config.reading import set_options
+from mammo.engine.faults import resources_explained
+from mammo.engine.run import load_config
+from mammo.errors import DataError, listed
 from mammo.patients import patient_features, speaking_items
 from mammo.records.features import write_features
 
 
 def extract(
-    cfg: Config, out: Path, *, stage: str = 'head', aggregate: str = 'mean', all_sides: bool = False,
-    ann_files: list[str] | None = None, check_data: bool = True, amp: bool = False,
+    config: str | Path, checkpoint: str | Path, out: Path, *, stage: str = 'head', aggregate: str = 'mean',
+    all_sides: bool = False, ann_file: list[str] | None = None, check_data: bool = True, amp: bool = False,
+    cfg_options: list[str] | None = None, **shared: Any,
 ) -> None:  # fmt: skip
     """Features of the patients of all meta files -> file; patients without a usable image are logged.
 
     Args:
-        cfg: with ``load_from``, the checkpoint.
         stage: head: raw output per task; neck: what the heads read; backbone: mean over the feature map.
         aggregate: over a patient's images: mean or max.
+        ann_file: meta files, relative to ``data_root``; default: the config's test file.
+        cfg_options: ``key=value`` texts, which come last and win.
+        **shared: see :func:`mammo.engine.run.load_config`.
     """
-    x, names, images = _of_meta_files(cfg, stage, ann_files, check_data=check_data, amp=amp)
+    cfg = load_config(config, amp=amp, check_data=check_data, **shared)
+    if cfg.launcher != 'none':
+        raise DataError(f'--launcher {cfg.launcher}: features are extracted by one process')
+    cfg.load_from = str(checkpoint)
+    set_options(cfg, cfg_options)
+    with resources_explained():
+        x, names, images = _of_meta_files(cfg, stage, ann_file, check_data=check_data, amp=amp)
     features = patient_features(x, images, names, aggregate, stage, all_sides=all_sides)
     kept = speaking_items(images, all_sides=all_sides)
     silent = {image['patient_id'] for image in images} - set(features.sided.index)

@@ -19,8 +19,7 @@ from mammo.engine.config.tasks import name_tasks
 from mammo.engine.launch import is_first_process
 from mammo.engine.loading.checkpoint import trust_checkpoints
 from mammo.engine.log import use_terminal
-from mammo.engine.saving.files import checkpoint_folder
-from mammo.engine.saving.lock import locked
+from mammo.engine.saving.files import checkpoint_folder, locked
 from mammo.engine.saving.stop import handling_signals
 from mammo.errors import Exit
 from mammo.records.files import write_json

@@ -12,7 +12,7 @@ from mmengine.dist import is_distributed
 from mmengine.hooks import EMAHook
 from mmengine.logging import MMLogger, print_log
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
@@ -27,7 +27,7 @@ from mammo.engine.monitor.trackers import add_trackers
 from mammo.engine.pretrain import check_batches
 from mammo.engine.saving.files import find_intact
 from mammo.engine.saving.schedule import Schedule
-from mammo.engine.saving.stop import handling_signals
+from mammo.engine.saving.stop import handling_signals, wrappers_of
 from mammo.engine.targets import fit_scales
 
 
@@ -125,12 +125,9 @@ class MammoRunner(Runner):
         if not (auto_scale_lr or {}).get('enable'):
             return
         assert auto_scale_lr is not None
-        wrappers = (
-            [*optim_wrapper.values()] if isinstance(optim_wrapper, OptimWrapperDict) else [optim_wrapper]
-        )
         loader = self._train_dataloader
         batch_size = loader['batch_size'] if isinstance(loader, dict) else loader.batch_size
-        for wrapper in wrappers:
+        for wrapper in wrappers_of(optim_wrapper):
             counts = wrapper._accumulative_counts
             images = self.world_size * batch_size * counts
             ratio = images / auto_scale_lr['base_batch_size']

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo.evaluation.estimates import Estimate, UndefinedError, Z, defined, estimate
+from mammo.evaluation.estimates import Estimate, UndefinedError, Z, defined, estimate, resampled
 from mammo.evaluation.resampling import percentile_interval
 from mammo.evaluation.statistics import proportion
 
@@ -57,8 +57,4 @@ def delta_npv(called_a: NDArray, called_b: NDArray, labels: NDArray) -> Estimate
 @defined
 def delta_resampled(value: float, a: NDArray, b: NDArray, note: str = '') -> Estimate:
     """Difference ``value`` of two statistics with replicates (n_bootstrap,) that share their draws."""
-    low, high = percentile_interval(a - b)
-    method = f'paired bootstrap over patients, percentile{note}'
-    if high - low < 1e-12:
-        return estimate(value, None, None, method, reason='no interval: all replicates are equal')
-    return estimate(value, low, high, method)
+    return resampled(value, *percentile_interval(a - b), f'paired bootstrap over patients, percentile{note}')

@@ -27,6 +27,13 @@ def estimate(value: float, low: float | None, high: float | None, method: str, *
     return dict(value=float(value), ci_low=ends[0], ci_high=ends[1], method=method, **more)
 
 
+def resampled(value: float, low: float, high: float, method: str) -> Estimate:
+    """An estimate with an interval of replicates, which is none if they are all equal."""
+    if high - low < 1e-12:
+        return estimate(value, None, None, method, reason='no interval: all replicates are equal')
+    return estimate(value, low, high, method)
+
+
 def undefined(reason: str) -> Estimate:
     """The estimate of what is not defined."""
     return dict(value=None, ci_low=None, ci_high=None, method=None, reason=reason)

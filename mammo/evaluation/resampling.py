@@ -64,6 +64,12 @@ def weighted(order: Ordered, w_pos: NDArray, w_neg: NDArray, sensitivity: float)
     return beaten / (2 * n_pos * n_neg), pr_auc, spared / (n_pos + n_neg)
 
 
+def point(scores: NDArray, labels: NDArray, sensitivity: float) -> tuple[float, ...]:
+    """The statistics of ``Replicates`` of the patients as they are; scores (n,), labels (n,)."""
+    w_pos, w_neg = (np.ones((1, int(np.sum(labels == k))), np.int32) for k in (1, 0))
+    return tuple(float(value[0]) for value in weighted(ordered(scores, labels), w_pos, w_neg, sensitivity))
+
+
 def bootstrap(
     scores: NDArray, labels: NDArray, n_bootstrap: int, rng: np.random.Generator, sensitivity: float = 0.9
 ) -> Replicates:

@@ -18,7 +18,7 @@ from mammo.preprocess.description import BY_ROW
 from mammo.preprocess.dicom import headers, kinds, reader
 from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.preprocess.images import render
-from mammo.preprocess.inputs.jobs import Job
+from mammo.preprocess.inputs.job import Job
 from mammo.preprocess.inputs.persons import Person, contradictions, person_of, several_exams
 from mammo.preprocess.privacy import redact
 from mammo.preprocess.settings import Settings

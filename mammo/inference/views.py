@@ -10,7 +10,7 @@ from typing import Any
 
 from mammo.inference.refusals import ExamError, Refusal
 from mammo.preprocess.dicom import headers
-from mammo.preprocess.inputs.jobs import Job
+from mammo.preprocess.inputs.job import Job
 
 SIDES = dict(L='left', R='right')
 _SIDE, _VIEW = '(?P<s{0}>L|R|LEFT|RIGHT)', '(?P<v{0}>CC|MLO)'

@@ -15,7 +15,7 @@ from mammo.preprocess import overview
 from mammo.preprocess.errors import PreprocessError
 from mammo.preprocess.images import FOLDERS
 from mammo.preprocess.inputs.copies import copies
-from mammo.preprocess.inputs.jobs import Job
+from mammo.preprocess.inputs.job import Job
 from mammo.preprocess.inputs.labels import Labels, check_labels
 from mammo.preprocess.inputs.persons import contradictions
 from mammo.preprocess.privacy import pseudonym

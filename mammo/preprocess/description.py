@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 
 from mammo.preprocess.dicom import geometry, headers, kinds, reader
 from mammo.preprocess.errors import PreprocessError, Reason
-from mammo.preprocess.inputs.jobs import Job
+from mammo.preprocess.inputs.job import Job
 from mammo.preprocess.inputs.persons import Person, exam_day, person_of
 from mammo.preprocess.privacy import HIDDEN, digest, is_personal, names_somebody
 from mammo.preprocess.settings import Settings

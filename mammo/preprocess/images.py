@@ -17,13 +17,14 @@ from mammo.errors import FULL_DISK
 from mammo.preprocess.description import Description, describe
 from mammo.preprocess.dicom import display, pixels, reader
 from mammo.preprocess.errors import PreprocessError, Reason
-from mammo.preprocess.inputs.jobs import Job
+from mammo.preprocess.inputs.job import Job
 from mammo.preprocess.picture import breast, png_input
 from mammo.preprocess.picture.hanging import Upright, hung
 from mammo.preprocess.picture.two_breasts import shows_two
 from mammo.preprocess.privacy import HIDDEN, names_somebody, pseudonym, redact
 from mammo.preprocess.settings import Settings
 from mammo.records.files import replacing
+from mammo.records.out_dir import signature_of
 
 logger = logging.getLogger(__name__)
 FOLDERS = ('png', 'thumbs')
@@ -47,7 +48,7 @@ def process(job: Job, settings: Settings) -> dict[str, Any]:
         becomes a reason.
     """
     cv2.setNumThreads(1)  # one image per process
-    record: dict[str, Any] = dict(source=job.name(settings.key), signature=signature(job))
+    record: dict[str, Any] = dict(source=job.name(settings.key), signature=signature_of(job.path))
     header = None
     try:
         if job.error is not None:
@@ -72,15 +73,6 @@ def process(job: Job, settings: Settings) -> dict[str, Any]:
     if 'message' in record:
         record['message'] = redact(record['message'], header, settings.key)
     return record | dict(id=job.id(settings.key), file=job.file_id(settings.key))
-
-
-def signature(job: Job) -> list[int]:
-    """Size and time of change; a resumed run redoes an input whose signature is another."""
-    try:
-        status = job.path.stat()
-    except (OSError, ValueError):
-        return []
-    return [status.st_size, status.st_mtime_ns]
 
 
 def render(job: Job, header: Dataset | None, settings: Settings) -> Rendered:

@@ -57,7 +57,7 @@ def convert(films: list[mias.Film], paths: list[Path], out_dir: Path, seed: int)
         if image is None:
             raise UserError(f'{path}: cannot be decoded as an image; fetch it again')
         try:
-            crop, box, _ = crop_to_breast(image, spacing_mm=mias.SPACING_MM)
+            crop, box = crop_to_breast(image, spacing_mm=mias.SPACING_MM)
         except NoBreastError as error:
             raise UserError(f'{path}: {error}') from None
         items.append(mias.meta_item(film, image.shape[0], box))

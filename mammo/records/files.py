@@ -61,11 +61,12 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + '\n')
 
 
-def read_record(path: str | os.PathLike, record: str = '') -> dict[str, Any]:
+def read_record(path: str | os.PathLike, record: str = '', remedy: str = '') -> dict[str, Any]:
     """A JSON record of a version that this release reads.
 
     Args:
         record: its name in mammo.records.versions; without it, the file's name says it, else it is a report.
+        remedy: what to do if it cannot be read.
 
     Raises:
         RecordError: it is missing, damaged, or of another version.
@@ -74,7 +75,8 @@ def read_record(path: str | os.PathLike, record: str = '') -> dict[str, Any]:
         content = json.loads(Path(path).read_text(encoding='utf-8'))
         version = content['format_version']
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RecordError(f'{path}: cannot be read as a record of this project: {error!r}') from None
+        text = f'{path}: cannot be read as a record of this project: {error!r}'
+        raise RecordError(f'{text}; {remedy}' if remedy else text) from None
     stem = Path(path).stem
     problem = version_problem(record or (stem if stem in VERSIONS else 'report'), version)
     if problem:
@@ -120,10 +122,10 @@ def remove_hashed(path: str | os.PathLike) -> None:
 def hash_problem(path: str | os.PathLike) -> str | None:
     """What is wrong with a file whose SHA-256 lies beside it; None if nothing is, or if there is no hash."""
     sidecar = sidecar_of(path)
-    if not sidecar.is_file() or (found := sha256_of(path)) in sidecar.read_text(errors='replace').split():
+    if not sidecar.is_file() or (digest := sha256_of(path)) in sidecar.read_text(errors='replace').split():
         return None
     return (
-        f'{path}: damaged: its SHA-256 is {found}, not that of {sidecar.name}. Use another copy; if it was '
+        f'{path}: damaged: its SHA-256 is {digest}, not that of {sidecar.name}. Use another copy; if it was '
         f'changed on purpose, remove {sidecar.name}'
     )
 

@@ -3,7 +3,6 @@
 folder, split, mode -> Split(ids, x (n, d), y (n,), missing, inputs)
 """
 
-import json
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +11,11 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from mammo.errors import UserError
+from mammo.errors import UserError, listed
+from mammo.records.differences import differences
+from mammo.records.files import read_record
 from mammo.records.pickles import DAMAGED_ARRAYS
-from mammo.records.versions import VERSIONS, version_problem
+from mammo.records.versions import VERSIONS
 
 FORMAT_VERSION = VERSIONS['fusion_set']
 BLOCKS = {'clinical-only': ['x_preope'], 'mammo-only': ['feat_5'], 'clinical-mammo': ['x_preope', 'feat_5']}
@@ -47,8 +48,8 @@ class Split:
     def records(self, logit: np.ndarray) -> list[dict[str, Any]]:
         """Logits (n,) -> prediction records of mammo/records/predictions.py, one per patient."""
         texts, prob = dict.fromkeys(('img_path', 'exam_id', 'view', 'laterality')), expit(logit)
-        known = [None if np.isnan(y) else int(y) for y in self.y]
-        values = zip(logit.tolist(), prob.tolist(), known, strict=True)
+        labels = [None if np.isnan(y) else int(y) for y in self.y]
+        values = zip(logit.tolist(), prob.tolist(), labels, strict=True)
         tasks = [{self.inputs['label']: dict(logit=z, pred_score=p, gt_label=y)} for z, p, y in values]
         rows = zip(self.ids, tasks, self.missing, strict=True)
         return [texts | dict(patient_id=i, tasks=task, missing_inputs=missing) for i, task, missing in rows]
@@ -113,21 +114,12 @@ def _flags_of(schema: dict[str, Any], mode: str, width: int) -> list[int]:
     ]
 
 
-def check_inputs(expected: dict[str, Any], found: dict[str, Any], place: str) -> None:
+def check_inputs(expected: dict[str, Any], actual: dict[str, Any], place: str) -> None:
     """Refuse ``Split.inputs`` whose columns do not mean what those of ``expected`` mean."""
-    old, new = _leaves(expected), _leaves(found)
-    differ = [key for key in old | new if old.get(key) != new.get(key)]
+    differ = [f'{key}: expected {old!r}, found {new!r}' for key, old, new in differences(expected, actual)]
     if differ:
-        first = [f'{key}: expected {old.get(key)!r}, found {new.get(key)!r}' for key in differ[:3]]
         remedy = 'use the same --mode, and tools/build_fusion.py --fitted SCHEMA.JSON of the first'
-        raise FusionError(f'{place}: inputs differ in {len(differ)} places, {first}; {remedy}')
-
-
-def _leaves(value: Any, path: str = '') -> dict[str, Any]:
-    """Nested dicts and lists -> value by path."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    nested = {k: v for key, item in items for k, v in _leaves(item, f'{path}.{key}').items()}
-    return nested if isinstance(value, dict | list) else {path: value}
+        raise FusionError(f'{place}: inputs differ in {len(differ)} places, {listed(differ, 3)}; {remedy}')
 
 
 def read_splits(folder: str | Path, mode: str) -> dict[str, Split]:
@@ -156,15 +148,7 @@ def check_data(place: str | Path, x: np.ndarray, y: np.ndarray) -> None:
 
 def read_fusion_schema(path: Path) -> dict[str, Any]:
     """Read schema.json of tools/build_fusion.py."""
-    try:
-        schema = json.loads(path.read_text(encoding='utf-8'))
-        version = schema['format_version']
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FusionError(f'{path}: not written by tools/build_fusion.py: {error!r}') from None
-    problem = version_problem('fusion_set', version)
-    if problem:
-        raise FusionError(f'{path}: {problem}')
-    return schema
+    return read_record(path, 'fusion_set', 'not written by tools/build_fusion.py, build the set anew')
 
 
 def _load(path: Path) -> np.ndarray:

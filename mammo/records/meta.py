@@ -82,8 +82,8 @@ def _read(path: Path, parse: Callable[[bytes], Any]) -> dict[str, Any]:
         raise MetaError(f'{path}: {problem}')
     items = content.get('data_list')
     if not isinstance(items, list):
-        found = 'is missing' if 'data_list' not in content else f'is a {type(items).__name__}'
-        raise MetaError(f'{path}: key "data_list" {found}, expected a list as in {EXAMPLE}')
+        state = 'is missing' if 'data_list' not in content else f'is a {type(items).__name__}'
+        raise MetaError(f'{path}: key "data_list" {state}, expected a list as in {EXAMPLE}')
     metainfo = _metainfo(content.get('metainfo', {}), path)
     declared = set(metainfo['tasks']) if 'tasks' in metainfo else None
     named: dict[str, None] = {}
@@ -176,7 +176,7 @@ def _check_item(
     labels = {} if item.get('gt_label') is None else item['gt_label']
     if not isinstance(labels, dict):
         raise MetaError(f'{place}: "gt_label" is {labels!r}, expected an object such as {{"N": 1}}')
-    known = item['gt_label'] = {}
+    kept = item['gt_label'] = {}
     for task, value in labels.items():
         if declared is not None and task not in declared:
             raise MetaError(
@@ -186,7 +186,7 @@ def _check_item(
         usual = type(value) in (int, float) and abs(value) <= LARGEST_LABEL  # of a million items, nearly all
         label = float(value) if usual else _label(value, f'{place}: task {task!r}')
         if label is not None:
-            known[task] = label
+            kept[task] = label
     for key in ID_FIELDS:
         value = item.get(key)
         is_plain = type(value) is str and value.isascii() and value.isalnum()  # so it is in its normal form

@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import Any
 
-from mammo.errors import UserError
+from mammo.errors import UserError, listed
+from mammo.records.differences import differences
 from mammo.records.files import write_text
 from mammo.records.lock import locked
 from mammo.records.versions import VERSIONS
@@ -76,9 +77,8 @@ class OutDir:
         planned = set(files)
         foreign = sorted(name for name in planned - self.files if (self.folder / name).exists())
         if foreign:
-            more = f' and {len(foreign) - 1} more' if len(foreign) > 1 else ''
             raise OutDirError(
-                f'{self.folder / foreign[0]}{more}: not made by this tool, and would be replaced; '
+                f'{self.folder / listed(foreign, 1)}: not made by this tool, and would be replaced; '
                 'choose another --out-dir, or move it away'
             )
         self.files |= planned
@@ -156,8 +156,9 @@ def out_dir(
             out._remove({*out.files, JOURNAL})
             out.records, out.files = [], set()
         elif earlier is not None and earlier != out.head:
+            changes = [f'{place} {old!r} -> {new!r}' for place, old, new in differences(earlier, out.head)]
             raise OutDirError(
-                f'{out.path}: made with other settings: {_changes(earlier, out.head)}; '
+                f'{out.path}: made with other settings: {listed(changes)}; '
                 'start anew with --fresh, or choose another --out-dir'
             )
         yield out
@@ -187,18 +188,6 @@ def _refuse_inputs(folder: Path, inputs: Iterable[Path], made: set[str]) -> None
             raise OutDirError(
                 f'{folder}: holds inputs, such as {real.name!r}; choose an --out-dir without inputs'
             )
-
-
-def _changes(before: Record, now: Record) -> str:
-    """What differs, as ``spacing_mm 0.1 -> 0.2``, in nested settings too."""
-    changes = []
-    for name in {**before, **now}:
-        old, new = before.get(name), now.get(name)
-        if isinstance(old, dict) and isinstance(new, dict):
-            changes += [_changes(old, new)] if old != new else []
-        elif old != new:
-            changes.append(f'{name} {old!r} -> {new!r}')
-    return ', '.join(changes)
 
 
 def _parsed(line: str) -> Any:

@@ -5,22 +5,12 @@ bytes -> plain value
 
 import io
 import pickle
+import pickletools
 from typing import Any
 
-from mammo.errors import UserError, listed
-from mammo.records.pickles import asks_for_too_much, imported_names
+from mammo.errors import UserError
 
-# what a malformed pickle raises, beside UnpicklingError, before it is known to be malformed
-FAULTS = (
-    AttributeError,
-    EOFError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    OverflowError,
-    TypeError,
-    ValueError,
-)
+PUT = ('PUT', 'BINPUT', 'LONG_BINPUT')  # opcodes that number an object
 
 
 class PlainUnpickler(pickle.Unpickler):
@@ -32,7 +22,9 @@ class PlainUnpickler(pickle.Unpickler):
         Raises:
             pickle.UnpicklingError: always.
         """
-        raise pickle.UnpicklingError(f'it holds {module_name}.{global_name}')
+        raise pickle.UnpicklingError(
+            f'it holds {module_name}.{global_name}, which could run code when loaded'
+        )
 
 
 def load_plain(data: bytes, place: str) -> Any:
@@ -45,7 +37,14 @@ def load_plain(data: bytes, place: str) -> Any:
         if asks_for_too_much(data):
             raise pickle.UnpicklingError('it asks for more memory than it has content')
         return PlainUnpickler(io.BytesIO(data)).load()
-    except (pickle.UnpicklingError, *FAULTS) as error:
-        names = sorted(set(imported_names(io.BytesIO(data))))
-        found = f'it holds {listed(names)}, which could run code when loaded' if names else str(error)
-        raise UserError(f'{place}: refused, not a pickle of plain values: {found}') from None
+    except Exception as error:  # a malformed one raises nearly anything
+        raise UserError(f'{place}: refused, not a pickle of plain values: {error}') from None
+
+
+def asks_for_too_much(data: bytes) -> bool:
+    """Whether a pickle numbers an object beyond its own length, for which a list as long would be made."""
+    try:
+        steps = ((opcode.name, argument) for opcode, argument, _ in pickletools.genops(data))
+        return any(name in PUT and int(argument or 0) > len(data) for name, argument in steps)
+    except (ValueError, OverflowError, MemoryError):
+        return False  # damaged; up to here it asked for little

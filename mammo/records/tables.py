@@ -134,14 +134,14 @@ def _text(content: bytes, place: str) -> str:
 
 
 def _lines(text: str, place: str) -> Iterator[tuple[int, list[str]]]:
-    told = re.match(r'"?sep=([^\r\n])"?[\r\n]+', text, re.IGNORECASE)  # Excel's own hint
-    separator = told[1] if told else _separator(text)
+    hint = re.match(r'"?sep=([^\r\n])"?[\r\n]+', text, re.IGNORECASE)  # Excel's own hint
+    separator = hint[1] if hint else _separator(text)
     lines = csv.reader(io.StringIO(text, newline=''), delimiter=separator, strict=True, skipinitialspace=True)
     line = 1
     try:
         for cells in lines:
             _refuse_line_breaks([(line, cells)], place)
-            if line > 1 or not told:
+            if line > 1 or not hint:
                 yield line, cells
             line = lines.line_num + 1
     except csv.Error as error:

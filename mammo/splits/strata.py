@@ -15,7 +15,6 @@ from mammo.leaks import check_spelling, named_by_content, refuse_shared, traces_
 
 MAX_STRATA = 5  # a number with more values than this is cut at its quartiles
 UNKNOWN = 'unknown'
-UNITS = ('patient', 'breast')
 
 
 class Images:
@@ -131,8 +130,8 @@ def _values(items: Sequence[dict], name: str) -> list[Any]:
 
 def _one_per_group(table: pd.DataFrame) -> pd.Series:
     """Columns group, side, value of images -> the stratum of each group."""
-    known = table.value.dropna()
-    if known.map(lambda value: isinstance(value, Real) and not isinstance(value, bool)).all():
+    values = table.value.dropna()
+    if values.map(lambda value: isinstance(value, Real) and not isinstance(value, bool)).all():
         cases = table.astype({'value': float}).groupby(['group', 'side']).value.max()
         if cases.nunique() > MAX_STRATA:
             cases = pd.qcut(cases, 4, labels=False, duplicates='drop')

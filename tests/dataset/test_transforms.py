@@ -51,11 +51,10 @@ def test_missing_file_is_one_clear_error(tmp_path: Path) -> None:
         load(tmp_path / 'none.png')
 
 
-def test_key_that_a_file_backend_lacks_is_one_clear_error(tmp_path: Path) -> None:
-    lmdb = pytest.importorskip('lmdb')
-    with lmdb.open(str(tmp_path / 'base')) as base, base.begin(write=True) as transaction:
-        transaction.put(b'a.png', cv2.imencode('.png', IMAGE)[1].tobytes())
-    load_packed = LoadMammogram(backend_args=dict(backend='lmdb', db_path=str(tmp_path / 'base')))
+def test_what_a_file_backend_lacks_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = {'a.png': cv2.imencode('.png', IMAGE)[1].tobytes()}
+    monkeypatch.setattr('dataset.transforms.fileio.get', lambda path, _: content.get(path))
+    load_packed = LoadMammogram(backend_args=dict(backend='lmdb', db_path='none'))
     assert np.array_equal(load_packed(dict(img_path='a.png'))['img'], IMAGE)
     with pytest.raises(ImageFileError, match=r'b\.png: not an image, or damaged \(0 bytes\)'):
         load_packed(dict(img_path='b.png'))

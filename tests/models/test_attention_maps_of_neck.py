@@ -10,7 +10,8 @@ from mmpretrain.registry import MODELS
 from torch import Tensor
 
 from models.attention_maps import attention_maps, class_row
-from models.transformer_neck import Attention, TransformerNeck
+from models.transformer import Attention
+from models.transformer_neck import TransformerNeck
 
 SMALL = dict(
     in_dims=16, out_dims=5, depth=2, num_heads=2, head_dim=4, pooling_size=2, forward_layer=True,

@@ -10,7 +10,8 @@ import torch
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from models.transformer_neck import Attention, TransformerNeck
+from models.transformer import Attention
+from models.transformer_neck import TransformerNeck
 
 CONFIGURED = dict(
     in_dims=1024, out_dims=5, depth=1, num_heads=8, head_dim=64, pooling_size=2, forward_layer=True,

@@ -1,4 +1,4 @@
-"""tools/extract_patches.py and tools/pack_patches.py from the command line."""
+"""tools/extract_patches.py from the command line."""
 
 import json
 import sys
@@ -9,11 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from dataset import LoadMammogram, MammoPatchDataset
 from mammo.crops import patches
 from mammo.records.meta import write_meta
 from tests.support.dicom_files import breast_image
-from tools import extract_patches, pack_patches
+from tools import extract_patches
 
 OPTIONS = ['--size', '64', '--stride', '32', '--max-per-image', '6']
 
@@ -216,34 +215,6 @@ def test_file_that_is_no_image_is_never_copied(data: Path) -> None:
     reasons = json.loads((data.parent / 'out' / 'patches.json').read_text())['skipped']
     assert [row['reason'] for row in reasons] == ['UNREADABLE', 'UNREADABLE']
     assert not any(b'root:x' in data for data in content(data.parent / 'out').values())
-
-
-def test_packed_patches_load_as_the_files_do(data: Path) -> None:
-    pytest.importorskip('lmdb')
-    out = data.parent / 'out'
-    assert call(extract_patches, data / 'meta.json', '--out-dir', out, *OPTIONS) == 0
-    sys.argv = ['pack_patches.py', str(out / 'list.txt')]
-    pack_patches.main()
-    backend = dict(backend='lmdb', db_path=str(out / 'patches.lmdb'))
-    files = MammoPatchDataset(data_root=str(out), ann_file='list.txt', pipeline=[LoadMammogram()])
-    packed = MammoPatchDataset(ann_file=str(out / 'list.txt'), pipeline=[LoadMammogram(backend_args=backend)])
-    assert len(packed) == len(files) == 24
-    assert all(np.array_equal(packed[i]['img'], files[i]['img']) for i in range(24))
-    assert call(pack_patches, out / 'list.txt') == 2, 'an existing data base is not overwritten'
-
-
-@pytest.mark.parametrize(
-    ('lines', 'message'), [('', 'the list is empty'), ('none.png', 'No such file'), (None, 'No such file')]
-)
-def test_list_that_cannot_be_packed(
-    tmp_path: Path, lines: str | None, message: str, capsys: pytest.CaptureFixture
-) -> None:
-    pytest.importorskip('lmdb')
-    if lines is not None:
-        (tmp_path / 'list.txt').write_text(lines)
-    assert call(pack_patches, tmp_path / 'list.txt') == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / 'patches.lmdb').exists()
 
 
 @pytest.mark.real_data

@@ -21,7 +21,8 @@ from mmpretrain.registry import MODELS
 from mammo.inference.predictor import Predictor
 from mammo.phantoms.drawing import render_exam
 from mammo.phantoms.truth import sample_patients
-from mammo.preprocess.inputs.jobs import Job, find_jobs
+from mammo.preprocess.inputs.job import Job
+from mammo.preprocess.inputs.jobs import find_jobs
 from mammo.records.predictions import read_predictions
 from mammo.records.tables import read_table
 from tests.support.toy_config import write_config

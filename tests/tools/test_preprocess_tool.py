@@ -175,7 +175,7 @@ def test_resuming_redoes_a_changed_input_and_refuses_other_settings(archive, tmp
     assert call(archive, '--out-dir', tmp_path / 'out', '--resume') == 0
     assert 'P9' in {item['patient_id'] for item in records(tmp_path / 'out')[0]}
     assert call(archive, '--out-dir', tmp_path / 'out', '--resume', '--spacing-mm', 0.2) == 2
-    assert 'other settings: spacing_mm 0.0941 -> 0.2' in capsys.readouterr().err
+    assert 'other settings: settings.spacing_mm 0.0941 -> 0.2' in capsys.readouterr().err
 
 
 def test_nothing_identifying_leaves_the_header(archive, tmp_path, capfd):

@@ -31,7 +31,7 @@ from mammo.phantoms.truth import sample_patients
 from mammo.preprocess.dicom import reader
 from mammo.preprocess.errors import PreprocessError
 from mammo.preprocess.images import render
-from mammo.preprocess.inputs.jobs import Job
+from mammo.preprocess.inputs.job import Job
 from mammo.preprocess.settings import Settings
 from tests.torture.dicom_pictures import check, draw
 

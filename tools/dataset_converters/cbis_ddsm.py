@@ -8,21 +8,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mammo.command import command
-from mammo.public_sets.options import table_options
+from mammo.public_sets.options import table_tool
 
-
-@command()
-def main() -> None:
-    """Parse, convert, print what became of the tables."""
-    example = '*_case_*.csv --image-root CBIS-DDSM --out-dir data/cbis'
-    args = table_options(__doc__, f'python tools/dataset_converters/cbis_ddsm.py {example}')
-
-    from mammo.public_sets.convert import write_inputs
-    from mammo.public_sets.layouts import CBIS_DDSM
-
-    print(write_inputs(CBIS_DDSM, **vars(args)))
-
+main = table_tool(__doc__, 'cbis_ddsm', '*_case_*.csv --image-root CBIS-DDSM --out-dir data/cbis')
 
 if __name__ == '__main__':
     main()

@@ -8,21 +8,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mammo.command import command
-from mammo.public_sets.options import table_options
+from mammo.public_sets.options import table_tool
 
-
-@command()
-def main() -> None:
-    """Parse, convert, print what became of the tables."""
-    example = 'CMMD_clinicaldata_revision.xlsx --image-root CMMD --out-dir data/cmmd'
-    args = table_options(__doc__, f'python tools/dataset_converters/cmmd.py {example}')
-
-    from mammo.public_sets.convert import write_inputs
-    from mammo.public_sets.layouts import CMMD
-
-    print(write_inputs(CMMD, **vars(args)))
-
+main = table_tool(__doc__, 'cmmd', 'CMMD_clinicaldata_revision.xlsx --image-root CMMD --out-dir data/cmmd')
 
 if __name__ == '__main__':
     main()

@@ -11,21 +11,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mammo.command import command
-from mammo.public_sets.options import table_options
+from mammo.public_sets.options import table_tool
 
-
-@command()
-def main() -> None:
-    """Parse, convert, print what became of the tables."""
-    example = 'train.csv --image-root train_images --out-dir data/rsna'
-    args = table_options(__doc__, f'python tools/dataset_converters/rsna2022.py {example}', pictures=True)
-
-    from mammo.public_sets.convert import write_inputs
-    from mammo.public_sets.layouts import RSNA2022
-
-    print(write_inputs(RSNA2022, **vars(args)))
-
+EXAMPLE = 'train.csv --image-root train_images --out-dir data/rsna'
+main = table_tool(__doc__, 'rsna2022', EXAMPLE, pictures=True)
 
 if __name__ == '__main__':
     main()

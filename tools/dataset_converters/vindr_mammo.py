@@ -8,21 +8,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mammo.command import command
-from mammo.public_sets.options import table_options
+from mammo.public_sets.options import table_tool
 
-
-@command()
-def main() -> None:
-    """Parse, convert, print what became of the tables."""
-    example = 'breast-level_annotations.csv --image-root images --out-dir data/vindr'
-    args = table_options(__doc__, f'python tools/dataset_converters/vindr_mammo.py {example}', pictures=True)
-
-    from mammo.public_sets.convert import write_inputs
-    from mammo.public_sets.layouts import VINDR_MAMMO
-
-    print(write_inputs(VINDR_MAMMO, **vars(args)))
-
+EXAMPLE = 'breast-level_annotations.csv --image-root images --out-dir data/vindr'
+main = table_tool(__doc__, 'vindr_mammo', EXAMPLE, pictures=True)
 
 if __name__ == '__main__':
     main()

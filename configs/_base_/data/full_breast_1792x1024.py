@@ -33,45 +33,29 @@ test_pipeline = [
     dict(type='MammoPackMultiTaskInputs'),
 ]
 
-train_dataloader = dict(
-    batch_size=72,
+every_loader = dict(
+    batch_size=72,  # NOTE[DIFF]: in validation as in training; published 32, which changes no metric
     num_workers=8,  # NOTE[DIFF]: per process; the published runs had 16 on full-breast images
-    worker_init_fn=dict(type='seed_worker'),
     pin_memory=True,
     collate_fn=dict(type='default_collate'),
+)
+every_set = dict(type='MammoMultiTaskDataset', data_root=data_root)
+train_dataloader = dict(
+    worker_init_fn=dict(type='seed_worker'),
     sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(
-        type='MammoMultiTaskDataset', data_root=data_root, ann_file='train.json', pipeline=train_pipeline
-    ),
+    dataset=dict(ann_file='train.json', pipeline=train_pipeline, **every_set),
+    **every_loader,
 )
 val_dataloader = dict(
-    batch_size=72,  # NOTE[DIFF]: as in training; published 32, which changes no metric
-    num_workers=8,
     worker_init_fn=dict(type='seed_worker'),
-    pin_memory=True,
-    collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='MammoMultiTaskDataset',
-        data_root=data_root,
-        ann_file='val.json',
-        pipeline=test_pipeline,
-        test_mode=True,
-    ),
+    dataset=dict(ann_file='val.json', pipeline=test_pipeline, test_mode=True, **every_set),
+    **every_loader,
 )
 test_dataloader = dict(
-    batch_size=72,
-    num_workers=8,
-    pin_memory=True,
-    collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='MammoMultiTaskDataset',
-        data_root=data_root,
-        ann_file='test.json',
-        pipeline=test_pipeline,
-        test_mode=True,
-    ),
+    dataset=dict(ann_file='test.json', pipeline=test_pipeline, test_mode=True, **every_set),
+    **every_loader,
 )
 val_evaluator = dict(type='MultiTasksMetric')
 test_evaluator = val_evaluator

@@ -1,15 +1,22 @@
-# Barlow Twins as published, on views that keep grey values.
-_base_ = [
-    '../../_base_/models/barlowtwins_resnetws50.py',
-    '../../_base_/data/patches_224_grey.py',
-    '../../_base_/schedules/lars_100e.py',
-    '../../_base_/pretrain_runtime.py',
-]
+# Barlow Twins as published, on views that keep grey values: crops, mirroring, noise, a small change of gamma.
+# The published augmentation stretches and equalises them, and so unlearns what tissue classes differ in.
+_base_ = '../barlowtwins_resnet50-exp2_-coslr-100e_MMpatches.py'
 
-small = dict(decay_mult=0, lr_mult=0.024, lars_exclude=True)
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'bn': small, 'bias': small, 'downsample.1': small}))
-per_iteration = dict(by_epoch=True, convert_to_iter_based=True)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1.6e-4, begin=0, end=5, **per_iteration),
-    dict(type='CosineAnnealingLR', T_max=95, eta_min=8e-4, begin=5, end=100, **per_iteration),
+view_pipeline = [
+    dict(
+        type='RandomResizedCrop',
+        scale=224,
+        crop_ratio_range=(0.2, 1.0),
+        interpolation='bicubic',
+        backend='pillow',
+    ),
+    dict(type='RandomFlip', prob=0.5, direction=['horizontal', 'vertical']),
+    dict(type='RandomGamma', gamma_range=(0.9, 1.1)),
+    dict(type='GreyNoise', std_range=(0.0, 5.0)),  # grey values of 255
 ]
+train_pipeline = [
+    dict(type='LoadMammogram'),
+    dict(type='MultiView', num_views=[2], transforms=[view_pipeline]),
+    dict(type='PackInputs'),
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

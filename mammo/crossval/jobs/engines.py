@@ -15,10 +15,9 @@ import joblib
 import torch
 
 from mammo.crossval.jobs.job import run_fold, stop_all
-from mammo.errors import UserError
+from mammo.workers import connect
 
 logger = logging.getLogger(__name__)
-TIMEOUT_S = 30  # for a scheduler to answer
 
 
 class Engine(Protocol):
@@ -70,21 +69,11 @@ class DaskEngine:
     """The workers of a cluster, which can import this project and see the same files.
 
     Raises:
-        UserError: nobody answers at the address.
+        SchedulerError: nobody answers at the address.
     """
 
     def __init__(self, specs: Sequence[dict[str, Any]], address: str) -> None:
-        from dask.distributed import Client
-
-        try:
-            self._client = Client(address, timeout=TIMEOUT_S)
-        except (OSError, ValueError) as error:  # TimeoutError is an OSError
-            raise UserError(
-                f'--scheduler {address}: no Dask scheduler answers there ({error or type(error).__name__}); '
-                'start one, or check the address'
-            ) from None
-        if '://' not in address or address.startswith('tcp://'):
-            logger.info('--scheduler %s: without TLS, whoever reaches that port can run code there', address)
+        self._client = connect(address, logger.warning)
         self._futures = [
             self._client.submit(run_fold, spec, key=f'fold {spec["name"]} {spec["folder"]}', pure=False)
             for spec in specs

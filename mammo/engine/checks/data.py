@@ -81,7 +81,7 @@ class DataCheckHook(Hook):
             _warn_without_best(runner, kinds, scans['val'].labelled)
         for split, scan in scans.items():
             if scan.wrong:
-                text = '; '.join(f'{task}: {listed(found)}' for task, found in scan.wrong.items())
+                text = '; '.join(f'{task}: {listed(items)}' for task, items in scan.wrong.items())
                 raise DataError(f'{split}: labels of binary tasks must be 0 or 1: {text}')
         if self.check_data:
             check_images(*(scan.paths for split, scan in scans.items() if _has_files(split, datasets[split])))

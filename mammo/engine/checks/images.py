@@ -33,11 +33,11 @@ def check_images(*lists: Iterable[str]) -> None:
     local = [{path for path in paths if '://' not in path} for paths in lists]
     large = set().union(*(paths for paths in local if len(paths) > MAX_DECODED))
     small = set().union(*local) - large
-    found = _missing(sorted(large)) + _damaged(sorted(small))
-    if found:
+    problems = _missing(sorted(large)) + _damaged(sorted(small))
+    if problems:
         n_images = len(large) + len(small)
         raise DataError(
-            f'{len(found)} of {n_images} images cannot be used; mend or remove them: {listed(found)}'
+            f'{len(problems)} of {n_images} images cannot be used; mend or remove them: {listed(problems)}'
         )
 
 
@@ -63,8 +63,8 @@ def _names_in(folder: str) -> frozenset[str]:
 def _damaged(local: list[str]) -> list[str]:
     """What is wrong with files, by decoding those that were not found whole before."""
     cache = _cache_file()
-    known = _remembered(cache)
-    unknown = [(path, key) for path in local if (key := _fingerprint(path)) not in known]
+    whole = _remembered(cache)
+    unknown = [(path, key) for path in local if (key := _fingerprint(path)) not in whole]
     if unknown:
         print_log(
             f'checking {len(unknown)} of {len(local)} images (the others were found whole before)', 'current'

@@ -82,8 +82,8 @@ class BatchWatchHook(Hook):
                 tensor.copy_(before)
         self._report(runner, problem, image_paths(samples) if runner.optim_wrapper.at_fault else [])
 
-    def _report(self, runner: Runner, problem: str, own: list[str]) -> None:
-        paths = [path for paths in all_gather_object(own) for path in paths]
+    def _report(self, runner: Runner, problem: str, local_paths: list[str]) -> None:
+        paths = [path for paths in all_gather_object(local_paths) for path in paths]
         place = f'epoch {runner.epoch + 1}, iteration {runner.iter + 1}: {problem}'
         images = f'images: {listed(paths) or "not known"}'
         if self.skipped >= self.max_in_a_row:

@@ -55,10 +55,10 @@ class FiniteOptimWrapper(OptimWrapper):
         grads = [p.grad for p in params if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(grads)  # not finite if any entry is not
         loss_is_finite = norm.new_tensor(True) if self._loss_is_finite is None else self._loss_is_finite
-        own = (~torch.stack([loss_is_finite.to(norm.device).bool(), norm.isfinite()])).float()
-        everywhere = own.clone()
+        flags = (~torch.stack([loss_is_finite.to(norm.device).bool(), norm.isfinite()])).float()
+        everywhere = flags.clone()
         all_reduce(everywhere, 'max')
-        (own_loss, _), (any_loss, any_grads) = fetched(torch.stack([own, everywhere]))
+        (own_loss, _), (any_loss, any_grads) = fetched(torch.stack([flags, everywhere]))
         self._loss_is_finite = None
         self.at_fault = bool(own_loss or not any_loss)
         if any_loss:

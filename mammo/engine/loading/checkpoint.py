@@ -110,8 +110,8 @@ def report_pretrained(model: nn.Module) -> None:
             continue
         for init_cfg in _pretrained_configs(getattr(module, 'init_cfg', None)):
             filled |= {f'{name}.{key}'.lstrip('.') for key in _fitting(name, module, init_cfg)}
-    own = [(name, p) for name, p in model.named_parameters() if not name.startswith(copies)]
-    frozen = [name for name, p in own if not p.requires_grad and name not in filled]
+    params = [(name, p) for name, p in model.named_parameters() if not name.startswith(copies)]
+    frozen = [name for name, p in params if not p.requires_grad and name not in filled]
     if frozen:
         print_log(
             f'{len(frozen)} parameters are frozen at random values ({frozen[0]} ...): unless a checkpoint of '
@@ -124,21 +124,21 @@ def report_pretrained(model: nn.Module) -> None:
 def _fitting(name: str, module: nn.Module, init_cfg: dict) -> list[str]:
     """Keys of a module that its checkpoint fills; an error if they are none or have other shapes."""
     content = CheckpointLoader.load_checkpoint(init_cfg['checkpoint'], map_location='cpu', logger='current')
-    given = _state_with_prefix(content, init_cfg.get('prefix'))
-    own = {key: value for key, value in module.state_dict().items() if 'num_batches_tracked' not in key}
-    fitting = [key for key in own if key in given]
-    fresh = [key for key in own if key not in given]
-    wrong = [key for key in fitting if own[key].shape != given[key].shape]
+    saved = _state_with_prefix(content, init_cfg.get('prefix'))
+    wanted = {key: value for key, value in module.state_dict().items() if 'num_batches_tracked' not in key}
+    fitting = [key for key in wanted if key in saved]
+    fresh = [key for key in wanted if key not in saved]
+    wrong = [key for key in fitting if wanted[key].shape != saved[key].shape]
     if wrong or not fitting:
         raise CheckpointError(
             f'{init_cfg["checkpoint"]}: does not fit {name or "the model"}: '
-            f'with prefix {init_cfg.get("prefix")!r} {len(fitting)} of {len(own)} tensors have its names, '
+            f'with prefix {init_cfg.get("prefix")!r} {len(fitting)} of {len(wanted)} tensors have its names, '
             f'of these {len(wrong)} another shape. Missing: {fresh[:5]}, other shape: {wrong[:5]}, '
-            f'unexpected: {sorted(set(given) - set(own))[:5]}'
+            f'unexpected: {sorted(set(saved) - set(wanted))[:5]}'
         )
     rest = f', {len(fresh)} start fresh ({fresh[0]} ...)' if fresh else ''
-    origin = f'{init_cfg["checkpoint"]} ({_origin(content, given)})'
-    print_log(f'{name}: {len(fitting)} of {len(own)} tensors from {origin}{rest}', 'current')
+    origin = f'{init_cfg["checkpoint"]} ({_origin(content, saved)})'
+    print_log(f'{name}: {len(fitting)} of {len(wanted)} tensors from {origin}{rest}', 'current')
     return fitting
 
 
@@ -162,8 +162,8 @@ def _pretrained(node: Any, place: str) -> Iterator[tuple[str, dict]]:
 def _origin(content: dict, state: dict[str, torch.Tensor]) -> str:
     """Epoch and run that a checkpoint is of, where it says so, and the hash of its weights."""
     meta = content.get('meta') or {}
-    known = [('epoch', meta.get('epoch')), ('of', meta.get('run') or meta.get('experiment_name'))]
-    words = [f'{word} {value}' for word, value in known if value is not None]
+    facts = [('epoch', meta.get('epoch')), ('of', meta.get('run') or meta.get('experiment_name'))]
+    words = [f'{word} {value}' for word, value in facts if value is not None]
     return f'{" ".join(words) or "epoch unknown"}, weights sha256 {weights_sha256(state)}'
 
 

@@ -42,7 +42,7 @@ def fetch(url: str, place: str = '') -> Path:
                 f'{place or "checkpoint"}: {damage}could not fetch {url} ({error}). '
                 f'Fetch it by hand and save it as {target}{without}'
             )
-    if problems := [found for found in all_gather_object(problem) if found]:
+    if problems := [text for text in all_gather_object(problem) if text]:
         raise CheckpointError(problems[0])
     return target
 

@@ -32,8 +32,8 @@ def embed(model: nn.Module, dataset: Any, batch_size: int) -> Embeddings:
     starts = range(get_rank() * batch_size, len(dataset), get_world_size() * batch_size)
     with _left_as_it_was(model):
         module: Any = model.module if is_model_wrapper(model) else model
-        own = {start: _embed_batch(module, _batch(dataset, start, batch_size)) for start in starts}
-    parts = {start: part for share in all_gather_object(own) for start, part in share.items()}
+        local = {start: _embed_batch(module, _batch(dataset, start, batch_size)) for start in starts}
+    parts = {start: part for share in all_gather_object(local) for start, part in share.items()}
     return {name: np.concatenate([parts[start][name] for start in sorted(parts)]) for name in parts[0]}
 
 

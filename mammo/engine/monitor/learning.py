@@ -116,8 +116,8 @@ class LearningMonitorHook(Hook):
                 f'effective rank {rank:.1f} of at most {min(x.shape)}'
             )
         if self.labels is not None:
-            known = self.labels != ''
-            data = embeddings['backbone'][known], self.labels[known], self.groups[known]
+            has_class = self.labels != ''
+            data = embeddings['backbone'][has_class], self.labels[has_class], self.groups[has_class]
             knn, probe = knn_score(*data), linear_probe_score(*data)
             scalars |= {'monitor/knn_accuracy': knn, 'monitor/probe_accuracy': probe}
             texts.append(

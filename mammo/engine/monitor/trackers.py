@@ -22,10 +22,10 @@ PREFIX = 'tracker_'  # of the keys of a config; a key each, because the keys of 
 
 def add_trackers(cfg: Config) -> None:
     """Give the trackers that a config names to its visualizer, once."""
-    found = [dict(cfg[key]) for key in cfg if key.startswith(PREFIX) and cfg[key]]
-    if found and 'visualizer' in cfg:
-        own = list(cfg.visualizer.get('vis_backends') or [])
-        cfg.visualizer.vis_backends = own + [tracker for tracker in found if tracker not in own]
+    trackers = [dict(cfg[key]) for key in cfg if key.startswith(PREFIX) and cfg[key]]
+    if trackers and 'visualizer' in cfg:
+        backends = list(cfg.visualizer.get('vis_backends') or [])
+        cfg.visualizer.vis_backends = backends + [tracker for tracker in trackers if tracker not in backends]
 
 
 class _Tracker:

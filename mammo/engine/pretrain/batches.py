@@ -26,12 +26,12 @@ def check_batches(loader: DataLoader, model: nn.Module, *, num_processes: int) -
     """
     num_images, batch_size = len(loader.dataset), loader.batch_size or 1  # type: ignore[arg-type]
     share = math.ceil(num_images / num_processes)  # the sampler fills up the last round
-    found = f'train_dataloader: {num_images} images for {num_processes} process(es) with {batch_size=}'
+    setup = f'train_dataloader: {num_images} images for {num_processes} process(es) with {batch_size=}'
     if num_images < num_processes:
-        raise DataError(f'{found} are fewer than the processes: start at most {num_images}, or add images')
+        raise DataError(f'{setup} are fewer than the processes: start at most {num_images}, or add images')
     if len(loader) == 0:
         raise DataError(
-            f'{found} and drop_last=True make no batch: set train_dataloader.batch_size to at most {share}, '
+            f'{setup} and drop_last=True make no batch: set train_dataloader.batch_size to at most {share}, '
             'start fewer processes, or add images'
         )
     smallest = batch_size if loader.drop_last else share % batch_size or batch_size
@@ -39,6 +39,6 @@ def check_batches(loader: DataLoader, model: nn.Module, *, num_processes: int) -
     plain = getattr(model, 'module', model)  # without the wrapper of several processes
     if isinstance(plain, BaseSelfSupervisor) and smallest * together < 2:
         raise DataError(
-            f'{found} make a batch of a single image, which batch norm cannot normalise: set a batch_size '
+            f'{setup} make a batch of a single image, which batch norm cannot normalise: set a batch_size '
             'above 1, and train_dataloader.drop_last=True to leave out the rest'
         )

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -19,7 +19,9 @@ from mmengine.runner import CheckpointLoader
 from mammo.engine.launch import on_main_process
 from mammo.engine.loading.checkpoint import CheckpointError
 from mammo.records.files import remove_hashed, sidecar_of, write_hashed
+from mammo.records.lock import locked as locked_file
 
+LOCK = 'train.lock'
 INTERRUPTED = '_interrupted'  # epoch_3_interrupted.pth: three epochs and a part of the fourth
 Age = tuple[int, bool]  # finished epochs, whether a part of the next one is done as well
 
@@ -52,6 +54,22 @@ def saving(path: str | Path) -> Iterator[None]:
             f'{path}: not saved: {error.strerror or error}. What was saved before is untouched: mend the '
             'folder (free space, permissions) and go on with --resume'
         ) from None
+
+
+@contextmanager
+def locked(*folders: Path) -> Iterator[None]:
+    """Hold the folders of a run; the kernel gives them back when its process ends, killed or not.
+
+    Raises:
+        LockedError: another run holds one of them.
+        CheckpointError: a folder cannot be written.
+    """
+    with ExitStack() as stack:
+        for folder in dict.fromkeys(path.resolve() for path in folders):
+            with saving(folder):
+                lock = locked_file(folder / LOCK, 'is training into', 'choose another --work-dir')
+                stack.enter_context(lock)
+        yield
 
 
 def checkpoint_folder(cfg: Config) -> Path:
@@ -106,8 +124,8 @@ def newest_intact(paths: list[Path]) -> Path:
             problems.append(str(error))
             continue
         if problems:
-            found = '; '.join(problems)
-            print_log(f'{found}. Resuming from the newest intact one: {path}', 'current', logging.WARNING)
+            damage = '; '.join(problems)
+            print_log(f'{damage}. Resuming from the newest intact one: {path}', 'current', logging.WARNING)
         return path
     raise CheckpointError(f'{"; ".join(problems)}. To start anew, leave out --resume')
 
@@ -160,8 +178,8 @@ def _age(path: Path, template: str) -> Age | None:
     """What a checkpoint's name says of its age; None for the best one and for other files."""
     stem, suffix = os.path.splitext(template)
     pattern = re.escape(stem).replace(re.escape('{}'), r'(\d+)') + f'({INTERRUPTED})?' + re.escape(suffix)
-    found = re.fullmatch(pattern, path.name)
-    return (int(found[1]), bool(found[2])) if found else None
+    match = re.fullmatch(pattern, path.name)
+    return (int(match[1]), bool(match[2])) if match else None
 
 
 def _pointer(work_dir: Path) -> Path | None:

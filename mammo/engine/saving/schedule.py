@@ -35,7 +35,7 @@ class Schedule:
     NOTE[DIFF]: mmengine puts the saved schedulers in their place, so that with a larger ``max_epochs`` the
     learning rate stays where the old schedule ended. Here schedulers with other settings than the saved ones
     (``T_max`` follows ``max_epochs`` and the batch size) are refused; one that only ends later, as a StepLR
-    in a longer run, goes on.
+    in a longer run, goes on: its rates are to the bit those of a run that was as long from its start.
     """
 
     def __init__(self, runner: Runner) -> None:
@@ -77,12 +77,12 @@ class Schedule:
         saved_length = position['epoch_length'] if position else runner.iter / max(runner.epoch, 1)
         if (runner.epoch == 0 and not position) or saved_length == length:
             return
-        found = f'an epoch has {length} batches, in the checkpoint {saved_length:g}'
+        change = f'an epoch has {length} batches, in the checkpoint {saved_length:g}'
         if position or not all(scheduler.by_epoch for scheduler in self.schedulers):
             raise CheckpointError(
-                f'{found}, and the run was stopped within one or its schedule counts batches. {REMEDY}'
+                f'{change}, and the run was stopped within one or its schedule counts batches. {REMEDY}'
             )
-        print_log(found, 'current', logging.WARNING)
+        print_log(change, 'current', logging.WARNING)
 
     def _warn_of_early_end(self) -> None:
         length = len(self.runner.train_dataloader)

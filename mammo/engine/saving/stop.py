@@ -61,9 +61,9 @@ class StopSignal:
 
     def agreed(self) -> bool:
         """Whether any of the processes has been told to stop; all must ask."""
-        told = torch.tensor(float(bool(self.received)))
-        all_reduce(told, 'max')
-        return bool(told)
+        flag = torch.tensor(float(bool(self.received)))
+        all_reduce(flag, 'max')
+        return bool(flag)
 
     def _receive(self, number: int, _: FrameType | None) -> None:
         if number == signal.SIGINT and not self.received:
@@ -79,18 +79,21 @@ def position(batches_done: int, epoch_length: int) -> dict[str, Any]:
     return dict(batches_done=batches_done, epoch_length=epoch_length, random=random)
 
 
+def wrappers_of(optim_wrapper: Any) -> list[Any]:
+    """A run's optimizer wrappers, of which some algorithms have several."""
+    return [*optim_wrapper.values()] if isinstance(optim_wrapper, OptimWrapperDict) else [optim_wrapper]
+
+
 def gradients_are_pending(optim_wrapper: Any) -> bool:
     """Whether gradients of several batches are being summed; checkpoints do not hold them."""
-    wrappers = optim_wrapper.values() if isinstance(optim_wrapper, OptimWrapperDict) else [optim_wrapper]
-    groups = (group for wrapper in wrappers for group in wrapper.param_groups)
+    groups = (group for wrapper in wrappers_of(optim_wrapper) for group in wrapper.param_groups)
     return any(parameter.grad is not None for group in groups for parameter in group['params'])
 
 
 def warn_of_lost_gradients(runner: Runner) -> None:
     """Say that checkpoints at the end of an epoch leave out gradients which are not yet applied."""
-    length, wrapper = len(runner.train_dataloader), runner.optim_wrapper
-    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
-    counts = max(getattr(each, '_accumulative_counts', 1) for each in wrappers)
+    length = len(runner.train_dataloader)
+    counts = max(getattr(each, '_accumulative_counts', 1) for each in wrappers_of(runner.optim_wrapper))
     if length % counts:
         print_log(
             f'an epoch has {length} batches, no multiple of accumulative_counts={counts}: gradients summed '

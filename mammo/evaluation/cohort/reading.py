@@ -92,16 +92,16 @@ def prediction_files(paths: Sequence[str | os.PathLike], part: str) -> Iterator[
         if not path.is_dir():
             yield path, ''
             continue
-        found = sorted(
+        part_files = sorted(
             file for file in path.glob(f'*/*/{part}.*') if file.suffix in ('.json', '.pkl', '.csv')
         )
-        twice = [file for file, other in itertools.pairwise(found) if file.parent == other.parent]
-        if not found or twice:
+        twice = [file for file, other in itertools.pairwise(part_files) if file.parent == other.parent]
+        if not part_files or twice:
             wrong = f'{twice[0]} has a twin of another suffix' if twice else 'there is none'
             raise PredictionError(
                 f'{path}: expected one <outer>/<inner>/{part}.json, .pkl or .csv per fold; {wrong}'
             )
-        yield from ((file, file.parent.parent.name) for file in found)
+        yield from ((file, file.parent.parent.name) for file in part_files)
 
 
 def _read(path: Path, fold: str, task: str) -> pd.DataFrame:

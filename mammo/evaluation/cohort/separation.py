@@ -28,9 +28,9 @@ def check_separate(development: Patients, test: Patients, name: str) -> None:
     keys = ['fold', 'patient'] if by_fold else ['patient']
     both = pd.merge(_whose(development.table)[keys], _whose(test.table)[keys]).drop_duplicates()
     if len(both):
-        found = listed(' in fold '.join(row[::-1]) for row in both.itertuples(index=False))
+        names = listed(' in fold '.join(row[::-1]) for row in both.itertuples(index=False))
         raise PredictionError(
-            f'{name}: {len(both)} patients are in development and test: {found}; split by patient'
+            f'{name}: {len(both)} patients are in development and test: {names}; split by patient'
         )
     folds = sorted({*development.traces} & {*test.traces}) if by_fold else [None]
     for fold in folds:

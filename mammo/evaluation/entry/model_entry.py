@@ -18,7 +18,7 @@ from mammo.evaluation.entry.missingness import missingness
 from mammo.evaluation.entry.recalibration import recalibration
 from mammo.evaluation.entry.subgroups import heterogeneity, subgroup_rows
 from mammo.evaluation.entry.within_folds import within_fold_auc
-from mammo.evaluation.estimates import Estimate, UndefinedError, estimate, undefined
+from mammo.evaluation.estimates import Estimate, UndefinedError, estimate, resampled, undefined
 from mammo.evaluation.report.options import Options
 
 OPTIMISTIC = 'no interval: threshold chosen on these patients'
@@ -98,30 +98,18 @@ def _resampled(
     """ROC AUC, PR AUC and biopsies spared with intervals of the bootstrap."""
     if drawn is None:
         return [undefined('patients of one class only')] * 3
-    w_pos, w_neg = (np.ones((1, int(np.sum(labels == k))), np.int32) for k in (1, 0))
-    values = resampling.weighted(resampling.ordered(scores, labels), w_pos, w_neg, options.sensitivity)
-    auc, pr, reduction = (float(value[0]) for value in values)
-    if min(w_pos.size, w_neg.size) < 2:
+    auc, pr, reduction = resampling.point(scores, labels, options.sensitivity)
+    n_events = int(np.sum(labels == 1))
+    if min(n_events, len(labels) - n_events) < 2:
         reason = 'no interval: one patient in a class'
         return [estimate(value, None, None, 'none', reason=reason) for value in (auc, pr, reduction)]
-    method = 'bootstrap over patients, percentile'
+    method, percentile = 'bootstrap over patients, percentile', resampling.percentile_interval
+    on_logit = _logit_interval(pr, drawn.pr_auc, n_events)
     return [
-        _interval(auc, *resampling.percentile_interval(drawn.roc_auc), method),
-        _interval(
-            pr, *_logit_interval(pr, drawn.pr_auc, w_pos.size), 'bootstrap over patients, t on the logit'
-        ),
-        _interval(
-            reduction,
-            *resampling.percentile_interval(drawn.reduction),
-            f'{method}, threshold chosen in each draw',
-        ),
+        resampled(auc, *percentile(drawn.roc_auc), method),
+        resampled(pr, *on_logit, 'bootstrap over patients, t on the logit'),
+        resampled(reduction, *percentile(drawn.reduction), f'{method}, threshold chosen in each draw'),
     ]
-
-
-def _interval(value: float, low: float, high: float, method: str) -> Estimate:
-    if high - low < 1e-12:
-        return estimate(value, None, None, method, reason='no interval: all replicates are equal')
-    return estimate(value, low, high, method)
 
 
 def _logit_interval(value: float, replicates: NDArray, n_events: int) -> tuple[float, float]:

@@ -39,9 +39,9 @@ def stability(members: pd.DataFrame, table: pd.DataFrame) -> dict[str, Any]:
         mean_absolute_difference=float(gap.mean()),
         p90_absolute_difference=float(gap.quantile(0.9)),
     )
-    known = together[together.threshold.notna()]
-    changed = (known.score >= known.threshold) != (known['mean'] >= known.threshold)
-    return result | dict(changed_decisions=float(np.mean(changed)) if len(known) else None)
+    decided = together[together.threshold.notna()]
+    changed = (decided.score >= decided.threshold) != (decided['mean'] >= decided.threshold)
+    return result | dict(changed_decisions=float(np.mean(changed)) if len(decided) else None)
 
 
 def with_mean(members: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

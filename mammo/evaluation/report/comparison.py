@@ -76,11 +76,7 @@ def _resampled(
     note: str = '',
 ) -> Estimate:
     """Difference of one of the statistics of ``Replicates``."""
-    w_pos, w_neg = (np.ones((1, int(np.sum(labels == k))), np.int32) for k in (1, 0))
-    values = [
-        float(resampling.weighted(resampling.ordered(s, labels), w_pos, w_neg, options.sensitivity)[place][0])
-        for s in scores
-    ]
+    values = [resampling.point(s, labels, options.sensitivity)[place] for s in scores]
     return delta_resampled(values[0] - values[1], *both[place], note)
 
 

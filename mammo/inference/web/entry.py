@@ -16,7 +16,7 @@ from mammo.inference.predictor import Predictor
 from mammo.inference.refusals import ExamError, Refusal
 from mammo.inference.views import job_of
 from mammo.inference.web.words import SLOTS
-from mammo.preprocess.inputs.jobs import Job
+from mammo.preprocess.inputs.job import Job
 
 CLINICAL = 'clinical.'  # starts the names of clinical fields; their rest is the name in the schema
 IMAGES = 'images'  # files whose header or name tells side and view

@@ -48,10 +48,10 @@ def check_codestream(ds: Dataset) -> None:
     Raises:
         PreprocessError: DECODE_FAILED.
     """
-    found = codestream_size(get_frame(ds.PixelData, 0, number_of_frames=1))
-    if found not in (None, (ds.Rows, ds.Columns)):
+    size = codestream_size(get_frame(ds.PixelData, 0, number_of_frames=1))
+    if size not in (None, (ds.Rows, ds.Columns)):
         raise PreprocessError(
-            Reason.DECODE_FAILED, f'compressed pixels are {found}, the header says {(ds.Rows, ds.Columns)}'
+            Reason.DECODE_FAILED, f'compressed pixels are {size}, the header says {(ds.Rows, ds.Columns)}'
         )
 
 

@@ -142,15 +142,15 @@ def agreed(name: str, values: dict[str, str]) -> str | None:
     Raises:
         PreprocessError: BAD_HEADER, with both values.
     """
-    told = {tag: content for tag, content in values.items() if content}
-    if len(set(told.values())) > 1:
+    filled = {tag: content for tag, content in values.items() if content}
+    if len(set(filled.values())) > 1:
         (first, one), (second, other) = (
-            next(iter(told.items())),
-            next((tag, content) for tag, content in told.items() if content != next(iter(told.values()))),
+            next(iter(filled.items())),
+            next((tag, content) for tag, content in filled.items() if content != next(iter(filled.values()))),
         )
         text = f'{first} says {name} {one!r}, {second} says {other!r}: they contradict each other'
         raise PreprocessError(Reason.BAD_HEADER, text)
-    return next(iter(told.values()), None)
+    return next(iter(filled.values()), None)
 
 
 def _tagged_view(ds: Dataset) -> str | None:

@@ -84,8 +84,8 @@ def special_kinds(ds: Dataset) -> dict[Reason, str]:
 def modifiers(ds: Dataset) -> list[str]:
     """Meanings of the view modifier codes; they lie within the view code, in some files beside it."""
     places = (*headers.items(ds, 'ViewCodeSequence'), ds)
-    found = [code for place in places for code in headers.codes(place, 'ViewModifierCodeSequence')]
-    return list(dict.fromkeys(MODIFIER_OF_CODE[code] for code in found if code in MODIFIER_OF_CODE))
+    every_code = [code for place in places for code in headers.codes(place, 'ViewModifierCodeSequence')]
+    return list(dict.fromkeys(MODIFIER_OF_CODE[code] for code in every_code if code in MODIFIER_OF_CODE))
 
 
 def check_kinds(kinds: dict[Reason, str], keep: tuple[str, ...]) -> None:

@@ -101,10 +101,10 @@ def _check_format(ds: Dataset) -> None:
         )
     values = {}
     for keyword in ('Rows', 'Columns', 'BitsAllocated', 'BitsStored', 'PixelRepresentation'):
-        found = headers.numbers(ds, keyword)
-        if len(found) != 1 or found[0] < 0 or found[0] != int(found[0]):
-            raise PreprocessError(Reason.BAD_HEADER, f'{keyword} is {found}, expected one whole number')
-        values[keyword] = int(found[0])
+        parts = headers.numbers(ds, keyword)
+        if len(parts) != 1 or parts[0] < 0 or parts[0] != int(parts[0]):
+            raise PreprocessError(Reason.BAD_HEADER, f'{keyword} is {parts}, expected one whole number')
+        values[keyword] = int(parts[0])
     if values['BitsAllocated'] not in (8, 16):
         raise PreprocessError(
             Reason.BIT_DEPTH, f'BitsAllocated is {values["BitsAllocated"]}, expected 8 or 16'

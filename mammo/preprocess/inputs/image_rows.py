@@ -1,6 +1,6 @@
 """A table of images: one row for each, with its path, whose it is, and what is known of it.
 
-table -> ImageRow: path, checked fields, further columns; or why a row cannot be used
+table -> Job: path, checked fields, further columns as ``clinic_vars``; or why a row cannot be used
 """
 
 import json
@@ -8,11 +8,12 @@ import math
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mammo.errors import UserError
 from mammo.preprocess.dicom import geometry, headers, kinds
 from mammo.preprocess.errors import PreprocessError, Reason
+from mammo.preprocess.inputs.job import Job
 from mammo.preprocess.inputs.labels import side
 from mammo.records.ids import normal_id, normal_path
 from mammo.records.meta import check_path
@@ -22,18 +23,7 @@ from mammo.records.tables import TableError, read_table
 PATHS = ('dicom_path', 'png_path')
 
 
-class ImageRow(NamedTuple):
-    """One row; ``given`` holds the fields that it fills in, and further columns as ``clinic_vars``."""
-
-    source: str  # the path in its normal form
-    path: Path
-    given: dict[str, Any]
-    is_png: bool
-    error: PreprocessError | None
-    row: int
-
-
-def read_rows(table: Path) -> Iterator[ImageRow]:
+def read_rows(table: Path) -> Iterator[Job]:
     """Rows in their order; paths are relative to the folder of the table.
 
     Raises:
@@ -50,7 +40,7 @@ def read_rows(table: Path) -> Iterator[ImageRow]:
         yield _image_row(table.parent, cells, {name: values[name][i] for name in further}, int(line))
 
 
-def _image_row(folder: Path, cells: dict[Any, str], further: dict[str, Any], line: int) -> ImageRow:
+def _image_row(folder: Path, cells: dict[Any, str], further: dict[str, Any], line: int) -> Job:
     paths = [cells.get(name, '') for name in PATHS]
     dicom, png = ('' if is_missing(path) else normal_path(path) for path in paths)
     name = dicom or png or f'row {line}'
@@ -68,7 +58,7 @@ def _image_row(folder: Path, cells: dict[Any, str], further: dict[str, Any], lin
             raise UserError(f'row {line}: no such file; its path has back-slashes, write / instead')
     except UserError as wrong:
         path, error = folder / 'none', PreprocessError(Reason.BAD_ROW, str(wrong))
-    return ImageRow(name, path, given, not dicom, error, line)
+    return Job(name, path, given, not dicom, error, line)
 
 
 def _fields(cells: dict[Any, str], place: str) -> dict[str, Any]:
@@ -124,8 +114,8 @@ def _kinds(cell: str, place: str) -> dict[Reason, str]:
     for word in cell.replace(';', ',').split(','):
         name = kinds.MODIFIER_OF_CODE.get(word.strip(), word.strip().lower())
         if name not in kinds.REASON_OF_MODIFIER:
-            known = ', '.join(kinds.REASON_OF_MODIFIER)
-            raise UserError(f'{place}: view_modifier is {word.strip()!r}, expected one of: {known}')
+            names = ', '.join(kinds.REASON_OF_MODIFIER)
+            raise UserError(f'{place}: view_modifier is {word.strip()!r}, expected one of: {names}')
         if (reason := kinds.REASON_OF_MODIFIER[name]) is not None:
             reasons[reason] = f'view modifier {name!r}'
     return reasons

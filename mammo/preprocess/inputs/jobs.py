@@ -5,44 +5,17 @@ path -> list of Job (some of them hopeless from the start)
 
 import os
 import stat
-import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from mammo.errors import DataError
 from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.preprocess.inputs.image_rows import read_rows
-from mammo.preprocess.privacy import digest
+from mammo.preprocess.inputs.job import Job
 from mammo.records.out_dir import made_files
 from mammo.records.tables import SUFFIXES
 
 TOOL = 'preprocess'  # whose journal names what an earlier run left in the output folder
-
-
-@dataclass(frozen=True)
-class Job:
-    """One input: where it is, what the table says of it, and why it cannot be used if that is known."""
-
-    source: str  # the path relative to the input folder, or as the table has it
-    path: Path
-    given: dict[str, Any] = field(default_factory=dict)  # patient_id, view, ... and clinic_vars
-    is_png: bool = False
-    error: PreprocessError | None = None
-    row: int = 0  # of the table
-
-    def name(self, key: bytes | None) -> str:
-        """What records call the input: with a key, nothing of its path."""
-        return f'input {self.id(key)}' if key else self.source
-
-    def file_id(self, key: bytes | None) -> str:
-        """The same for all rows that name one file."""
-        return digest('file', unicodedata.normalize('NFC', self.source), key)
-
-    def id(self, key: bytes | None) -> str:
-        """Name of the input in the journal and of its PNG; says nothing to who lacks the key."""
-        return digest('input', f'{self.source}\0{self.row or ""}', key)
 
 
 def find_jobs(source: Path, out_dir: Path) -> list[Job]:
@@ -57,7 +30,7 @@ def find_jobs(source: Path, out_dir: Path) -> list[Job]:
     if not source.exists():
         raise DataError(f'{source}: no such file or folder')
     if source.suffix.lower() in SUFFIXES:
-        return [Job(*row) for row in read_rows(source)]
+        return list(read_rows(source))
     return [Job(source.name, source)]
 
 

@@ -67,10 +67,19 @@ def contradictions(persons: Sequence[Person]) -> list[PreprocessError | None]:
         people[person.patient_id].append(person)
         owners[person.study] |= {person.patient_id} - {''}
     mixed = {patient for patient, group in people.items() if patient and _differ(group)}
-    return [
-        _mixed() if p.patient_id in mixed else _shared() if p.study and len(owners[p.study]) > 1 else None
-        for p in persons
-    ]
+    split = {study for study, patients in owners.items() if study and len(patients) > 1}
+    return [_problem(person, mixed, split) for person in persons]
+
+
+def _problem(person: Person, mixed: set[str], split: set[str]) -> PreprocessError | None:
+    remedy = 'patient_id in an input CSV'
+    if person.patient_id in mixed:
+        text = 'images with this patient id differ in issuer, birth date or sex; tell the people apart with'
+        return PreprocessError(Reason.MIXED_PATIENTS, f'{text} {remedy}')
+    if person.study in split:
+        text = f'images of this study have several patient ids; if it is one person, give one {remedy}'
+        return PreprocessError(Reason.STUDY_OF_TWO_PATIENTS, text)
+    return None
 
 
 def several_exams(persons: Sequence[Person]) -> bool:
@@ -87,19 +96,3 @@ def _differ(group: Sequence[Person]) -> bool:
     """An empty value contradicts nothing: older files of one woman often lack it."""
     values = zip(*((p.issuer, p.birth_date, p.sex) for p in group), strict=True)
     return any(len(set(column) - {''}) > 1 for column in values)
-
-
-def _mixed() -> PreprocessError:
-    return PreprocessError(
-        Reason.MIXED_PATIENTS,
-        'images with this patient id differ in issuer, birth date or sex; tell the people apart with '
-        'patient_id in an input CSV',
-    )
-
-
-def _shared() -> PreprocessError:
-    return PreprocessError(
-        Reason.STUDY_OF_TWO_PATIENTS,
-        'images of this study have several patient ids; if it is one person, give one patient_id in an '
-        'input CSV',
-    )

@@ -109,22 +109,11 @@ def breast_box(mask: NDArray[np.bool_], *, vendor: str = 'default', spacing_mm: 
     return y0, max(x0 - wider, 0), y1, x1
 
 
-def crop_to_breast(
-    image: NDArray[Any],
-    *,
-    vendor: str = 'default',
-    spacing_mm: float | None = None,
-    chest_wall: Side | None = None,
-) -> tuple[NDArray[Any], Box, bool]:
-    """Cut the breast out, blank what is not breast, and mirror the chest wall to one side if asked.
-
-    (H, W) -> crop (y1 - y0, x1 - x0), box in the image as it came, whether the crop is mirrored.
-    """
-    mask = breast_mask(image, vendor=vendor, spacing_mm=spacing_mm)
-    y0, x0, y1, x1 = box = breast_box(mask, vendor=vendor, spacing_mm=spacing_mm)
-    crop = np.where(mask, image, image.min())[y0:y1, x0:x1]
-    mirrored = chest_wall is not None and chest_wall_side(mask) != chest_wall
-    return np.ascontiguousarray(crop[:, ::-1] if mirrored else crop), box, mirrored
+def crop_to_breast(image: NDArray[Any], *, spacing_mm: float | None = None) -> tuple[NDArray[Any], Box]:
+    """Cut the breast out, and blank what is not breast. (H, W) -> crop (y1 - y0, x1 - x0), its box."""
+    mask = breast_mask(image, spacing_mm=spacing_mm)
+    y0, x0, y1, x1 = box = breast_box(mask, spacing_mm=spacing_mm)
+    return np.where(mask, image, image.min())[y0:y1, x0:x1], box
 
 
 def chest_wall_side(mask: NDArray[np.bool_]) -> Side:

@@ -7,15 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mammo.crossval.folds import (
-    Part,
-    check_fusion,
-    check_labels,
-    check_leaks,
-    read_folds,
-    read_part,
-    selected,
-)
+from mammo.crossval.checks import check_fusion, check_labels, check_leaks
+from mammo.crossval.folds import Part, read_folds, read_part, selected
 from mammo.errors import DataError, UserError
 from mammo.fusion.build import read_labels
 from mammo.fusion.clinical import Schema

@@ -14,7 +14,7 @@ from mammo.crossval.jobs import engines, job
 from mammo.crossval.jobs.engines import LocalEngine, gpus
 from mammo.crossval.jobs.job import run_fold
 from mammo.crossval.jobs.state import FINISHED, STATE, finished, read_json
-from mammo.crossval.plan import _throw_away
+from mammo.crossval.settings import throw_away
 from mammo.crossval.steps import best_checkpoint
 from mammo.errors import DataError, UserError
 from mammo.records.meta import read_meta
@@ -155,10 +155,10 @@ def test_fresh_refuses_folds_that_still_run(earlier: Path) -> None:
     assert holder.stdout is not None
     holder.stdout.readline()
     with pytest.raises(DataError, match=r'--fresh: .*run/0/0 still runs; stop that run first'):
-        _throw_away(earlier)
+        throw_away(earlier)
     assert (earlier / '0/0/spec.json').is_file()
     holder.communicate(b'')
-    _throw_away(earlier)
+    throw_away(earlier)
     assert not (earlier / '0/0').exists()
 
 
@@ -177,7 +177,7 @@ def test_all_images_of_folds_without_a_task_list_are_cached(tmp_path: Path, monk
 
 
 def test_a_scheduler_that_is_away_is_one_message_with_its_address(make, monkeypatch) -> None:
-    monkeypatch.setattr(engines, 'TIMEOUT_S', 1)
+    monkeypatch.setattr('mammo.workers.TIMEOUT_S', 1)
     with pytest.raises(UserError, match=r'--scheduler tcp://127.0.0.1:9: no Dask scheduler answers there'):
         engines.DaskEngine([make('0/0')], 'tcp://127.0.0.1:9')
 

@@ -11,7 +11,7 @@ import pytest
 from mammo.crossval.jobs.job import run_fold
 from mammo.crossval.jobs.slurm import SlurmEngine
 from mammo.crossval.jobs.state import finished
-from mammo.crossval.plan import _throw_away
+from mammo.crossval.settings import throw_away
 from mammo.errors import DataError
 from tests.support.slurm_node import slurm_node  # noqa: F401
 from tests.support.stand_in_folds import calls, until, wait
@@ -148,10 +148,10 @@ def test_a_later_run_waits_for_the_array_and_fresh_is_refused(
     assert later.job == engine.job
     assert later.running()
     with pytest.raises(DataError, match=f'--fresh: SLURM job {engine.job} still works here; scancel'):
-        _throw_away(earlier)
+        throw_away(earlier)
     node('scancel', str(engine.job))
     until(lambda: not node('squeue', '--noheader'), LIMIT_S)
-    _throw_away(earlier)
+    throw_away(earlier)
     assert not (earlier / '0/0').exists()
 
 

@@ -14,7 +14,7 @@ from mmpretrain.registry import DATASETS, MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from mammo.engine.cli import one_message_for_bad_input
+from mammo.command import one_line_errors
 from mammo.engine.faults import NotFiniteError, ResourceError, resources_explained
 from mammo.errors import Exit
 
@@ -163,7 +163,7 @@ def test_known_forms_of_the_errors_are_recognised(text: str) -> None:
 def test_commands_end_with_a_code_of_their_own(
     error: Exception, code: int, text: str, capsys: pytest.CaptureFixture
 ) -> None:
-    with pytest.raises(SystemExit) as end, one_message_for_bad_input():
+    with pytest.raises(SystemExit) as end, one_line_errors(), resources_explained():
         raise error
     assert end.value.code == code
     assert capsys.readouterr().err.startswith(text)

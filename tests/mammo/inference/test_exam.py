@@ -11,7 +11,7 @@ import pytest
 from mammo.inference.exam import Exam, ExamError, job_of, jobs_of, read_exam
 from mammo.preprocess.dicom.reader import read as read_header
 from mammo.preprocess.images import render
-from mammo.preprocess.inputs.jobs import Job
+from mammo.preprocess.inputs.job import Job
 from mammo.preprocess.settings import Settings
 
 SETTINGS = Settings(Path('.'), spacing_mm=0.5)

@@ -17,7 +17,7 @@ from mammo.preprocess.dicom.display import display_values
 from mammo.preprocess.dicom.geometry import Spacing, Turn
 from mammo.preprocess.dicom.pixels import stored_values
 from mammo.preprocess.images import process
-from mammo.preprocess.inputs.jobs import Job
+from mammo.preprocess.inputs.job import Job
 from mammo.preprocess.settings import Settings
 from tests.support.dicom_files import breast_image, lut, mammogram, save
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-import mammo.evaluation.report
+import mammo.evaluation.report.build
 from mammo.evaluation.report.build import FORMAT_VERSION
 from tests.mammo.evaluation.report.test_build import QUICK, draw, patients, report
 
-SCHEMA = json.loads((Path(mammo.evaluation.report.__file__).parent / 'report.schema.json').read_text())
+SCHEMA = json.loads((Path(mammo.evaluation.report.build.__file__).parent / 'report.schema.json').read_text())
 
 
 def test_schema_is_one_and_of_this_version():

@@ -21,7 +21,7 @@ from mammo.preprocess.dicom import bombs, reader
 from mammo.preprocess.dicom.pixels import stored_values
 from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.preprocess.images import _thumb
-from mammo.preprocess.inputs.jobs import Job
+from mammo.preprocess.inputs.job import Job
 from mammo.preprocess.settings import Settings
 from tests.support.dicom_files import breast_image, mammogram, save
 

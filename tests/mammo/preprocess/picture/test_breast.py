@@ -180,20 +180,10 @@ def test_fine_images_give_a_mask_of_their_own_shape():
 def test_crop_blanks_labels_inside_the_box_and_keeps_the_breast():
     image = half_ellipse()
     image[60:70, 66:76] = 4000  # inside the box
-    crop, (y0, x0, y1, x1), mirrored = crop_to_breast(image)
-    assert not mirrored
+    crop, (y0, x0, y1, x1) = crop_to_breast(image)
     assert x1 > 76
     np.testing.assert_array_equal(crop, half_ellipse()[y0:y1, x0:x1])
     assert crop.dtype == image.dtype
-
-
-def test_crop_is_mirrored_to_the_side_asked_for():
-    crop, box, mirrored = crop_to_breast(half_ellipse(), chest_wall='R')
-    plain, plain_box, _ = crop_to_breast(half_ellipse())
-    assert mirrored
-    assert box == plain_box
-    np.testing.assert_array_equal(crop, plain[:, ::-1])
-    assert not crop_to_breast(half_ellipse(), chest_wall='L')[2]
 
 
 def test_vendor_is_found_in_the_header_text():
