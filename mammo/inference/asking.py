@@ -12,7 +12,7 @@ from mammo.inference.prediction import Prediction
 from mammo.inference.predictor import Predictor
 from mammo.inference.refusals import ExamError, Refusal
 from mammo.inference.views import job_of
-from mammo.preprocess.inputs.jobs import Job
+from mammo.preprocess.inputs.job import Job
 from mammo.preprocess.inputs.labels import side
 from mammo.records.ids import normal_id
 from mammo.records.numerals import decimal_points

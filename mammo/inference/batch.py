@@ -17,8 +17,8 @@ from mammo.inference.answers import Row, answer_files, as_row, columns_of, write
 from mammo.inference.asking import clinical_of, told_of
 from mammo.inference.predictor import Predictor
 from mammo.inference.refusals import ExamError
-from mammo.preprocess.images import signature
-from mammo.preprocess.inputs.jobs import Job, find_jobs
+from mammo.preprocess.inputs.job import Job
+from mammo.preprocess.inputs.jobs import find_jobs
 from mammo.preprocess.privacy import digest
 from mammo.records.files import replacing
 from mammo.records.matching import check_patients
@@ -90,7 +90,7 @@ def _asked(
         clinical, tumor_side = told_of(jobs, cells, predictor)
     except ExamError as error:
         return Asked(patient, jobs, {}, None, '', error)
-    images = [[job.source, job.given, signature(job)] for job in jobs]
+    images = [[job.source, job.given, signature_of(job.path)] for job in jobs]
     told = json.dumps([predictor.bundle_id, patient, images, clinical, tumor_side, args.cropped_png])
     return Asked(patient, jobs, clinical, tumor_side, digest('exam', told, None))
 
