@@ -22,7 +22,7 @@ from mammo.preprocess.inputs.jobs import find_jobs
 from mammo.preprocess.privacy import digest
 from mammo.records.files import replacing
 from mammo.records.matching import check_patients
-from mammo.records.out_dir import OutDir, out_dir
+from mammo.records.out_dir import OutDir, out_dir, signature_of
 from mammo.records.versions import VERSIONS
 
 TOOL, TABLE = 'predict', 'predictions.csv'
