@@ -5,6 +5,7 @@ WORK_DIR/*/vis_data/scalars.json -> {panel: {line: (epochs, values)}} -> WORK_DI
 
 import json
 import math
+import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -12,37 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-from cycler import cycler
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from mammo.evaluation.page import plot_style
+from mammo.engine.monitor.panels import RC, Line, draw
 from mammo.records.files import replacing
 
-Line = dict[int, float]  # epoch -> value
 NOT_DRAWN = {'epoch', 'iter', 'step', 'time', 'data_time', 'memory', 'base_lr'}
-TITLES = {
-    'train loss': 'loss, training',
-    'train lr': 'learning rate',
-    'train norm': 'norm of the gradient',
-    'val auc': 'area under the curve, validation',
-    'val score': 'R2, validation',
-    'val loss': 'loss, validation',
-    'val accuracy': 'balanced accuracy, held-out',
-    'val rank': 'effective rank of the embedding, held-out',
-    'val std': 'std of the normalised embedding, held-out',
-}
-RC = plot_style.RC | {
-    # after one round of colours the dashes change
-    'axes.prop_cycle': cycler(linestyle=['-', '--']) * cycler(color=plot_style.COLORS),
-    'lines.markersize': 3,
-    'savefig.dpi': 120,
-}
 
 
 @HOOKS.register_module()
@@ -65,19 +44,36 @@ class CurvesHook(Hook):
     def before_train_epoch(self, runner: Runner) -> None:
         """Draw what the epoch before has added, if the last picture is old enough."""
         if runner.epoch > 0 and time.monotonic() - self.drawn_s >= self.pause_s:
-            self._draw(Path(runner.work_dir))
+            self._draw(runner)
             self.drawn_s = time.monotonic()
 
     def after_train(self, runner: Runner) -> None:
         """Draw the whole run."""
-        self._draw(Path(runner.work_dir))
+        self._draw(runner)
 
     @master_only
-    def _draw(self, work_dir: Path) -> None:
+    def _draw(self, runner: Runner) -> None:
+        work_dir = Path(runner.work_dir)
         panels = read_panels(work_dir)
         if panels:
             with mpl.rc_context(RC), replacing(work_dir / 'curves.png') as tmp:
-                draw(panels).savefig(tmp)
+                draw(panels, _factors(runner), _chosen(runner)).savefig(tmp)
+
+
+def _factors(runner: Runner) -> dict[str, float]:
+    """By task: the unit of its validation loss over that of its training loss."""
+    model = getattr(runner, 'model', None)
+    heads = getattr(getattr(getattr(model, 'module', model), 'head', None), 'task_heads', {})
+    scales = {task: float(getattr(head, 'target_std', 1.0)) for task, head in heads.items()}
+    return {task: scales[task] ** 2 / head.loss_weight for task, head in heads.items() if head.loss_weight}
+
+
+def _chosen(runner: Runner) -> int | None:
+    """Epoch of the best checkpoint, from its name; None without one."""
+    hub = getattr(runner, 'message_hub', None)
+    best = hub.runtime_info.get('best_ckpt') if hub else None
+    epoch = re.search(r'epoch_(\d+)', Path(best).name) if best else None
+    return int(epoch[1]) if epoch else None
 
 
 def read_panels(work_dir: Path) -> dict[str, dict[str, Line]]:
@@ -117,24 +113,3 @@ def _scalars(records: Iterable[dict[str, Any]]) -> Iterator[tuple[tuple[str, str
                 found[(panel, key.removeprefix('monitor/')), epoch].append(value)
     for (name, epoch), values in found.items():
         yield name, epoch, sum(values) / len(values)
-
-
-def draw(panels: dict[str, dict[str, Line]]) -> Figure:
-    """One panel per kind of number, three to a row; known kinds first."""
-    order = sorted(panels, key=lambda name: (*TITLES, name).index(name))
-    n_columns = min(3, len(order))
-    n_rows = -(-len(order) // n_columns)
-    figure = Figure(figsize=(4.2 * n_columns, 3.4 * n_rows), layout='constrained')
-    for i, name in enumerate(order):
-        _panel(figure.add_subplot(n_rows, n_columns, i + 1), name, panels[name])
-    return figure
-
-
-def _panel(ax: Axes, name: str, lines: dict[str, Line]) -> None:
-    for label, line in lines.items():
-        epochs = sorted(line)
-        ax.plot(epochs, [line[epoch] for epoch in epochs], marker='.', label=label)
-    ax.set(title=TITLES.get(name, name), xlabel='epoch')
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    if len(lines) > 1:
-        ax.legend(loc='upper center', bbox_to_anchor=(0.5, -0.2), ncols=2)

@@ -9,7 +9,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from mammo.engine.monitor import CurvesHook
-from mammo.engine.monitor.curves import draw, read_panels
+from mammo.engine.monitor.curves import read_panels
+from mammo.engine.monitor.panels import draw, on_one_footing
 
 
 def train(epoch: int, iteration: int, **scalars: float) -> dict:
@@ -77,8 +78,39 @@ def test_each_kind_of_number_has_a_panel_and_each_line_of_it_a_look_of_its_own()
     figure = draw({'val auc': {'N_roc_auc': {1: 0.5}}, 'train lr': {'lr': {1: 1.0}}, 'train loss': many})
     assert isinstance(figure, Figure)
     titles = [ax.get_title(loc='left') or ax.get_title() for ax in figure.axes]
-    assert titles == ['loss, training', 'learning rate', 'area under the curve, validation']
+    assert [title.partition(':')[0] for title in titles] == [
+        'loss, training',
+        'ROC AUC, validation, and dotted PR AUC',
+        'learning rate',
+    ]
     assert [len(ax.lines) for ax in figure.axes] == [9, 1, 1]
+    looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
+    assert len(looks) == 9
+
+
+LOSSES = {
+    'train loss': {'loss': {1: 9.0}, 'N_loss': {1: 0.5}, 'size_loss': {1: 2.0}},
+    'val loss': {'N_loss': {1: 0.7}, 'size_loss': {1: 50.0}},
+    'val auc': {'N_roc_auc': {1: 0.6}, 'N_pr_auc': {1: 0.3}},
+}
+
+
+def test_losses_of_training_stand_beside_those_of_validation_in_their_unit() -> None:
+    assert on_one_footing(LOSSES, dict(N=2.0, size=25.0))['loss'] == {
+        'N_loss': {1: 0.7},
+        'N_loss, training': {1: 1.0},
+        'size_loss': {1: 50.0},
+        'size_loss, training': {1: 50.0},
+    }
+
+
+def test_task_has_one_colour_in_all_panels_and_the_chosen_epoch_is_marked() -> None:
+    figure = draw(LOSSES, chosen=1)
+    losses, auc = figure.axes
+    n_colours = {line.get_color() for line in losses.lines[:2]}
+    assert n_colours == {line.get_color() for line in auc.lines[:2]}
+    assert len(n_colours) == 1
+    assert [ax.lines[-1].get_xdata()[0] for ax in figure.axes] == [1, 1]
 
 
 def test_hook_draws_after_each_epoch(tmp_path: Path) -> None:
