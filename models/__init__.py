@@ -5,8 +5,9 @@ from models.quiet import mmpretrain  # isort: split
 from models.backbone import ResNetWs
 from models.classifier import ImageTabClassifier
 from models.dwise_neck import DwiseConvResBlockPooling
-from models.heads import BinaryTaskHead, MultiTaskHead, RegressionTaskHead, SingleLinearClsHead
+from models.heads import BinaryTaskHead, RegressionTaskHead, SingleLinearClsHead
 from models.losses import MSELoss
+from models.multi_task_head import MultiTaskHead
 from models.necks import GlobalAveragePooling
 from models.pooling_necks import AttentionPoolingNeck, MeanTokenTransformerNeck
 from models.preprocessor import ClsDataPreprocessor, SelfSupDataPreprocessor

@@ -7,7 +7,9 @@ import torch
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample, MultiTaskDataSample
 
-from models.heads import BinaryTaskHead, MultiTaskHead, RegressionTaskHead, SingleLinearClsHead, head_configs
+from models.heads import BinaryTaskHead, RegressionTaskHead, SingleLinearClsHead
+from models.multi_task_head import MultiTaskHead
+from models.tasks import head_configs
 
 TASKS = [
     dict(name='N', kind='binary', loss_weight=1.0),

@@ -1,0 +1,44 @@
+"""The list of tasks of a config, read.
+
+list of dict(name, kind, ...) -> configs of heads by task name
+"""
+
+from torch import nn
+
+KINDS = dict(binary='BinaryTaskHead', regression='RegressionTaskHead')
+
+
+# unit and scale are for answers
+TASK_KEYS = ('name', 'kind', 'loss', 'loss_weight', 'standardise', 'unit', 'scale')
+
+
+def head_configs(tasks: list[dict]) -> dict[str, dict]:
+    """The list of tasks -> head configs by task name; head i reads column i.
+
+    Raises:
+        ValueError: no name, an unknown kind or key, a name twice, or one that cannot name a module.
+    """
+    configs: dict[str, dict] = {}
+    for i, task in enumerate(tasks):
+        name, kind = task.get('name'), task.get('kind')
+        if not name or '.' in name or name in configs or hasattr(nn.ModuleDict, name):
+            raise ValueError(
+                f'tasks[{i}]: name is {name!r}; names are needed, differ, contain no dot, and are not among '
+                'the words that torch reserves, such as "type"'
+            )
+        place = f'tasks[{i}] ({name})'
+        if kind not in KINDS:
+            raise ValueError(f'{place}: kind is {kind!r}, expected one of {sorted(KINDS)}')
+        unknown = [key for key in task if key not in TASK_KEYS]
+        if unknown:
+            raise ValueError(
+                f'{place}: no such key: {", ".join(unknown)}; a task has {", ".join(TASK_KEYS)}. Options of '
+                'a loss belong into it: loss=dict(pos_weight=3.0)'
+            )
+        if kind == 'binary' and task.get('standardise'):
+            raise ValueError(f'{place}: standardise is for regression; labels of a binary task are 0 and 1')
+        arguments = {key: task[key] for key in ('loss', 'loss_weight', 'standardise') if key in task}
+        if kind == 'binary':
+            arguments.pop('standardise', None)
+        configs[name] = dict(type=KINDS[kind], task_idx=i, **arguments)
+    return configs
