@@ -21,12 +21,7 @@ from mammo.evaluation.cells import Cell
 from mammo.inference.architecture import member_file
 from mammo.inference.bundle import Bundle, BundleError, open_bundle
 from mammo.inference.decisions import FUSED, IMAGES, Decisions
-from mammo.inference.exam import (
-    Exam,
-    ExamImage,
-    Images,
-    read_exam,
-)  # fmt: skip
+from mammo.inference.exam import Exam, ExamImage, Images, contradicting_ages, read_exam
 from mammo.inference.fusion import Fusion, Values
 from mammo.inference.network import Network, Pass, probs_of
 from mammo.inference.prediction import Prediction, Score, score_of
@@ -50,6 +45,13 @@ class Given(NamedTuple):
     def n_known(self) -> int:
         """How many clinical values are known."""
         return len(self.clinical)
+
+    @property
+    def age(self) -> float | None:
+        """In years, if the fused model has a variable of that name and it is known."""
+        if self.values is None or 'age' not in self.values or self.values['age'].isna().all():
+            return None
+        return float(self.values['age'].iloc[0])
 
     def record(self, exam: Exam) -> dict[str, Any]:
         """What an answer is for; no header."""
@@ -194,7 +196,8 @@ class Predictor:
         ]  # fmt: skip
         missing = [v['name'] for v in self.schema if v['name'] not in given.clinical]
         cell = fused_cell if model == FUSED else image_cell
-        warnings = exam.warnings + notes(given, len(self.schema), model, cell) + of_site(self.decisions.site)
+        warnings = exam.warnings + contradicting_ages(exam, given.age)
+        warnings += notes(given, len(self.schema), model, cell) + of_site(self.decisions.site)
         shown = list(zip(exam.images, passes, strict=True))
         return Prediction(
             self.bundle_id, label, model, tasks, fused, images, missing, warnings, given.record(exam), shown

@@ -25,6 +25,7 @@ from mammo.fusion.clinical import check_table
 from mammo.fusion.model import predict as fusion_predict
 from mammo.inference.bundle import write_bundle
 from mammo.inference.decisions import Decisions
+from mammo.inference.exam import read_exam
 from mammo.inference.making import bundle_files
 from mammo.inference.prediction import NOTICE, explained, score_of
 from mammo.inference.predictor import Predictor
@@ -345,3 +346,15 @@ def test_predictor_can_be_pickled_and_copied_and_answers_the_same(predictor: Pre
 
 def test_predictor_is_found_in_the_package() -> None:
     assert importlib.import_module('mammo.inference').Predictor is Predictor
+
+
+@pytest.mark.parametrize(('ages', 'is_said'), [((61.0, 54.2), True), ((54.9,), False), ((), False)])
+def test_an_age_that_is_not_that_of_the_headers_is_said(
+    predictor: Predictor, exam: list[Path], monkeypatch: pytest.MonkeyPatch, ages: tuple, is_said: bool
+) -> None:
+    monkeypatch.setattr(
+        'mammo.inference.predictor.read_exam', lambda *a, **k: read_exam(*a, **k)._replace(ages=ages)
+    )
+    warning = 'the age that was given is not the one in the header of the images'
+    assert (warning in predictor.predict(exam, dict(age=54)).warnings) == is_said
+    assert warning not in predictor.predict(exam).warnings
