@@ -242,6 +242,7 @@ def scratch_of(folder: Path) -> Iterator[None]:
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_server_takes_its_folder_away(request: Request, tmp_path: Path, number: int) -> None:
     with serving(request.getfixturevalue('bundle'), tmp_path) as found:
+        httpx.get(f'{found.url}health', timeout=60)  # its start is done
         assert list(found.scratch.glob(f'{PREFIX}*'))
         found.process.send_signal(number)
         found.process.wait(30)

@@ -82,7 +82,7 @@ def _decisions(decisions: dict[str, Any]) -> Iterator[str]:
     if not decisions:
         yield f'{UNKNOWN}: no report was given, or the label is a number'
         return
-    yield f'Sensitivity to keep: {decisions["target_sensitivity"]:.0%}; {_promise(decisions)}'
+    yield f'Sensitivity to keep: {decisions["target_sensitivity"]:.0%}; {_promise(decisions)}.'
     yield f'Chosen on {decisions["chosen_on"]}; probabilities are recalibrated there, for each kind of input.'
     yield ''
     yield '| model | side | known | patients (positive) | threshold | sensitivity | below it | answers |'
