@@ -57,9 +57,10 @@ def fitted(
     """
     cls = MODELS.get(neck['type'])
     arguments = inspect.signature(cls).parameters
+    output = getattr(cls, 'out_argument', 'out_channels')
+    width, size = getattr(cls, 'in_argument', 'in_channels'), getattr(cls, 'size_argument', None)
     wanted: dict[str, Any] = {}
     if n_tasks is not None:
-        output = getattr(cls, 'out_argument', 'out_channels')
         if output not in arguments:
             raise ValueError(
                 f'model.neck: {neck["type"]} emits features, not one number per task; for {n_tasks} tasks '
@@ -67,14 +68,14 @@ def fitted(
                 'DwiseConvResBlockPooling'
             )
         wanted[output] = n_tasks
-    width, size = getattr(cls, 'in_argument', 'in_channels'), getattr(cls, 'size_argument', None)
     lacks_size = size is not None and image_size is not None and neck.get(size) is None
     lacks_width = width in arguments and neck.get(width) is None
     if lacks_size or lacks_width:
         shape = last_map_shape(backbone, image_size or (224, 224), channels)
         wanted |= {width: shape[1]} if lacks_width else {}
         wanted |= {str(size): tuple(shape[2:])} if lacks_size else {}
-    return wanted | {key: value for key, value in neck.items() if value is not None}
+    # None says "follow" of widths and size; of all else, as norm_cfg, it is a value
+    return wanted | {k: v for k, v in neck.items() if v is not None or k not in (output, width, size)}
 
 
 class Cells(NamedTuple):
