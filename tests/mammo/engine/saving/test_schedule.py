@@ -61,7 +61,7 @@ def test_another_batch_size_is_said_where_the_schedule_counts_epochs(
 ) -> None:
     train(tmp_path, param_scheduler=STEP, **SHORT)
     train(tmp_path, param_scheduler=STEP, resume=True, **{'train_dataloader.batch_size': 2}, **LONG)
-    assert 'WARNING - an epoch has 10 batches, in the checkpoint 5' in ''.join(capfd.readouterr())
+    assert 'warning: an epoch has 10 batches, in the checkpoint 5' in ''.join(capfd.readouterr())
 
 
 def test_another_batch_size_is_refused_within_an_epoch(tmp_path: Path) -> None:
