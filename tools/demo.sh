@@ -9,9 +9,9 @@ rm -rf $demo
 mkdir -p $demo
 spacing_mm=0.234375
 
-echo '1/6 phantom patients as DICOM: 60 to pretrain on, 240 with labels and a clinical table'
+echo '1/6 phantom patients as DICOM: 60 to pretrain on, 320 with labels and a clinical table'
 quiet python tools/make_phantom.py --out-dir $demo/archive --patients 60 --seed 1 --id-prefix S --workers 2
-quiet python tools/make_phantom.py --out-dir $demo/dicom --patients 240 --seed 0 --missing-frac 0.1 --workers 2
+quiet python tools/make_phantom.py --out-dir $demo/dicom --patients 320 --seed 0 --missing-frac 0.1 --workers 2
 echo '2/6 8-bit PNG and meta files; patches; 2 x 2 folds by patient'
 quiet python tools/preprocess.py $demo/archive/dicom --out-dir $demo/unlabelled --spacing-mm $spacing_mm --workers 2
 quiet python tools/preprocess.py $demo/dicom/images.csv --labels $demo/dicom/labels.csv --out-dir $demo/phantom \

@@ -17,6 +17,8 @@ from mammo.errors import UserError
 FIELD_HEIGHT_MM = 120.0  # of the image, whatever its number of rows
 MIN_SIDE_PX = 64
 BREAST_MAX = 0.85  # of the grey range; only the burned-in marker is brighter
+SATELLITE_RADIUS_MM = (2.0, 3.0)  # of the lesions beside the main one, in every patient
+SATELLITE_LOOK = dict(contrast_z=1.0, spike_z=-3.0)  # bright and smooth, whatever the main one looks like
 
 Lesion = tuple[float, float, float]  # x, y, radius in pixels
 VENDORS = (  # what differs between the two makers, each at a site of its own
@@ -39,7 +41,8 @@ def render_exam(
         raise UserError(f'image size is {size}; use >= {MIN_SIDE_PX} each, width 0.45 to 1 of the height')
     rng, vendor = np.random.default_rng([seed, 2, index]), VENDORS[index % len(VENDORS)]
     density = rng.uniform(-1, 1)
-    radii_mm = patient['diameter_mm'] / 2 * np.array([1, *rng.uniform(0.5, 0.7, patient['n_lesions'] - 1)])
+    satellites_mm = rng.uniform(*SATELLITE_RADIUS_MM, patient['n_lesions'] - 1)
+    radii_mm = np.array([patient['diameter_mm'] / 2, *satellites_mm])
     for laterality in 'LR':
         for view in ('CC', 'MLO'):
             tumour = {**patient, 'radii_mm': radii_mm} if laterality == patient['tumor_side'] else None
@@ -86,7 +89,8 @@ def render_view(
         upward = ('upper' if view == 'MLO' else 'outer') in tumour['tumor_location']
         own_half = (y_mm < nipple_mm) == upward
         lesions = place_lesions(rng, room_px, own_half, tumour['radii_mm'] / px_mm)
-        image += sum(draw_lesion(rng, shape, lesion, tumour) for lesion in lesions)
+        looks = [tumour] + [{**tumour, **SATELLITE_LOOK}] * (len(lesions) - 1)
+        image += sum(draw_lesion(rng, shape, *which) for which in zip(lesions, looks, strict=True))
     return np.where(breast, np.clip(image, 0.02, BREAST_MAX), 0), lesions
 
 
@@ -102,13 +106,13 @@ def power_law_noise(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndar
 def place_lesions(
     rng: np.random.Generator, room_px: np.ndarray, own_half: np.ndarray, radii_px: np.ndarray
 ) -> list[Lesion]:
-    """Main lesion in its half, smaller ones apart from it; ``room_px`` (H, W): distance to the border."""
+    """Main lesion in its half, others apart from all before; ``room_px`` (H, W): distance to the border."""
     y, x = np.indices(room_px.shape)
     lesions, free = [], np.where(own_half, room_px, 0)
     for radius in radii_px:
         y0, x0 = rng.choice(np.argwhere(free >= min(1.1 * radius, 0.8 * free.max())))
         lesions.append((float(x0), float(y0), float(radius)))
-        apart = [np.hypot(x - cx, y - cy) > r + 0.8 * radii_px[0] for cx, cy, r in lesions]
+        apart = [np.hypot(x - cx, y - cy) > r + 1.5 * radii_px[-1] for cx, cy, r in lesions]
         free = np.where(np.all(apart, axis=0), room_px, 0)
         free = free if free.any() else room_px  # a breast full of tumour: lesions may touch
     return lesions

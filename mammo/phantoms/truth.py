@@ -24,14 +24,14 @@ PATHOLOGY_SD = 0.1  # of tumor_size about the drawn diameter, relative
 SIZE_UNIT_MM = 50.0  # tumor_size = diameter / SIZE_UNIT_MM, 0 to 1 up to stage T2
 FLIP_PROB = 0.03  # multifocality label contradicts what is drawn
 # logit of N = intercept + image weight * image score + clinical weight * clinical score
-N_INTERCEPT, N_IMAGE, N_CLINICAL = -1.4, 3.0, 1.4
+N_INTERCEPT, N_IMAGE, N_CLINICAL = -0.9, 1.55, 1.0
 
 
 def sample_patients(n_patients: int, rng: np.random.Generator) -> pd.DataFrame:
     """Draw patients: what the images show (``*_z``, ``diameter_mm``, ...), ``LABELS`` and ``CLINICAL``."""
     table = pd.DataFrame(rng.standard_normal((n_patients, 3)), columns=['size_z', 'contrast_z', 'spike_z'])
     table['diameter_mm'] = MEDIAN_DIAMETER_MM * np.exp(SIZE_SD * table['size_z'])
-    table['n_lesions'] = rng.choice([1, 2, 3], n_patients, p=[0.65, 0.2, 0.15])
+    table['n_lesions'] = rng.choice([1, 3, 4, 5], n_patients, p=[0.65, 0.1, 0.15, 0.1])
     table['tumor_side'] = rng.choice(['L', 'R'], n_patients)
     table = table.assign(**_clinical(table, rng))
     return table.assign(**_labels(table, rng))
@@ -44,9 +44,8 @@ def image_score(table: pd.DataFrame) -> pd.Series:
 
 def clinical_score(table: pd.DataFrame) -> pd.Series:
     """The part of N's logit that no image shows, mean about 0 and standard deviation about 1: (n,)."""
-    score = 0.6 * (np.log(table['ki67_pct']) - 3.0) / 0.6 + 0.5 * (table['grade'] - 2.1) / 0.7
-    score += 0.9 * (table['mode_of_detection'] == 'symptomatic') - 0.36 - 0.3 * (table['age'] - 60) / 11
-    return score + 0.4 * table['HER2'] - 0.05
+    score = 0.8 * (np.log(table['ki67_pct']) - 3.0) / 0.6 + 0.4 * (table['grade'] - 2.1) / 0.7
+    return score + 0.9 * ((table['mode_of_detection'] == 'symptomatic') - 0.4)
 
 
 def drop_values(

@@ -1,5 +1,7 @@
 """Phantom images: anatomy, lesions, DICOM headers."""
 
+from itertools import combinations
+
 import cv2
 import numpy as np
 import pytest
@@ -138,6 +140,21 @@ def test_contrast_and_size_drive_the_brightness_that_the_lesion_adds(view):
     assert added(radii_mm=np.array([4.0])) < 0.5 * added(radii_mm=np.array([8.0]))
 
 
+@pytest.mark.parametrize('contrast_z', [-2.0, 2.0])
+def test_second_lesions_are_bright_whatever_the_main_one_looks_like(contrast_z):
+    healthy, sick, lesions = view_pair(contrast_z=contrast_z, n_lesions=3, radii_mm=np.array([8.0, 2.5, 2.5]))
+    gain = sick - healthy
+    for x, y, _ in lesions[1:]:
+        assert gain[round(y), round(x)] > 0.3
+
+
+def test_second_lesions_are_of_one_size_and_smaller_than_most_main_ones(patients, exams):
+    px_mm = phantom.FIELD_HEIGHT_MM / SHAPE[0]
+    radii_mm = [lesion[2] * px_mm for exam in exams for _, row in exam for lesion in row['lesions'][1:]]
+    assert any(patient['n_lesions'] > 1 for patient in patients)
+    assert all(2.0 <= radius_mm <= 3.0 for radius_mm in radii_mm)
+
+
 def test_spiculation_reaches_beyond_the_mass():
     def halo(spike_z):
         healthy, sick, [(x, y, radius)] = view_pair(spike_z=spike_z)
@@ -183,19 +200,19 @@ def test_skin_line_is_brighter_than_the_fat_beneath_it():
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 10**6), n=st.integers(1, 3), radius=st.floats(1.0, 25.0))
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 5), radius=st.floats(1.0, 25.0))
 def test_lesions_lie_where_there_is_room(seed, n, radius):
     rows, columns = np.indices((64, 40))
     room = np.clip(30 - np.hypot(rows - 32, columns), 0, None)
     own_half = rows < 32
-    radii = radius * np.array([1, 0.6, 0.5])[:n]
+    radii = radius * np.array([1, 0.6, 0.5, 0.5, 0.4])[:n]
     lesions = phantom.place_lesions(np.random.default_rng(seed), room, own_half, radii)
     assert len(lesions) == n
     assert own_half[int(lesions[0][1]), int(lesions[0][0])]
     assert all(room[int(y), int(x)] > 0 for x, y, _ in lesions)
-    if radius < 5:  # there is room for all: none overlaps the main one
-        x0, y0, r0 = lesions[0]
-        assert all(np.hypot(x - x0, y - y0) > r0 + r for x, y, r in lesions[1:])
+    if radius < 3:  # there is room for all: none overlaps another
+        for (x0, y0, r0), (x1, y1, r1) in combinations(lesions, 2):
+            assert np.hypot(x1 - x0, y1 - y0) > r0 + r1
 
 
 def test_noise_has_the_power_law_of_mammograms():

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import r2_score, roc_auc_score
 
 from mammo.phantoms import truth as truth
@@ -56,10 +57,29 @@ def test_clinical_score_is_independent_of_the_images_and_about_standard(table):
 
 def test_both_sources_beat_each_alone_for_n(best):
     n_auc = best['N_roc_auc']
-    assert n_auc['clinical'] + 0.1 < n_auc['image'] < n_auc['both'] - 0.02
-    assert n_auc['clinical'] == pytest.approx(0.71, abs=0.02)
-    assert n_auc['image'] == pytest.approx(0.885, abs=0.02)
-    assert n_auc['both'] == pytest.approx(0.93, abs=0.01)
+    assert n_auc['clinical'] + 0.05 < n_auc['image'] < n_auc['both'] - 0.05
+    assert n_auc['clinical'] == pytest.approx(0.70, abs=0.02)
+    assert n_auc['image'] == pytest.approx(0.78, abs=0.02)
+    assert n_auc['both'] == pytest.approx(0.85, abs=0.01)
+
+
+def test_logistic_regression_on_all_that_is_known_of_many_patients_reaches_the_best(best):
+    """Oracle: no posterior, a fit to the clinical columns and to what is drawn."""
+    fitted, held_out = (truth.sample_patients(30_000, np.random.default_rng(seed)) for seed in (21, 22))
+
+    def columns(table, source):
+        clinical = dict(
+            ki67=np.log(table['ki67_pct']), grade=table['grade'], size=np.log(table['size_imaging_mm']),
+            symptomatic=table['mode_of_detection'] == 'symptomatic', age=table['age'], HER2=table['HER2'],
+        )  # fmt: skip
+        drawn = table[['size_z', 'contrast_z', 'spike_z', 'n_lesions']].to_dict('series')
+        known = dict(clinical=clinical, image=drawn, both=clinical | drawn)
+        return np.column_stack([np.asarray(column, float) for column in known[source].values()])
+
+    for source, reachable in best['N_roc_auc'].items():
+        model = LogisticRegression(max_iter=1000).fit(columns(fitted, source), fitted['N'])
+        reached = roc_auc_score(held_out['N'], model.decision_function(columns(held_out, source)))
+        assert reached == pytest.approx(reachable, abs=0.012)
 
 
 def test_every_task_has_a_best_value_between_chance_and_perfect(best):
