@@ -88,8 +88,9 @@ def make_plan(request: Request) -> Plan:
     cfg = config_of(request.config, request.cfg_options, data_root, request.tasks)
     complete_data(cfg, request.folds, find=data_root is None)
     init_default_scope(cfg.get('default_scope', 'mammo'))
-    images, tasks = _image_folder(cfg), tasks_of(cfg)
+    images = _image_folder(cfg)
     folds = read_folds(request.folds, images)
+    tasks = tasks_of(cfg)
     chosen = [fold.name for fold in selected(folds, request.only)]
     label = request.label or next(iter(tasks))
     if label not in tasks:
