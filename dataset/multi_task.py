@@ -6,12 +6,14 @@ meta.json + data_root -> dicts with img_path (readable), img_name (as in the fil
 import os
 from typing import Any
 
+from mmengine.registry import DefaultScope
 from mmpretrain.datasets import MultiTaskDataset
 from mmpretrain.registry import DATASETS
 
 from dataset.packed_list import PackedList
 from dataset.replacement import ReplaceDamagedMixin
 from mammo.records.meta import MetaError, read_meta
+from models.registry import SCOPE
 
 
 @DATASETS.register_module()
@@ -31,7 +33,8 @@ class MammoMultiTaskDataset(ReplaceDamagedMixin, MultiTaskDataset):
     """
 
     def __init__(self, ann_file: str, data_root: str | None = None, **kwargs: Any) -> None:
-        super().__init__(ann_file, data_root=data_root or '', **kwargs)
+        with DefaultScope.overwrite_default_scope(SCOPE):  # of the transforms, wherever it is built itself
+            super().__init__(ann_file, data_root=data_root or '', **kwargs)
 
     def load_data_list(self, ann_file: str, metainfo_override: dict | None = None) -> PackedList:
         """Read a meta file, whose list is packed so that workers share it.

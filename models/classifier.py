@@ -65,6 +65,12 @@ class ImageTabClassifier(ImageClassifier):
             self.backbone.requires_grad_(False)
         self.folded = FoldedNetwork(compiled=compile_backbone)
 
+    def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor') -> Any:
+        """As the stock method; mode ``tensor`` gives the raw outputs of all tasks as one (B, tasks)."""
+        outputs = super().forward(inputs, data_samples, mode)
+        is_by_task = mode == 'tensor' and isinstance(outputs, dict)
+        return torch.stack([*outputs.values()], dim=1) if is_by_task else outputs
+
     def extract_feat(self, inputs: Tensor, stage: str = 'neck') -> tuple[Tensor, ...]:
         """Images or, with ``from_maps``, maps (B, C, h, w) -> what a stage gives, as the stock method."""
         if stage not in STAGES:

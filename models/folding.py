@@ -73,7 +73,10 @@ class FoldedNetwork:
 
 
 def is_constant(network: nn.Module, images: Tensor) -> bool:
-    """Whether this call can be folded, depends on weights only, needs no gradient and is not traced."""
+    """Whether this call can be folded, depends on weights only, and nobody looks inside.
+
+    That is, there is no gradient, no hook on a layer, and no trace.
+    """
     learns = torch.is_grad_enabled() and (
         images.requires_grad or any(parameter.requires_grad for parameter in network.parameters())
     )
@@ -82,6 +85,7 @@ def is_constant(network: nn.Module, images: Tensor) -> bool:
         all(isinstance(module, LAYERS) for module in network.modules() if not [*module.children()])
         and not (torch.compiler.is_compiling() or torch.jit.is_tracing())
         and not learns
+        and not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
         and not any(tensor.is_inference() for tensor in tensors)  # these do not tell of changes
         and not any(
             module.training and module is not network and not isinstance(module, SAME_IN_TRAINING)

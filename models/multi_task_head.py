@@ -26,7 +26,8 @@ def _of_task(sample: MultiTaskDataSample, task: str) -> DataSample:
 class MultiTaskHead(StockMultiTaskHead):
     """Heads side by side, one per task.
 
-    That of a single task also loads the weights of a lone head (``fc.*``, published checkpoints).
+    That of a single task has the weights of a lone head (``fc.*``), as published checkpoints have them; it
+    also loads them by the name of the task (``task_heads.N.fc.*``).
 
     Args:
         tasks: list of ``dict(name, kind, loss_weight, loss)``; or
@@ -49,6 +50,7 @@ class MultiTaskHead(StockMultiTaskHead):
                     "(BinaryTaskHead, ...); for stock heads set type='mmpretrain.MultiTaskHead'"
                 )
             del head.loss  # the stock class has wrapped it: back to the method
+        self.register_state_dict_post_hook(_as_lone_head)
 
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
         """What all heads read; (B, C)."""
@@ -78,3 +80,12 @@ class MultiTaskHead(StockMultiTaskHead):
         samples = [[_of_task(sample, task) for sample in data_samples] for task in self.task_heads]
         losses = joint_losses([*self.task_heads.values()], feats, samples)
         return {f'{task}_loss': loss for task, loss in zip(self.task_heads, losses, strict=True)}
+
+
+def _as_lone_head(head: MultiTaskHead, state: dict[str, Tensor], prefix: str, _: Any) -> None:
+    """Name the weights of a single task's head as those of a lone one."""
+    if len(head.task_heads) == 1:
+        (name,) = head.task_heads
+        start = f'{prefix}task_heads.{name}.'
+        for key in [key for key in state if key.startswith(f'{start}fc.')]:
+            state[prefix + key.removeprefix(start)] = state.pop(key)

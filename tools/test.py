@@ -28,7 +28,19 @@ def main() -> None:
     parser.add_argument(
         '--out-item', choices=['metrics', 'pred'], help='what to write to --out; default: pred'
     )
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help='test-time augmentation: tta_model and tta_pipeline of the config, else the mean prediction of '
+        'the image and its mirror image',
+    )
+    parser.add_argument('--show-dir', help='folder for pictures of the images with what was predicted')
+    parser.add_argument('--show', action='store_true', help='show these pictures in a window')
+    parser.add_argument('--interval', type=int, default=1, help='a picture of every so many images')
+    parser.add_argument('--wait-time', type=float, default=2.0, help='of a window, seconds')
     args = parser.parse_args()
+    if args.tta and (args.show or args.show_dir):
+        parser.error('--tta goes without --show and --show-dir: a picture is of one image as it was tested')
     if args.out_item and not args.out:
         parser.error('--out-item needs --out FILE')
     suffixes = ['.json'] if args.out_item == 'metrics' else ['.pkl', '.json', '.csv']

@@ -21,12 +21,14 @@ from mammo.engine.runner import MammoRunner
 from mammo.engine.saving import CheckpointHook, EarlyStoppingHook, ResumableTrainLoop
 from mammo.engine.saving.plain_state import PlainCheckpointHook
 from mammo.engine.seed import EpochSeedHook, seed_worker
+from mammo.engine.stock import AverageTaskTTA, UniversalVisualizer, extend_inferencer
 from mammo.engine.writer import PredictionWriter
 from mammo.errors import DataError
 
 __all__ = [
     'AUC',
     'R2',
+    'AverageTaskTTA',
     'BackboneExportHook',
     'BatchWatchHook',
     'Bf16OptimWrapper',
@@ -52,8 +54,12 @@ __all__ = [
     'ResumableTrainLoop',
     'SwAVHook',
     'TensorboardTracker',
+    'UniversalVisualizer',
     'WandbTracker',
+    'extend_inferencer',
     'load_from_file',
     'models',
     'seed_worker',
 ]
+
+extend_inferencer()

@@ -21,6 +21,8 @@ from mammo.engine.loading.checkpoint import trust_checkpoints
 from mammo.engine.log import use_terminal
 from mammo.engine.saving.files import checkpoint_folder, locked
 from mammo.engine.saving.stop import handling_signals
+from mammo.engine.stock.pictures import add_pictures
+from mammo.engine.stock.tta import add_tta
 from mammo.errors import Exit
 from mammo.records.files import write_json
 from mammo.terminal import TERMINAL
@@ -129,6 +131,11 @@ def score(
     out: str | Path | None = None,
     out_item: str | None = None,
     no_pin_memory: bool = False,
+    tta: bool = False,
+    show_dir: str | Path | None = None,
+    show: bool = False,
+    interval: int = 1,
+    wait_time: float = 2.0,
     cfg_options: list[str] | None = None,
     **shared: Any,
 ) -> dict[str, Any]:
@@ -140,6 +147,8 @@ def score(
         out: file for the result: metrics (.json) or predictions (.pkl, .json, .csv).
         out_item: ``'metrics'`` or ``'pred'``, the default.
         no_pin_memory: the dataloader does not pin memory.
+        tta: test-time augmentation, see :func:`mammo.engine.stock.tta.add_tta`.
+        show_dir, show, interval, wait_time: see :func:`mammo.engine.stock.pictures.add_pictures`.
         cfg_options: ``key=value`` texts, which come last and win.
         **shared: see :func:`load_config`.
 
@@ -158,7 +167,11 @@ def score(
         cfg.test_evaluator = [*evaluators, dict(type='PredictionWriter', out_file=str(out))]
     if no_pin_memory:
         cfg.test_dataloader.pin_memory = False
+    if show or show_dir:
+        add_pictures(cfg, out_dir=show_dir, show=show, interval=interval, wait_time=wait_time)
     set_options(cfg, cfg_options)
+    if tta:
+        add_tta(cfg)
     runner = RUNNERS.build(cfg)
     metrics: dict[str, Any] = runner.test()
     if out and out_item == 'metrics' and runner.rank == 0:

@@ -17,6 +17,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
+from mammo.engine.config.keys import building
 from mammo.engine.config.tasks import resolve_tasks, train_meta
 from mammo.engine.config.text import format_once
 from mammo.engine.faults import resources_explained
@@ -89,7 +90,8 @@ class MammoRunner(Runner):
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """As mmengine, with BN in the place of SyncBN where there is no GPU."""
-        built: nn.Module = super().build_model(model)
+        with building(model if isinstance(model, dict) else {}, 'model'):
+            built: nn.Module = super().build_model(model)
         return without_sync_bn(built) if use_cpu() else built
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:

@@ -80,3 +80,10 @@ def test_a_bare_task_head_as_in_published_configs_becomes_the_head_of_one_task()
     (predicted,) = model(images, [sample], mode='predict')
     expected = torch.nn.functional.softplus(-predicted.N.logit)[0]  # cross-entropy of label 1
     torch.testing.assert_close(model(images, [sample], mode='loss')['N_loss'], expected)
+
+
+def test_a_model_without_a_head_has_no_pre_logits_and_says_so() -> None:
+    model = build(neck=dict(type='GlobalAveragePooling'))
+    assert model.extract_feat(torch.zeros(1, 3, 64, 64))[-1].shape == (1, 128)
+    with pytest.raises(AssertionError, match='no head with pre_logits'):
+        model.extract_feat(torch.zeros(1, 3, 64, 64), stage='pre_logits')

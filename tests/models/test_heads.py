@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample, MultiTaskDataSample
 
@@ -381,3 +382,40 @@ class TestStandardisedTargets:
     def test_binary_tasks_refuse_it(self) -> None:
         with pytest.raises(ValueError, match='standardise is for regression'):
             head_configs([dict(name='N', kind='binary', standardise=True)])
+
+
+def test_the_head_of_one_task_is_saved_and_loaded_as_a_lone_one() -> None:
+    lone = MODELS.build(dict(type='SingleLinearClsHead', in_channels=16))
+    head = MultiTaskHead(task_heads=dict(N=dict(type='SingleLinearClsHead', in_channels=16)))
+    head.load_state_dict(lone.state_dict())
+    assert head.state_dict().keys() == lone.state_dict().keys()
+    assert torch.equal(head.task_heads['N'].fc.weight, lone.fc.weight)
+    inside = torch.nn.ModuleDict(dict(head=head))
+    assert [*inside.state_dict()] == ['head.fc.weight', 'head.fc.bias']
+    inside.load_state_dict(
+        {f'head.task_heads.N.{key}': value + 1 for key, value in lone.state_dict().items()}
+    )
+    assert torch.equal(head.task_heads['N'].fc.weight, lone.fc.weight + 1)
+
+
+def test_heads_of_several_tasks_keep_their_names() -> None:
+    linear = dict(type='SingleLinearClsHead', in_channels=4)
+    head = MultiTaskHead(task_heads=dict(N=linear, LVI=linear))
+    assert [*head.state_dict()] == [
+        f'task_heads.{t}.fc.{p}' for t in ('N', 'LVI') for p in ('weight', 'bias')
+    ]
+
+
+def test_stock_heads_in_the_stock_scope_stay_stock() -> None:
+    from mmpretrain.models.heads import MultiTaskHead as StockMultiTaskHead
+
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        linear = dict(type='LinearClsHead', num_classes=3)
+        head = MODELS.build(
+            dict(type='MultiTaskHead', task_heads=dict(a=linear, b=linear), in_channels=4,
+                 loss=dict(type='CrossEntropyLoss'))
+        )  # fmt: skip
+    assert type(head) is StockMultiTaskHead
+    samples = [MultiTaskDataSample() for _ in range(2)]
+    samples[0].set_field(DataSample().set_gt_label(1), 'a')
+    assert set(head.loss((torch.rand(2, 4),), samples)) >= {'a_loss'}

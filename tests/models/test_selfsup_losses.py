@@ -122,6 +122,18 @@ def test_swav_loss_is_the_papers_with_and_without_queue() -> None:
     assert with_queue[3] != pytest.approx(without[3], rel=1e-4)
 
 
+def test_swav_loss_without_iterations_takes_the_softmax_over_the_whole_batch() -> None:
+    x = views()
+    loss = SwAVLoss(feat_dim=6, num_prototypes=5, num_crops=[2, 2], sinkhorn_iterations=0)
+    weight = torch.nn.functional.normalize(loss.prototypes.weight.detach(), dim=1)
+    log_p = (x @ weight.T / 0.1).log_softmax(2)
+    expected = 0.0
+    for i in (0, 1):
+        q = (x[i] @ weight.T / 0.05).flatten().softmax(0).reshape(len(x[i]), -1) * len(x[i])
+        expected += sum(-(q * log_p[v]).sum(1).mean() for v in range(4) if v != i) / 6
+    assert loss(x.flatten(0, 1)).item() == pytest.approx(float(expected), rel=1e-5)
+
+
 def test_swav_prototypes_are_normalised_and_their_order_does_not_matter() -> None:
     loss = SwAVLoss(6, num_crops=[2, 2], num_prototypes=5)
     first = loss(views().flatten(0, 1))

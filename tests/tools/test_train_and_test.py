@@ -1,15 +1,19 @@
 """tools/train.py and tools/test.py, as a user calls them, in one process."""
 
 import json
+import math
 import runpy
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
 from mammo.records.meta import write_meta
 from mammo.records.predictions import read_predictions
+from tests.conftest import TASKS
 from tests.support.toy_config import write_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,6 +92,90 @@ def test_metrics_are_written_as_json_with_null_for_what_is_undefined(
     assert metrics['multifocality_roc_auc'] is None
     assert 0 <= metrics['N_roc_auc'] <= 1
     assert {'N_loss', 'N_pr_auc', 'NumPos_loss', 'NumPos_r2_score'} <= metrics.keys()
+
+
+def test_tta_is_the_mean_prediction_of_an_image_and_its_mirror_image(
+    trained: Path, tmp_path: Path, call
+) -> None:
+    mirrored = trained / 'mirrored.py'
+    mirrored.write_text(
+        "_base_ = './config.py'\n"
+        'pipeline = [*_base_.pipeline[:-1], dict(type="RandomFlip", prob=1.0), _base_.pipeline[-1]]\n'
+        'test_dataloader = dict(dataset=dict(pipeline=pipeline))\n'
+    )
+    tasks = {}
+    for name, config, options in [('plain', 'config.py', []), ('mirrored', mirrored, []),
+                                  ('tta', 'config.py', ['--tta'])]:  # fmt: skip
+        out = tmp_path / f'{name}.json'
+        code = call('tools/test.py', trained / config, trained / 'epoch_2.pth', '--work-dir', tmp_path,
+                    '--out', out, *options)  # fmt: skip
+        assert code == 0
+        tasks[name] = [record['tasks'] for record in read_predictions(out)]
+    for plain, mirror, tta in zip(tasks['plain'], tasks['mirrored'], tasks['tta'], strict=True):
+        assert plain['N']['pred_score'] != mirror['N']['pred_score']
+        for task in ('N', 'NumPos'):
+            mean = (plain[task]['pred_score'] + mirror[task]['pred_score']) / 2
+            assert tta[task]['pred_score'] == pytest.approx(mean, abs=1e-6)
+            assert tta[task]['gt_label'] == plain[task]['gt_label']
+        prob = tta['N']['pred_score']
+        assert tta['N']['logit'] == pytest.approx(math.log(prob / (1 - prob)), abs=1e-5)
+
+
+def test_pictures_lie_under_the_folders_of_their_images_and_stay_grey(
+    trained: Path, toy_data: Path, tmp_path: Path, call
+) -> None:
+    root = tmp_path / 'data'
+    items = json.loads((toy_data / 'test.json').read_text())['data_list'][:4]
+    for i, item in enumerate(items):  # two folders with files of one name
+        (root / f'p{i // 2}').mkdir(parents=True, exist_ok=True)
+        (root / f'p{i // 2}/{i % 2}.png').write_bytes((toy_data / item['img_path']).read_bytes())
+    moved = [item | dict(img_path=f'p{i // 2}/{i % 2}.png') for i, item in enumerate(items)]
+    write_meta(root / 'test.json', moved, TASKS)
+    code = call('tools/test.py', trained / 'config.py', trained / 'epoch_2.pth', '--work-dir', tmp_path,
+                '--show-dir', tmp_path / 'shown', '--interval', '1', '--wait-time', '0', '--no-pin-memory',
+                '--cfg-options', f'test_dataloader.dataset.data_root={root}')  # fmt: skip
+    assert code == 0
+    pictures = sorted(path.relative_to(tmp_path / 'shown') for path in (tmp_path / 'shown').rglob('*.png'))
+    assert [*map(str, pictures)] == [f'p{i}/{j}.png_0.png' for i in range(2) for j in range(2)]
+    picture = cv2.imread(str(tmp_path / 'shown' / pictures[0]))
+    assert picture.shape == (96, 64, 3)
+    assert (picture == picture[..., :1]).all()
+    image = cv2.imread(str(root / 'p0/0.png'), 0)
+    tested = cv2.resize(image, (64, 96))
+    assert np.abs(picture[60:, :, 0].astype(int) - tested[60:]).mean() < 3  # text is above
+
+
+def test_a_window_without_a_screen_is_refused(trained: Path, call, capsys, monkeypatch) -> None:
+    monkeypatch.delenv('DISPLAY', raising=False)
+    monkeypatch.delenv('WAYLAND_DISPLAY', raising=False)
+    assert call('tools/test.py', trained / 'config.py', trained / 'epoch_2.pth', '--show') == 2
+    assert 'no screen; --show-dir DIR' in capsys.readouterr().err
+    command = ('tools/test.py', trained / 'config.py', trained / 'epoch_2.pth', '--show-dir', 'x')
+    assert call(*command, '--interval', '0') == 2
+    assert 'interval is 0' in capsys.readouterr().err
+    assert call(*command, '--tta') == 2
+
+
+@pytest.mark.parametrize(
+    ('model', 'words'),
+    [
+        ("backbone=dict(dept=50),", "ResNet takes no argument 'dept', which stands at model.backbone.dept "
+         '(the nearest is depth)'),
+        ("head=dict(type='NoHead'),", 'NoHead is not in the'),
+        ("tasks=[dict(name='N', kind='yes')],", "kind is 'yes', expected one of"),
+        ("neck=dict(pooling_size=9),", 'pooling_size is 9, expected one of'),
+    ],
+)  # fmt: skip
+def test_a_model_that_cannot_be_built_is_one_line(
+    toy_data: Path, tmp_path: Path, call, capsys, model: str, words: str
+) -> None:
+    write_config(tmp_path / 'config.py', toy_data)
+    leaf = tmp_path / 'leaf.py'
+    leaf.write_text(f"_base_ = './config.py'\nmodel = dict({model})\n")
+    assert call('tools/train.py', leaf, '--work-dir', tmp_path) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
+    assert line.startswith('error: model cannot be built: ')
+    assert words in line
 
 
 def test_amp_on_cpu_gives_nearly_the_same_probabilities(trained: Path, tmp_path: Path, call) -> None:

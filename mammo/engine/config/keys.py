@@ -7,6 +7,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -75,6 +76,39 @@ def refuse_unknown(cfg: Config, key: str) -> None:
                 f'--cfg-options {key}: {place or "the config"} has no {part!r}{hint}. To add a key that is '
                 f'not there, write +{key}=...'
             )
+
+
+@contextmanager
+def building(section: dict, place: str) -> Iterator[None]:
+    """Name the place of what stops a section of a config from being built.
+
+    Raises:
+        ConfigError: an argument is unknown or missing, or has a value that cannot be.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (TypeError, ValueError, KeyError, AssertionError) as error:
+        unexpected = re.search(
+            r"(\w+)(\.__init__)?\(\) got an unexpected keyword argument '(\w+)'", str(error)
+        )
+        text = str(error.args[0]) if error.args else type(error).__name__
+        if unexpected:
+            name, _, key = unexpected.groups()
+            text = f'{name} takes no argument {key!r}, which stands at {listed(_keys(section, place, key))}'
+        raise ConfigError(f'{place} cannot be built: {text}') from error
+
+
+def _keys(node: Any, place: str, key: str) -> Iterator[str]:
+    """Where a key stands in a section, and the nearest that could stand there."""
+    if isinstance(node, dict) and key in node:
+        near = difflib.get_close_matches(key, _arguments(node, place), n=1)
+        yield f'{place}.{key}' + (f' (the nearest is {near[0]})' if near else '')
+    children: Any = node.items() if isinstance(node, dict) else ()
+    children = enumerate(node) if isinstance(node, list | tuple) else children
+    for name, child in children:
+        yield from _keys(child, f'{place}.{name}', key)
 
 
 def _arguments(section: dict, place: str) -> set[str]:

@@ -10,6 +10,7 @@ import torch
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
+from mammo.engine.config.keys import building
 from mammo.engine.config.reading import read_config
 from mammo.engine.loading.checkpoint import load_from_file
 from mammo.errors import UserError, listed
@@ -56,7 +57,8 @@ def convert(config: str | Path, file: str | Path, source: str, out: str | Path) 
         UserError: the file cannot be read, or not one of its weights fits.
     """
     cfg = read_config(config)
-    backbone = MODELS.build({**cfg.model.backbone, 'init_cfg': None})
+    with building(cfg.model.backbone, 'model.backbone'):
+        backbone = MODELS.build({**cfg.model.backbone, 'init_cfg': None})
     network = {k: v for k, v in backbone.state_dict().items() if 'num_batches_tracked' not in k}
     weights = renamed(weights_of(load_from_file(str(file))), source, network)
     fitting = {k: v.float() for k, v in weights.items() if k in network and v.shape == network[k].shape}

@@ -37,6 +37,11 @@ def mean_records(members: Sequence[Sequence[dict]], kinds: Mapping[str, str]) ->
     ]
 
 
+def mean_logit(logits: Sequence[float], kind: str) -> float:
+    """Raw outputs of M models -> that of their mean prediction: mean prob of a binary task, or mean value."""
+    return logit_of_mean_prob(logits) if kind == 'binary' else float(np.mean(logits))
+
+
 def logit_of_mean_prob(logits: Sequence[float]) -> float:
     """Logits of M models -> logit of the mean of their probs, without loss where these are near 0 or 1."""
     z = np.asarray(logits, np.float64)
@@ -49,12 +54,7 @@ def _mean_tasks(members: Sequence[dict[str, dict]], kinds: Mapping[str, str], pl
     averaged = {}
     for task, values in members[0].items():
         logits = [tasks[task]['logit'] for tasks in members]
-        if None in logits:
-            logit = None
-        elif kinds.get(task, 'binary') == 'binary':
-            logit = logit_of_mean_prob(logits)
-        else:
-            logit = float(np.mean(logits))
+        logit = None if None in logits else mean_logit(logits, kinds.get(task, 'binary'))
         score = float(np.mean([tasks[task]['pred_score'] for tasks in members]))
         averaged[task] = dict(logit=logit, pred_score=score, gt_label=values['gt_label'])
     return averaged
