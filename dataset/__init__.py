@@ -9,6 +9,7 @@ from dataset.packing import MammoPackMultiTaskInputs, PackInputs
 from dataset.patches import MammoPatchDataset
 from dataset.single_task import MammoSingleTaskDataset
 from dataset.transforms import LoadMammogram
+from dataset.views import LoadViews, MammoMultiViewDataset
 
 __all__ = [
     'AutoContrast',
@@ -18,7 +19,9 @@ __all__ = [
     'GreyNoise',
     'LoadCachedMap',
     'LoadMammogram',
+    'LoadViews',
     'MammoMultiTaskDataset',
+    'MammoMultiViewDataset',
     'MammoPackMultiTaskInputs',
     'MammoPatchDataset',
     'MammoSingleTaskDataset',

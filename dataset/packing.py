@@ -16,7 +16,7 @@ from mammo.errors import UserError
 from mammo.records.predictions import CARRIED
 from models.registry import TRANSFORMS
 
-IDENTITY_KEYS = ('img_name', 'patient_id', 'exam_id', 'view', 'laterality', *CARRIED)
+IDENTITY_KEYS = ('img_name', 'patient_id', 'exam_id', 'view', 'laterality', 'views', *CARRIED)
 
 
 @STOCK_TRANSFORMS.register_module()

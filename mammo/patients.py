@@ -17,6 +17,7 @@ from mammo.errors import UserError, listed
 from mammo.records.features import Features
 
 SIDES = ('L', 'R')
+VIEWS = ('CC', 'MLO')  # that networks of several views take, in this order, the left breast first
 FIELDS = ('patient_id', 'laterality', 'tumor_side', 'exam_order')  # all that the rule looks at
 POOLING = dict(binary='max', regression='mean')  # of the scores of a patient's images, by kind of task
 FEATURE_POOLING = 'mean'  # of raw outputs that become inputs of the fusion
@@ -68,6 +69,53 @@ def in_latest_exam(images: pd.DataFrame, among: pd.Series) -> pd.Series:
         raise UserError(f'exam_order: {int(wrong.sum())} values are no numbers: {listed(names)}')
     latest = order.where(among).groupby(images.patient_id).transform('max')
     return (order == latest) | latest.isna()
+
+
+def shown_together(items: Sequence[Mapping[str, Any]], n_views: int) -> list[tuple[int | None, ...]]:
+    """Images that a network of several views sees as one: of one patient and exam, CC and MLO.
+
+    Of several images of one view each is seen once, beside the images of the others that are there.
+
+    Args:
+        items: patient_id, exam_id, view and laterality of each image.
+        n_views: 1: each image alone; 2: those of a breast; 4: those of both.
+
+    Returns:
+        Numbers of the images in the order of VIEWS, with n_views=4 the left breast first; None: missing.
+
+    Raises:
+        UserError: an image has another view, or no side.
+
+    Example:
+        >>> views = [('CC', 'L'), ('MLO', 'L'), ('MLO', 'R')]
+        >>> exam = [dict(patient_id='p', view=view, laterality=side) for view, side in views]
+        >>> shown_together(exam, 2), shown_together(exam, 4)
+        ([(0, 1), (None, 2)], [(0, 1, None, 2)])
+    """
+    if n_views == 1:
+        return [(i,) for i in range(len(items))]
+    odd = [str(item.get('img_path', i)) for i, item in enumerate(items)
+           if item.get('view') not in VIEWS or item.get('laterality') not in SIDES]  # fmt: skip
+    if odd:
+        raise UserError(
+            f'{len(odd)} images have no view of {", ".join(VIEWS)} or no side of {", ".join(SIDES)}, as a '
+            f'network of {n_views} views needs them: {listed(odd)}; leave them out'
+        )
+    sides = {side: (side,) if n_views == len(VIEWS) else SIDES for side in SIDES}
+    groups: dict[tuple, dict[tuple[str, str], list[int]]] = {}
+    for i, item in enumerate(items):
+        whose = (item.get('patient_id', i), item.get('exam_id'), sides[item['laterality']])
+        groups.setdefault(whose, {}).setdefault((item['laterality'], item['view']), []).append(i)
+    return [
+        tuple(_at(group.get((side, view)), i) for side in whose[-1] for view in VIEWS)
+        for whose, group in groups.items()
+        for i in range(max(map(len, group.values())))
+    ]
+
+
+def _at(images: list[int] | None, i: int) -> int | None:
+    """The image number i of a view, or the last of it."""
+    return images[min(i, len(images) - 1)] if images else None
 
 
 def of_patients(values: NDArray, patients: NDArray, how: str = FEATURE_POOLING) -> tuple[NDArray, NDArray]:

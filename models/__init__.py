@@ -13,6 +13,7 @@ from models.pooling_necks import AttentionPoolingNeck, MeanTokenTransformerNeck
 from models.preprocessor import ClsDataPreprocessor, SelfSupDataPreprocessor
 from models.selfsup import CosineSimilarityLoss, LatentCrossCorrelationHead, SwAVLoss
 from models.transformer_neck import TransformerNeck
+from models.view_neck import MultiViewTransformerNeck
 
 __all__ = [
     'AttentionPoolingNeck',
@@ -26,6 +27,7 @@ __all__ = [
     'MSELoss',
     'MeanTokenTransformerNeck',
     'MultiTaskHead',
+    'MultiViewTransformerNeck',
     'RegressionTaskHead',
     'ResNetWs',
     'SelfSupDataPreprocessor',

@@ -12,15 +12,16 @@ from torch import Tensor
 from models.transformer import Attention
 
 
-def class_row(attention: Attention, x: Tensor) -> Tensor:
+def class_row(attention: Attention, x: Tensor, shown: Tensor | None = None) -> Tensor:
     """Weights that the first token gives to the others; (B, N, C) -> (B, heads, N - 1), float32.
 
-    They sum to 1 with locality self-attention, else to 1 minus the weight of the class token itself.
+    They sum to 1 with locality self-attention, else to 1 minus the weight of the class token itself; of
+    tokens that are not ``shown`` (B, N) they are 0.
     """
-    q, k, _, others = attention.scaled_qkv(x)
-    scores = q[:, :, 0].float().unsqueeze(2) @ k.float().transpose(2, 3)  # (B, heads, 1, N)
+    q, k, _, others = attention.scaled_qkv(x, 1, shown)
+    scores = q.float() @ k.float().transpose(2, 3)  # (B, heads, 1, N)
     if others is not None:
-        scores = scores.masked_fill(~others[0], -torch.inf)
+        scores = scores.masked_fill(~others, -torch.inf)
     return scores.softmax(-1)[:, :, 0, 1:]
 
 
@@ -32,11 +33,13 @@ def attention_maps(neck: Any, feats: tuple[Tensor, ...]) -> Tensor:
         last of feats (B, C, H, W) -> (B, depth, heads, h, w)
     """
     rows: list[Tensor] = []
+
+    def keep(block: Any, args: tuple[Any, ...]) -> None:
+        x, _, shown = args
+        rows.append(class_row(block, x, shown))
+
     blocks = [module for module in neck.modules() if isinstance(module, Attention)]
-    hooks = [
-        block.register_forward_pre_hook(lambda module, args: rows.append(class_row(module, args[0])))
-        for block in blocks
-    ]
+    hooks = [block.register_forward_pre_hook(keep) for block in blocks]
     try:
         neck(feats)
     finally:

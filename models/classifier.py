@@ -6,6 +6,7 @@ images (B, 3, H, W) -> losses, predictions or features, as mmpretrain's ImageCla
 from typing import Any
 
 import torch
+from einops import rearrange
 from mmengine.registry import DefaultScope
 from mmpretrain.models.classifiers import ImageClassifier
 from mmpretrain.registry import MODELS as STOCK_MODELS
@@ -84,10 +85,22 @@ class ImageTabClassifier(ImageClassifier):
         return self.head.pre_logits(feats)
 
     def maps(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        """Maps of the backbone, which runs folded while it is constant; see :class:`FoldedNetwork`."""
+        """Maps of the backbone, which runs folded while it is constant; see :class:`FoldedNetwork`.
+
+        Where the neck takes several views (``n_views``), these lie one below the other, in images as in
+        maps, and maps are 0 where a view shows nothing.
+        """
         if self.from_maps:
             return (inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs,)
-        return self.folded(self.backbone, inputs)
+        n_views = getattr(self.neck, 'n_views', 1) if self.with_neck else 1
+        if n_views == 1:
+            return self.folded(self.backbone, inputs)
+        views = rearrange(inputs, 'b c (v h) w -> (b v) c h w', v=n_views)
+        lowest, highest = (bound(views, dim=(1, 2, 3), keepdim=True) for bound in (torch.amin, torch.amax))
+        maps = [
+            m * (lowest < highest) for m in self.folded(self.backbone, views)
+        ]  # one of a single value: none
+        return tuple(rearrange(m, '(b v) c h w -> b c (v h) w', v=n_views) for m in maps)
 
     def maps_for_neck(self, images: Tensor) -> Tensor:
         """The last map, pooled if the neck begins with that; (B, C, H, W) -> (B, C, h, w)."""

@@ -9,6 +9,7 @@ A neck tells its needs by attributes of its class; those that say nothing go by 
 - ``size_argument``: name of the argument for the (height, width) of the map; default: none.
 - ``pool``: the module that a neck begins with, if a pooled map can be kept in the place of the map.
 - ``if_pooled``: arguments of a neck whose input has gone through ``pool`` already.
+- ``n_views``: of how many views it takes maps, one below the other; default: 1.
 - ``attends``: whether :func:`models.attention_maps.attention_maps` can tell where it looks.
 """
 

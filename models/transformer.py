@@ -47,15 +47,21 @@ class Attention(nn.Module):
             nn.Sequential(nn.Linear(heads * head_dim, dim), nn.Dropout(dropout)) if project else nn.Identity()
         )
 
-    def forward(self, x: Tensor, n: int | None = None) -> Tensor:
-        """What the first ``n`` tokens take from all: (B, N, dim) -> (B, n, dim)."""
-        q, k, v, others = self.scaled_qkv(x, n)
+    def forward(self, x: Tensor, n: int | None = None, shown: Tensor | None = None) -> Tensor:
+        """What the first ``n`` tokens take from all, or those ``shown``: (B, N, dim) -> (B, n, dim)."""
+        q, k, v, others = self.scaled_qkv(x, n, shown)
         dropout = self.dropout if self.training else 0.0
         out = F.scaled_dot_product_attention(q, k, v, others, dropout, scale=1.0)
         return self.to_out(rearrange(out, 'b h n d -> b n (h d)'))
 
-    def scaled_qkv(self, x: Tensor, n: int | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Scaled queries (B, heads, n, head_dim), keys and values of all N; who may attend to whom (n, N)."""
+    def scaled_qkv(
+        self, x: Tensor, n: int | None = None, shown: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Scaled queries (B, heads, n, head_dim), keys and values of all N; who may attend to whom (n, N).
+
+        The last is None if all may attend to all, and where not all tokens are ``shown`` (B, N) it is
+        (B, 1, n, N).
+        """
         x = self.norm(x)
         if n is None:
             qkv = self.to_qkv(x).chunk(3, dim=-1)
@@ -65,6 +71,9 @@ class Attention(nn.Module):
         q, k, v = (rearrange(part, 'b n (h d) -> b h n d', h=self.heads) for part in qkv)
         scale = rearrange(self.scale, 'h -> h 1 1') if self.is_lsa else self.scale
         others = ~torch.eye(x.shape[1], dtype=torch.bool, device=x.device)[:n] if self.is_lsa else None
+        if shown is not None:
+            keys = rearrange(shown, 'b n -> b 1 1 n')
+            others = keys if others is None else others & keys
         return (q * scale).to(q.dtype), k, v, others
 
 
@@ -94,12 +103,12 @@ class Transformer(nn.Module):
             # without feed-forward the attention itself is the layer, as published state dicts have it
             self.layers.append(nn.ModuleList([attention, feed_forward]) if forward_layer else attention)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """All blocks; the last computes the class token only: (B, N, dim) -> (B, dim)."""
+    def forward(self, x: Tensor, shown: Tensor | None = None) -> Tensor:
+        """All blocks, over the tokens ``shown`` (B, N); the last is of the class token: -> (B, dim)."""
         for i, layer in enumerate(self.layers):
             attention, *feed_forward = layer if isinstance(layer, nn.ModuleList) else [layer]
             n = 1 if i == len(self.layers) - 1 else None
-            x = x[:, :n] + attention(x, n)
+            x = x[:, :n] + attention(x, n, shown)
             for residual in feed_forward:
                 x = x + residual(x)
         return self.norm(x[:, 0])

@@ -14,6 +14,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from tqdm import tqdm
 
+from mammo.engine.checks.data import items_of
 from mammo.engine.checks.images import check_images
 from mammo.engine.config.reading import set_options
 from mammo.engine.faults import resources_explained
@@ -65,7 +66,7 @@ def score_together(
     with resources_explained():
         runner = RUNNERS.build(cfg)
         if check_data:
-            check_images(item['img_path'] for item in runner.test_dataloader.dataset.data_list)
+            check_images(item['img_path'] for item in items_of(runner.test_dataloader.dataset))
         ensemble = _load_members(runner, checkpoints)
         records = _member_records(runner, ensemble, amp=amp)
     width = max(2, len(str(len(records) - 1)))

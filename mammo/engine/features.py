@@ -15,6 +15,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from numpy.typing import NDArray
 
+from mammo.engine.checks.data import items_of
 from mammo.engine.checks.images import check_images
 from mammo.engine.config.reading import set_options
 from mammo.engine.faults import resources_explained
@@ -84,7 +85,7 @@ def _of_meta_files(
         cfg.test_dataloader.dataset.ann_file = ann_file
         runner = RUNNERS.build(cfg)
         if check_data:
-            check_images(item['img_path'] for item in runner.test_dataloader.dataset.data_list)
+            check_images(item['img_path'] for item in items_of(runner.test_dataloader.dataset))
         runner.load_or_resume()
         with torch.autocast(get_device(), enabled=amp):
             parts.append(image_features(runner, stage))

@@ -16,6 +16,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from numpy.typing import NDArray
 
+from mammo.engine.checks.data import items_of
 from mammo.engine.config.reading import set_options
 from mammo.engine.run import load_config
 from mammo.errors import DataError
@@ -29,6 +30,7 @@ from mammo.evaluation.attention import (
     share_inside,
     with_color_bar,
 )
+from mammo.inference.export import steps_of_images
 from mammo.preprocess.picture.breast import NoBreastError, breast_mask
 from mammo.records.files import replacing, write_json
 from mammo.records.png import read_grey, to_uint8
@@ -97,7 +99,9 @@ def draw_attention(
 
 def build_runner(cfg: Config) -> Runner:
     """The runner with weights loaded, if attention can be drawn for its network and test pipeline."""
-    moves = [t['type'] for t in cfg.test_dataloader.dataset.pipeline if t['type'] not in UNMOVED]
+    moves = [
+        t['type'] for t in steps_of_images(cfg.test_dataloader.dataset.pipeline) if t['type'] not in UNMOVED
+    ]
     if moves not in PIPELINES:
         raise DataError(f'{cfg.filename}: test pipeline has {moves}, attention is drawn for {PIPELINES} only')
     runner = RUNNERS.build(cfg)
@@ -118,23 +122,32 @@ def attended_images(
     """Item of each test image, the image (H, W), maps (depth, 1 or heads, H, W), and lesions (H, W)."""
     model = runner.model.eval()
     cells = cells_of(model.backbone)
-    items = {item['img_name']: item for item in runner.test_dataloader.dataset.data_list}
+    items = {item['img_name']: item for item in items_of(runner.test_dataloader.dataset)}
     for batch in runner.test_dataloader:
         data = model.data_preprocessor(batch)
         feats = model.extract_feat(data['inputs'], stage='backbone')
         maps = attention_maps(model.neck, feats)
         maps = maps if single else maps.mean(dim=2, keepdim=True)
-        for sample, tokens in zip(data['data_samples'], maps.cpu().numpy(), strict=True):
-            item = items[sample.img_name]
+        for about, tokens, n_rows in parts_of(data['data_samples'], maps.cpu().numpy(), feats[-1].shape[2]):
+            item = items[about['img_name']]
             grey, bits = read_grey(item['img_path'])
             shrink = min(1, MAX_SIDE_PX / max(grey.shape))
             shape = tuple(max(1, round(side * shrink)) for side in grey.shape)
             image = cv2.resize(to_uint8(grey, bits=bits), shape[::-1], interpolation=cv2.INTER_AREA)
-            rows, columns = axes_of(sample.metainfo, model.neck.geometry, feats[-1].shape[2:], *cells)
+            rows, columns = axes_of(about, model.neck.geometry, (n_rows, feats[-1].shape[3]), *cells)
             lesions = item.get('lesions')
             if lesions is not None:
                 lesions = lesion_mask(lesions, grey.shape, shape)
             yield item, image, on_image(tokens, rows, columns, shape), lesions
+
+
+def parts_of(samples: list[Any], maps: NDArray, n_rows: int) -> Iterator[tuple[dict[str, Any], NDArray, int]]:
+    """What is known of each image, its part of the maps of its sample (B, ..., h, w), and rows of its map."""
+    for sample, tokens in zip(samples, maps, strict=True):
+        views = sample.get('views') or [sample.metainfo]
+        for about, part in zip(views, np.split(tokens, len(views), axis=-2), strict=True):
+            if about is not None:
+                yield about, part, n_rows // len(views)
 
 
 def picture(image: NDArray, maps: NDArray, names: list[str], lesions: NDArray | None) -> NDArray:

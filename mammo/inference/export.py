@@ -56,12 +56,18 @@ def constant_of(preprocessor: nn.Module, name: str) -> float:
     return values[0]
 
 
+def steps_of_images(pipeline: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Steps that each image goes through, also where it is one of several views of a sample."""
+    return [step for outer in pipeline for step in outer.get('transforms', [outer])]
+
+
 def size_steps(pipeline: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Steps that bring an image to the network's input size, as plain data.
 
     Raises:
         UserError: the test pipeline does more than load, resize, crop and pack.
     """
+    pipeline = steps_of_images(pipeline)
     unknown = [step['type'] for step in pipeline if step['type'] not in SIZE_STEPS + OTHER_STEPS]
     if unknown:
         raise UserError(f'the test pipeline has {unknown}, which the file cannot describe')
@@ -92,6 +98,8 @@ def export(
     """Write the ONNX file with names, kinds and preprocessing in its metadata; ``extra`` is added to it."""
     steps = size_steps(pipeline)
     height, width = input_size(steps)
+    n_views = getattr(model.neck, 'n_views', 1)
+    height *= n_views  # one below the other, black where one is missing
     outputs = TaskOutputs(model.cpu()).eval()
     tasks = {name: head.kind for name, head in model.head.task_heads.items()}
     example = torch.zeros(batch or 2, 1, height, width)
@@ -108,6 +116,7 @@ def export(
         tasks=tasks,
         input=dict(shape=[batch or 'batch', 1, height, width], grey_range=[0, 255]),
         steps=steps,
+        n_views=n_views,
         normalisation=dict(mean=outputs.mean, std=outputs.std, inside=True),
         **extra,
     )

@@ -50,6 +50,7 @@ class Network:
         self.tasks = {name: head.kind for name, head in self.blank.head.task_heads.items()}
         traceable = [step['type'] for step in steps] in TRACEABLE
         neck = getattr(self.blank, 'neck', None)
+        self.n_views: int = getattr(neck, 'n_views', 1)
         self.attends = traceable and getattr(neck, 'attends', False)
         self.cells = cells_of(self.blank.backbone) if self.attends else None
 
@@ -74,22 +75,44 @@ class Network:
 
     @torch.inference_mode()
     def __call__(
-        self, images: Sequence[NDArray[np.uint8]], progress: Callable[[int, int], None] | None = None
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        progress: Callable[[int, int], None] | None = None,
+        samples: Sequence[tuple[int | None, ...]] | None = None,
     ) -> list[Pass]:
-        """All members on the images of an exam; backbones image by image, to save memory."""
+        """All members on the images of an exam, in this order; backbones sample by sample, to save memory.
+
+        Args:
+            progress: called with the number of samples done, and of all.
+            samples: numbers of the images that are seen together, see :func:`mammo.patients.shown_together`;
+                default: each alone. An image in several gets the pass of the first.
+        """
+        samples = samples or [(i,) for i in range(len(images))]
         maps, axes = [], []
-        for i, image in enumerate(images):
-            results: dict[str, Any] = dict(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
-            for step in self.steps:
-                results = step(results)
-            maps.append(self._maps(results['img']))
-            axes.append(self._axes(results, maps[-1]))
+        for done, sample in enumerate(samples, start=1):
+            views = [None if i is None else self._resized(images[i]) for i in sample]
+            shape = next(view['img'].shape for view in views if view is not None)
+            blank = np.zeros(shape, np.uint8)
+            maps.append(self._maps(np.concatenate([blank if v is None else v['img'] for v in views])))
+            axes.append([None if v is None else self._axes(v, maps[-1], len(sample)) for v in views])
             if progress:
-                progress(i + 1, len(images))
+                progress(done, len(samples))
         together = len({tuple(m.shape for part in found.values() for m in part) for found in maps}) == 1
         batches = [maps] if together else [[found] for found in maps]
         seen = [one for batch in batches for one in self._through_necks(batch)]
-        return [Pass(*one, where) for one, where in zip(seen, axes, strict=True)]
+        passes: dict[int, Pass] = {}
+        for sample, (logits, attention), places in zip(samples, seen, axes, strict=True):
+            parts = [None] * len(sample) if attention is None else np.split(attention, len(sample))
+            for i, part, place in zip(sample, parts, places, strict=True):
+                if i is not None:
+                    passes.setdefault(i, Pass(logits, part, place))
+        return [passes[i] for i in range(len(images))]
+
+    def _resized(self, image: NDArray[np.uint8]) -> dict[str, Any]:
+        results: dict[str, Any] = dict(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
+        for step in self.steps:
+            results = step(results)
+        return results
 
     def _maps(self, image: NDArray[np.uint8]) -> Maps:
         """(H, W) -> maps of each distinct backbone."""
@@ -101,11 +124,11 @@ class Network:
                 found[id(member.backbone)] = member.maps(inputs)
         return found
 
-    def _axes(self, results: dict[str, Any], maps: Maps) -> tuple[Axis, Axis] | None:
+    def _axes(self, results: dict[str, Any], maps: Maps, n_views: int) -> tuple[Axis, Axis] | None:
         if self.cells is None:
             return None
-        map_size = next(iter(maps.values()))[-1].shape[2:]
-        return axes_of(results, self.blank.neck.geometry, map_size, *self.cells)
+        height, width = next(iter(maps.values()))[-1].shape[2:]
+        return axes_of(results, self.blank.neck.geometry, (height // n_views, width), *self.cells)
 
     def _through_necks(self, maps: list[Maps]) -> list[tuple[NDArray, NDArray | None]]:
         """Maps of n images -> logits (members, tasks), attention (h, w) of each.

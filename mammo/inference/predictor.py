@@ -27,7 +27,7 @@ from mammo.inference.network import Network, Pass, probs_of
 from mammo.inference.prediction import Prediction, Score, score_of
 from mammo.inference.refusals import ExamError, Refusal
 from mammo.inference.views import SIDES
-from mammo.patients import of_members, speaking_items
+from mammo.patients import of_members, shown_together, speaking_items
 from mammo.preprocess.settings import Settings
 
 FEW_EVENTS = 100  # with fewer, calibration is uncertain
@@ -145,7 +145,8 @@ class Predictor:
             tumor_side: L or R: only images of that breast decide. None: unknown, all do.
             cropped_png: PNG files are images of tools/preprocess.py and are used as they are. Default:
                 only if the bundle does not know how its training images were made.
-            progress: called with the number of images that the backbones have seen, and of all.
+            progress: called with the number of images, or of several views, that the backbones have seen,
+                and of all.
 
         Raises:
             ExamError: what was given cannot be used; ``reason`` is a code, the message is for the user.
@@ -158,9 +159,10 @@ class Predictor:
         used = used_images(exam.images, tumor_side)
         if not any(used):
             raise ExamError(Refusal.NO_TUMOR_SIDE, f'no image shows the {SIDES[str(tumor_side)]} breast')
+        samples = together(exam.images, self.network.n_views)
         with self._lock:
-            passes = self.network([image.pixels for image in exam.images], progress)
-        return self._answer(exam, passes, used, given)
+            passes = self.network([image.pixels for image in exam.images], progress, samples)
+        return self._answer(exam, passes, used, one_each(samples, used), given)
 
     def _given(self, values: Values, tumor_side: str | None) -> Given:
         if self.fusion is None:
@@ -174,16 +176,18 @@ class Predictor:
         clinical = {str(name): named[str(name)] for name in frame if frame[name].notna().all()}
         return Given(clinical, frame if clinical else None, tumor_side)
 
-    def _answer(self, exam: Exam, passes: list[Pass], used: list[bool], given: Given) -> Prediction:
+    def _answer(
+        self, exam: Exam, passes: list[Pass], used: list[bool], counted: list[bool], given: Given
+    ) -> Prediction:
         logits = np.stack([p.logits for p in passes])  # (images, members, tasks)
         scores = probs_of(logits, self.tasks.values()).astype(np.float64)
         side_known, label = given.tumor_side is not None, self.label
         image_cell = self.decisions.cell(IMAGES, side_known=side_known)
-        tasks = self._by_task(scores[used])
+        tasks = self._by_task(scores[counted])
         tasks[label] = self._decided(tasks[label], image_cell)
         model, fused, fused_cell = IMAGES, None, None
         if self.fusion and given.values is not None:
-            features = logits[used].mean(axis=0)  # FEATURE_POOLING of mammo.patients
+            features = logits[counted].mean(axis=0)  # FEATURE_POOLING of mammo.patients
             probs = expit(self.fusion.logits(given.values, features, side_known=side_known))
             fused_cell = self.decisions.cell(FUSED, side_known=side_known, n_known=given.n_known)
             fused = self._decided(score_of('binary', probs), fused_cell)
@@ -277,6 +281,39 @@ def used_images(images: list[ExamImage], tumor_side: str | None) -> list[bool]:
         for i in images
     ]
     return speaking_items(about).tolist()
+
+
+def together(images: list[ExamImage], n_views: int) -> list[tuple[int | None, ...]]:
+    """Images that the network sees as one; see :func:`mammo.patients.shown_together`.
+
+    Raises:
+        ExamError: an image is of no view that a network of several views takes.
+    """
+    about = [
+        dict(patient_id='', exam_id=i.exam_order, view=i.view, laterality=i.laterality, img_path=i.name)
+        for i in images
+    ]
+    try:
+        return shown_together(about, n_views)
+    except UserError as error:
+        raise ExamError(Refusal.OTHER_VIEW, str(error)) from None
+
+
+def one_each(samples: list[tuple[int | None, ...]], used: list[bool]) -> list[bool]:
+    """Of each sample one of its images that decide: they have one score, which counts once.
+
+    Example:
+        >>> one_each([(0, 1), (2, 1)], [True, True, True])
+        [True, False, True]
+    """
+    seen: set[int | None] = {None}
+    counted = [False] * len(used)
+    for sample in samples:
+        deciding = [i for i in sample if i not in seen and i is not None and used[i]]
+        seen.update(sample)
+        for i in deciding[:1]:
+            counted[i] = True
+    return counted
 
 
 def settings_of(preprocess: dict[str, Any] | None) -> Settings:

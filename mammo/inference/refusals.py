@@ -71,6 +71,7 @@ class Refusal(StrEnum):
     TOMO_PROJECTION = 'TOMO_PROJECTION', 'one projection of a tomosynthesis', ROUTINE
     CONTRAST = 'CONTRAST', 'an image of contrast-enhanced mammography', ROUTINE
     CLEAVAGE = 'CLEAVAGE', 'the inner parts of both breasts', ROUTINE
+    OTHER_VIEW = 'OTHER_VIEW', 'a view that a network of several views does not take', ROUTINE
     TWO_BREASTS = 'TWO_BREASTS', 'both breasts in one image', ROUTINE
     BAD_ROW = 'BAD_ROW', 'a row of a table without path', ROW
     NO_PATIENT_ID = 'NO_PATIENT_ID', 'a row of a table without patient', ROW

@@ -76,6 +76,7 @@ class DataCheckHook(Hook):
     def _check(self, runner: Runner, datasets: dict[str, Any], *, check_test_split: bool) -> None:
         kinds = _task_kinds(runner.model)
         _compare_tasks(kinds, datasets)
+        _compare_views(runner.model, datasets)
         scans = {split: _scan(items_of(dataset), kinds) for split, dataset in datasets.items()}
         if 'val' in scans and kinds:
             _warn_without_best(runner, kinds, scans['val'].labelled)
@@ -160,7 +161,9 @@ def _has_files(split: str, dataset: Any) -> bool:
 
 
 def items_of(dataset: Any) -> Iterable[dict]:
-    """The items of a multi-task dataset or of any mmengine dataset."""
+    """The items of a multi-task dataset, each image of several views, or of any mmengine dataset."""
+    if hasattr(dataset, 'images'):
+        return dataset.images  # type: ignore[no-any-return]
     if hasattr(dataset, 'get_data_info'):
         return (dataset.get_data_info(i) for i in range(len(dataset)))
     return getattr(dataset, 'data_list', ())
@@ -180,6 +183,17 @@ def _test_items(dataloader: dict | None) -> list[dict]:
 def _task_kinds(model: Any) -> dict[str, str]:
     head = getattr(getattr(model, 'module', model), 'head', None)
     return {task: head.kind for task, head in getattr(head, 'task_heads', {}).items()}
+
+
+def _compare_views(model: Any, datasets: dict[str, Any]) -> None:
+    """The network and the data must have the same number of views in a sample."""
+    n_views = getattr(getattr(getattr(model, 'module', model), 'neck', None), 'n_views', 1)
+    for split, dataset in datasets.items():
+        of_data = getattr(dataset, 'n_views', 1)
+        if of_data != n_views:
+            raise DataError(
+                f'{split}: samples have n_views {of_data}, model.neck takes {n_views}; give both the same'
+            )
 
 
 def _compare_tasks(kinds: dict[str, str], datasets: dict[str, Any]) -> None:

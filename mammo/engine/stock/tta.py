@@ -14,7 +14,7 @@ from mmpretrain.structures import MultiTaskDataSample
 from torch import Tensor
 
 from mammo.engine.metrics import predicted_tasks
-from mammo.evaluation.ensemble import mean_logit
+from mammo.evaluation.cohort.ensemble import mean_logit
 
 
 @MODELS.register_module()
