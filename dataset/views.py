@@ -37,6 +37,7 @@ class MammoMultiViewDataset(MammoMultiTaskDataset):
         super().__init__(*args, **kwargs)
 
     def load_data_list(self, ann_file: str, metainfo_override: dict | None = None) -> PackedList:
+        """Samples of the images of the meta file, which stay in ``images``."""
         self.images = super().load_data_list(ann_file, metainfo_override)
         # without img_path an image is named by its number
         rows = [{k: item.get(k) for k in ('img_name', 'patient_id', 'exam_id', 'view', 'laterality')}
@@ -77,6 +78,7 @@ class LoadViews(BaseTransform):
         self.transforms = Compose([TRANSFORMS.build(transform) for transform in transforms])
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Items of the views -> image of all (views * H, W), and what is known of each."""
         views = [None if item is None else self.transforms(item) for item in results['views']]
         shapes = {view['img'].shape for view in views if view is not None}
         if len(shapes) != 1:

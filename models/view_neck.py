@@ -24,6 +24,7 @@ class PerView(nn.Module):
         self.module, self.n_views = module, n_views
 
     def forward(self, maps: Tensor) -> Tensor:
+        """(B, C, views * H, W) -> (B, C, views * h, w)."""
         views = self.module(rearrange(maps, 'b c (v h) w -> (b v) c h w', v=self.n_views))
         return rearrange(views, '(b v) c h w -> b c (v h) w', v=self.n_views)
 
@@ -55,6 +56,7 @@ class MultiViewTransformerNeck(TransformerNeck):
         self.side_embedding = nn.Parameter(EMBEDDING_SD * torch.randn(n_sides, in_dims))
 
     def forward(self, feats: tuple[Tensor, ...]) -> tuple[Tensor]:
+        """Last of feats (B, in_dims, views * H, W) -> (B, out_dims)."""
         maps = feats[-1] if self.pooled else self.pool(feats[-1])
         views = rearrange(maps, 'b c (v h) w -> b v h w c', v=self.n_views)
         shown = (views != 0).any(dim=(2, 3, 4))  # (B, views)

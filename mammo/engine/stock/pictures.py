@@ -32,6 +32,7 @@ class UniversalVisualizer(StockVisualizer):
     def visualize_cls(
         self, image: NDArray, data_sample: DataSample, *args: Any, **kwargs: Any
     ) -> NDArray[np.uint8]:
+        """As the stock method: image (H, W, C) -> picture (H, W, 3)."""
         if not isinstance(data_sample, MultiTaskDataSample):
             return super().visualize_cls(image, data_sample, *args, **kwargs)
         return self._draw(image, data_sample, **kwargs)

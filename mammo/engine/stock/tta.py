@@ -24,6 +24,7 @@ class AverageTaskTTA(BaseTTAModel):
     def merge_preds(
         self, data_samples_list: list[tuple[MultiTaskDataSample, ...]]
     ) -> list[MultiTaskDataSample]:
+        """Predictions of each image under all augmentations -> one of each."""
         return [_mean(samples) for samples in data_samples_list]
 
 
