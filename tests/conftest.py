@@ -7,9 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from mammo.records.meta import write_meta
 
+settings.register_profile('unhurried', deadline=None)  # seconds depend on what else the machine does
+settings.load_profile('unhurried')
 TASKS = ['N', 'LVI', 'multifocality', 'NumPos', 'tumor_size']
 
 

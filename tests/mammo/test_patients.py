@@ -118,3 +118,76 @@ def test_pooling_does_not_depend_on_the_order_of_images() -> None:
 def test_image_without_patient_is_refused_for_features() -> None:
     with pytest.raises(UserError, match=r'1 images have no patient_id: a\.png'):
         patient_features(np.zeros((1, 1)), [dict(img_name='a.png', patient_id=None)], ['N'], 'mean', 'head')
+
+
+@pytest.mark.parametrize(
+    ('options', 'expected'),
+    [
+        ({}, [False, True, False]),
+        (dict(all_sides=True), [False, True, True]),
+        (dict(all_exams=True), [True, True, False]),
+        (dict(all_sides=True, all_exams=True), [True, True, True]),
+    ],
+)
+def test_other_side_and_earlier_exams_speak_when_asked(options: dict, expected: list[bool]) -> None:
+    images = [
+        image(laterality='L', tumor_side='L', exam_order=1),
+        image(laterality='L', tumor_side='L', exam_order=2),
+        image(laterality='R', tumor_side='L', exam_order=2),
+    ]
+    assert speaking_items(images, **options).tolist() == expected
+
+
+@pytest.mark.parametrize('side', ['B', 'l', ''])
+def test_a_side_that_is_none_silences_nobody(side: str) -> None:
+    assert speaking_items([image(laterality=s, tumor_side=side) for s in 'LR']).tolist() == [True, True]
+    assert speaking_items([image(laterality=side, tumor_side='L'), image(laterality='L')]).tolist() == [
+        True, True,
+    ]  # fmt: skip
+
+
+def test_sides_of_one_patient_are_not_those_of_another() -> None:
+    images = [
+        image('p', laterality='L', tumor_side='L'),
+        image('q', laterality='R'),
+        image('p', laterality='R'),
+    ]
+    assert speaking_items(images).tolist() == [True, True, False]
+
+
+def test_tumors_on_both_sides_keep_each_image_of_its_own_side() -> None:
+    images = [
+        image(laterality='L', tumor_side='L'),
+        image(laterality='R', tumor_side='R'),
+        image(laterality='R'),
+    ]
+    assert speaking_items(images).tolist() == [True, True, False]  # the third has the side named first
+
+
+def test_order_as_text_is_a_number() -> None:
+    assert speaking_items([image(exam_order='9'), image(exam_order='10')]).tolist() == [False, True]
+
+
+@pytest.mark.parametrize(('how', 'expected'), [('mean', [[2, 3], [9, 9]]), ('max', [[3, 4], [9, 9]])])
+def test_numbers_of_patients_are_sorted_by_id_and_pooled_by_column(how: str, expected: list) -> None:
+    values, ids = of_patients(
+        np.array([[9, 9], [1, 4], [3, 2.0]], np.float32), np.array(['b', 'a', 'a']), how
+    )
+    assert ids.tolist() == ['a', 'b']
+    assert values.tolist() == expected
+    assert values.dtype == np.float32
+
+
+def test_features_say_whose_side_is_known() -> None:
+    images = [
+        image('p', laterality='L', tumor_side='L'),
+        image('p', laterality='R'),
+        image('q', laterality='L'),
+    ]
+    features = patient_features(np.array([[1.0], [3.0], [5.0]]), images, ['N'], 'max', 'head')
+    assert features.side_known is not None
+    assert features.side_known.to_dict() == dict(p=True, q=False)
+    assert features.sided['N'].to_dict() == dict(p=1, q=5)
+    assert features.both_sides is not None
+    assert features.both_sides['N'].to_dict() == dict(p=3, q=5)
+    assert features.about == dict(columns=['N'], stage='head', aggregate='max')
