@@ -95,7 +95,7 @@ def _label_edge(values: NDArray[np.float32]) -> float:
     counts, edges = np.histogram(values, LABEL_BINS)
     n_above = counts[-LABEL_PEAK_BINS:].sum()
     gap = counts[:-LABEL_PEAK_BINS][::-1] < LABEL_SPARSE_FRAC * len(values)
-    n_gap = int(gap.argmin()) if not gap.all() else len(gap)
+    n_gap = int(gap.argmin())
     is_text = LABEL_FRACS[0] < n_above / len(values) < LABEL_FRACS[1] and n_gap >= LABEL_GAP_BINS
     return float(edges[LABEL_BINS - LABEL_PEAK_BINS - n_gap]) if is_text else np.inf
 

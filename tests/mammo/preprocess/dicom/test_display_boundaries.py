@@ -1,5 +1,7 @@
 """The ends of each rule of display: tables, signs, byte orders, padding and scaling, by hand from PS3.3."""
 
+import warnings
+
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
@@ -123,6 +125,33 @@ def test_entries_beyond_the_number_it_says_are_left_out():
     assert (got.image.ravel() * 4095).round().tolist() == [0, 1000, 1000]
 
 
+def test_first_mapped_value_32768_of_signed_values_is_the_lowest():
+    sequence = [lut([1000, 4095], first=32_768)]
+    got = shown([-32_768, -32_767], VOILUTSequence=sequence, dtype=np.int16, **SIGNED)
+    assert (got.image.ravel() * 4095).round().tolist() == [1000, 4095]
+
+
+def test_entries_written_with_a_sign_are_words_without():
+    item = lut([0, 0], bits=16)
+    item.add_new('LUTData', 'SS', [-32_768, -1])
+    got = shown([0, 1], VOILUTSequence=[item])
+    assert got.image.ravel() == pytest.approx([32_768 / 65_535, 1])
+
+
+def test_entries_of_9_bits_are_not_packed():
+    with pytest.raises(PreprocessError, match='LUT has 2 of 4 entries of 9 bits'):
+        shown([0, 1], VOILUTSequence=[item_of([1, 2], [4, 0, 9])])
+
+
+@pytest.mark.parametrize(('tags', 'message'), [
+    (dict(WindowWidth=5, VOILUTFunction='CUBIC'), "VOILUTFunction is 'CUBIC' with WindowWidth 5"),
+    (dict(WindowWidth=0.5, VOILUTFunction='LINEAR'), "VOILUTFunction is 'LINEAR' with WindowWidth 0.5"),
+])  # fmt: skip
+def test_window_that_cannot_be_applied_is_told_with_its_function_and_width(tags, message):
+    with pytest.raises(PreprocessError, match=message):
+        shown([0, 1], WindowCenter=1, **tags)
+
+
 def test_modality_table_replaces_the_rescale_and_comes_before_the_window():
     modality = lut([100, 150, 200])
     tags = dict(WindowCenter=150, WindowWidth=100, VOILUTFunction='LINEAR_EXACT', RescaleSlope=9)
@@ -162,13 +191,17 @@ def test_values_that_are_not_finite_are_refused():
     ds = mammogram(values, RescaleSlope=1e300, RescaleIntercept=0)
     ds.ModalityLUTSequence = []
     ds.RescaleSlope = 'inf'
-    with pytest.raises(PreprocessError, match='gives values that are not finite') as caught:
+    with pytest.raises(
+        PreprocessError, match=r'^modality LUT or VOI gives values that are not finite$'
+    ) as caught:
         display_values(values, ds)
     assert caught.value.reason == Reason.BAD_HEADER
 
 
 def test_a_sigmoid_so_narrow_that_it_overflows_gives_0_and_1():
-    got = shown([0, 4000], WindowCenter=2000, WindowWidth=1, VOILUTFunction='SIGMOID')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        got = shown([0, 4000], WindowCenter=2000, WindowWidth=1, VOILUTFunction='SIGMOID')
     assert got.image.tolist() == [[0, 1]]
 
 
@@ -190,6 +223,7 @@ def test_sign_of_a_log_relation_says_whether_more_is_brighter(sign, expected):
 def test_linear_exposure_is_shown_by_its_logarithm(sign, expected):
     tags = dict(PixelIntensityRelationship='LIN', PixelIntensityRelationshipSign=sign)
     got = shown([1, 10, 100], tone=True, **tags)
+    assert got.rule == 'tone curve'
     assert got.image.ravel() == pytest.approx(expected, abs=1e-6)
 
 
@@ -234,7 +268,7 @@ def test_padding_does_not_stretch_the_values_and_lies_on_the_darkest():
 
 
 def test_an_image_of_padding_alone_is_told():
-    with pytest.raises(PreprocessError, match='every pixel is padding') as caught:
+    with pytest.raises(PreprocessError, match=r'^every pixel is padding$') as caught:
         shown([3, 3], PixelPaddingValue=3)
     assert caught.value.reason == Reason.NO_BREAST
 
@@ -242,6 +276,22 @@ def test_an_image_of_padding_alone_is_told():
 def test_values_below_zero_and_gaps_are_kept_apart():
     got = shown([-7, -5, 100], dtype=np.int16, **SIGNED)
     assert got.image.tolist() == [[0, 2, 107]]
+
+
+def test_one_pixel_beside_padding_is_an_image():
+    assert shown([9, 3], PixelPaddingValue=9).padding.tolist() == [[True, False]]
+
+
+def test_only_values_that_are_there_say_where_zero_lies():
+    got = shown([0, 2, 2], ModalityLUTSequence=[lut([5, 0, 7])])  # nothing shows the 0
+    assert got.image.tolist() == [[0, 2, 2]]
+    assert got.image.dtype == np.float32
+
+
+def test_a_damaged_table_is_told_by_the_kind_of_its_error():
+    with pytest.raises(PreprocessError, match=r'^modality LUT or VOI: ValueError$') as caught:
+        shown([0, 1], VOILUTSequence=[item_of([0, 1], [2, 0])])
+    assert caught.value.reason == Reason.BAD_HEADER
 
 
 # ---- scaling --------------------------------------------------------------------------------------------
@@ -299,6 +349,22 @@ def test_values_halfway_are_rounded_and_not_cut():
     image = np.concatenate([np.linspace(0, 1, 256), np.zeros(5), np.ones(5)]).astype(np.float32)[None]
     grey = to_uint8(image, np.ones(image.shape, bool))[0]
     np.testing.assert_array_equal(grey[:256], np.arange(256))
+
+
+def test_hot_and_dead_pixels_end_at_255_and_0():
+    image = np.linspace(1, 2, 200_000, dtype=np.float32)[None]
+    image[0, :2], image[0, -2:] = -1000, 1000
+    grey = to_uint8(image, np.ones(image.shape, bool))
+    assert grey.dtype == np.uint8
+    assert grey[0, [0, 1, -2, -1]].tolist() == [0, 0, 255, 255]
+    assert (np.diff(grey[0].astype(int)) >= 0).all()
+
+
+def test_text_of_several_greys_lies_above_the_gap_in_all():
+    values = histogram(1000, gap=LABEL_GAP_BINS)
+    values[0, -500:] = (LABEL_BINS - LABEL_PEAK_BINS + 0.5) / LABEL_BINS
+    values[0, -1000:-500] = 1
+    assert top_of_tissue(values, 1000) == 255
 
 
 def test_equal_breast_is_refused_with_its_value():
