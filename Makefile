@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/installed-$(LOCK)
 UPSTREAM = VENV=.venv-upstream LOCK=requirements-upstream.lock
 
-.PHONY: demo test test-all test-upstream check docs format bench torture lock clean
+.PHONY: demo test test-all test-upstream check docs format bench torture mutate lock clean
 
 demo: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" bash tools/demo.sh
@@ -38,6 +38,12 @@ bench: $(READY)
 
 torture: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/torture/run_all.py
+
+# at most an hour; run again it goes on; MUTANTS='mammo.patients*' takes some
+mutate: $(READY)
+	OMP_NUM_THREADS=1 timeout --signal=INT 3600 $(BIN)/mutmut run --max-children 2 $(MUTANTS) || true
+	$(BIN)/mutmut results
+	$(BIN)/python tests/torture/mutation_score.py
 
 $(READY): $(LOCK)
 	$(PYTHON) -m venv $(VENV)

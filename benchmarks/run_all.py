@@ -1,6 +1,6 @@
 """All benchmarks, each in a process of its own on one thread, as one table.
 
-benchmarks/bench_*.py with measure() -> table of stage, stock, ours, ratio, peak memory, target; JSON
+benchmarks/bench_*.py with measure() -> limits of the machine; stage, stock, ours, ratio, memory, target; JSON
 Command: make bench, or OMP_NUM_THREADS=1 python benchmarks/run_all.py [NAME ...]
 """
 
@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 import cv2
 import torch
 
-from benchmarks import table
+from benchmarks import limits, table
 from mammo.records.files import write_json
 
 MORE = ('stock_peak_mib',)
@@ -55,6 +55,7 @@ def main() -> None:
     if args.here:
         return write_json(args.out, measure_here(names[0]))
     rows, failed, seconds = [], [], {}
+    before = limits.measure()
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
             start = time.monotonic()
@@ -63,8 +64,14 @@ def main() -> None:
             failed += [] if found else [name]
             seconds[name] = round(time.monotonic() - start)
             print(f'{name}: {seconds[name]} s', file=sys.stderr)
+    after = limits.measure()
     versions = dict(torch=torch.__version__, opencv=cv2.__version__)
-    write_json(args.out, dict(format_version=1, **versions, seconds=seconds, failed=failed, rows=rows))
+    around = dict(limits_before=before, limits_after=after)
+    write_json(
+        args.out, dict(format_version=1, **versions, **around, seconds=seconds, failed=failed, rows=rows)
+    )
+    print(limits.as_text(before, after))
+    print()
     print(table.as_text(rows, MORE))
     print(table.notes_as_text(rows))
     if failed:
