@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 
 from mammo.engine.config.data import use_fold
@@ -18,7 +17,6 @@ from mammo.engine.config.reading import read_config, set_options
 from mammo.engine.config.tasks import name_tasks
 from mammo.engine.launch import is_first_process
 from mammo.engine.loading.checkpoint import trust_checkpoints
-from mammo.engine.log import use_terminal
 from mammo.engine.saving.files import checkpoint_folder, locked
 from mammo.engine.saving.stop import handling_signals
 from mammo.engine.stock.pictures import add_pictures
@@ -48,7 +46,6 @@ def load_config(
     """
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
     TERMINAL.is_verbose = verbose
-    use_terminal(MMLogger.get_current_instance())
     if trust_checkpoint:
         trust_checkpoints()
     if amp:  # the same numbers in all tools; float16, torch's choice on a GPU, overflows

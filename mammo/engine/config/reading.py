@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, DictAction
+from mmengine.logging import MMLogger
 
 from mammo.engine.config.keys import ConfigError, refuse_unknown
 from mammo.engine.config.variables import copies, refuse_dead_variables
+from mammo.engine.log import use_terminal
 
 BLANK = '\0'  # stands for a blank, which mmengine's parser takes out
 
@@ -22,6 +24,7 @@ def read_config(path: str | Path) -> Config:
     Raises:
         ConfigError: there is no such file, it cannot be read, or it sets a variable that nothing reads.
     """
+    use_terminal(MMLogger.get_current_instance())  # until a run has a logger of its own
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f'{path}: no such config')
