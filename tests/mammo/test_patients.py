@@ -191,3 +191,19 @@ def test_features_say_whose_side_is_known() -> None:
     assert features.both_sides is not None
     assert features.both_sides['N'].to_dict() == dict(p=3, q=5)
     assert features.about == dict(columns=['N'], stage='head', aggregate='max')
+
+
+def test_images_of_which_no_order_is_recorded_all_speak_whatever_their_index() -> None:
+    frame = pd.DataFrame(dict(patient_id=['p', 'p']), index=[7, 3])
+    found = speaking(frame)
+    assert found.tolist() == [True, True]
+    assert found.index.tolist() == [7, 3]
+
+
+def test_no_images_is_no_one_speaking() -> None:
+    assert speaking_items([]).tolist() == []
+
+
+def test_ids_that_are_numbers_become_text() -> None:
+    _, ids = of_patients(np.zeros((2, 1)), np.array([10, 9]))
+    assert ids.tolist() == ['10', '9']
