@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
@@ -23,13 +24,15 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from mammo.command import tool_parser
-from mammo.evaluation.calibration import recalibrate, slope
-from mammo.evaluation.cells import cell
+from mammo.evaluation.calibration import clipped_logit, recalibrate, slope
+from mammo.evaluation.cells import Cell, cell
+from mammo.evaluation.ensemble_scores import Lines
 from mammo.fusion.build import build_fusion_set
 from mammo.fusion.clinical import Schema, check_table, read_schema
 from mammo.fusion.masking import SHARE
 from mammo.fusion.model import fit_splits
-from mammo.fusion.partial import KNOWN, UNKNOWN, Member, rescored, without
+from mammo.fusion.partial import KNOWN, UNKNOWN, Member, known_of, rescored, without
+from mammo.inference.making.decisions import cells_of_side
 from mammo.phantoms.truth import drop_values, image_score, sample_patients
 from mammo.records.features import Features
 from mammo.records.fusion_set import read_split
@@ -131,7 +134,7 @@ def image_cells(study: Study, dev: pd.Series) -> dict[str, tuple[pd.Series, dict
 
 
 def answers(
-    of_side: pd.DataFrame, everyone: list, mask: np.ndarray, side: str, images: tuple | None, *, before: bool
+    of_side: list[Cell], everyone: list, mask: np.ndarray, side: str, images: tuple | None, *, before: bool
 ) -> pd.DataFrame | None:
     """Calibrated prob, threshold and stated interval of each test patient, as a bundle answers.
 
@@ -142,11 +145,14 @@ def answers(
         return None
     parts = []
     for n_known, part in rows.groupby('n_known'):
-        known = max(of_side.index) if before else n_known
-        made = of_side[known]
+        made = of_side[-1 if before else int(n_known)]
         prob, model = part.prob.to_numpy(), 'fused'
-        if not before and images and not better(made, images[1], int(n_known)):
+        if not before and images and not made['better']:
             prob, made, model = images[0][part.patient_id].to_numpy(), images[1], 'images'
+        if model == 'fused' and made['recalibration'] and not before:
+            content = made['recalibration']['known']
+            lines = Lines(content['base'], *(np.array([*content[k].values()]) for k in ('slopes', 'shifts')))
+            prob = expit(lines(clipped_logit(prob), known_of(part, len(content['shifts']))))
         prob = recalibrate(made['recalibration'], prob) if made['recalibration'] else prob
         parts.append(part.assign(prob=prob, model=model, **stated(made)))
     return pd.concat(parts)
@@ -158,11 +164,6 @@ def stated(made: dict) -> dict[str, float]:
         return dict(threshold=np.nan, low=np.nan, high=np.nan)
     sensitivity = made['achieved']['sensitivity']
     return dict(threshold=made['threshold'], low=sensitivity['ci_low'], high=sensitivity['ci_high'])
-
-
-def better(fused: dict, images: dict, n_known: int) -> bool:
-    """Whether the fused model answers, as in a bundle."""
-    return n_known > 0 and bool(fused['log_loss']) and fused['log_loss'] < images['log_loss']
 
 
 def row_of(frame: pd.DataFrame) -> dict[str, Any]:
@@ -179,47 +180,66 @@ def row_of(frame: pd.DataFrame) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def run(study: Study, n_test: int, *, before: bool, model: str, mask_share: float) -> pd.DataFrame:
-    """One study -> a row per pattern."""
-    order = np.random.default_rng(0).permutation(len(study.labels))
+def run(study: Study, n_test: int, *, seed: int, before: bool, model: str, mask_share: float) -> pd.DataFrame:
+    """One split of one study -> a row per pattern."""
+    order = np.random.default_rng(seed).permutation(len(study.labels))
     dev, test = study.labels.iloc[order[n_test:]], study.labels.iloc[order[:n_test]]
     groups, everyone = cross_validated(study, dev, test, model=model, mask_share=0 if before else mask_share)
-    scored = rescored(groups)
-    images = image_cells(study, dev)
-    table = []
+    images, unknowns, table = image_cells(study, dev), everyone[0].unknowns, []
+    variables = unknowns.names[: unknowns.n_variables]
     cells = {
-        side: pd.Series({n: cell(part, TARGET, None) for n, part in of_side.groupby('n_known')})
-        for side, of_side in scored.groupby('side')
+        str(side): [cell(part, TARGET, None) for _, part in rows.groupby('n_known')]
+        if before
+        else cells_of_side(rows, variables, len(everyone), images.get(str(side), (0, None))[1], TARGET, None)
+        for side, rows in rescored(groups).groupby('side')
     }
-    unknowns = everyone[0].unknowns
     for side, of_side in cells.items():
         for name, mask in patterns(unknowns.n_variables, np.random.default_rng(1)):
             used = cells[KNOWN] if before else of_side
-            frame = answers(used, everyone, mask, str(side), images.get(str(side)), before=before)
+            frame = answers(used, everyone, mask, side, images.get(side), before=before)
             if frame is not None:
-                table.append(dict(side=side, known=name, **row_of(frame)))
+                table.append(dict(side=side, known=name, split=seed, **row_of(frame)))
     return pd.DataFrame(table)
+
+
+def over_splits(table: pd.DataFrame) -> pd.DataFrame:
+    """A row per pattern: means over splits, and half the 95 % interval of those of bias and slope."""
+    within = table.sensitivity.between(table.low, table.high).astype(float)
+    table = table.assign(within=within.where(table.decided > 0))
+    rows = table.groupby(['side', 'known'], sort=False)
+    means = rows[['bias', 'slope', 'auc', 'sensitivity', 'within', 'fused', 'decided']].mean()
+    n = rows.size().iloc[0]
+    half = (
+        rows[['bias', 'slope']].sem() * stats.t.ppf(0.975, n - 1)
+        if n > 1
+        else means[['bias', 'slope']] * np.nan
+    )
+    return means.assign(bias_half=half.bias, slope_half=half.slope).reset_index()
 
 
 def main() -> None:
     parser = tool_parser(__doc__)
-    parser.add_argument('--table', help='METABRIC; without it phantoms')
-    parser.add_argument('--patients', type=int, default=1200, help='phantoms, half of them test')
+    parser.add_argument('--table', help='METABRIC, half of it test; without it phantoms')
+    parser.add_argument('--patients', type=int, default=600, help='phantoms for development')
+    parser.add_argument('--test-patients', type=int, default=4000, help='phantoms for test')
+    parser.add_argument('--splits', type=int, default=20, help='of METABRIC; of phantoms, sets of patients')
     parser.add_argument('--model', choices=['mlp', 'logistic'], default='mlp')
     parser.add_argument('--mask-share', type=float, default=SHARE)
     parser.add_argument('--before', action='store_true', help='no masks, and the cell of all values for all')
-    parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args()
-    study = metabric(args.table) if args.table else phantoms(args.patients, args.seed)
-    table = run(
-        study, len(study.labels) // 2, before=args.before, model=args.model, mask_share=args.mask_share
-    )
+    options = dict(before=args.before, model=args.model, mask_share=args.mask_share)
+    parts = []
+    for seed in range(args.splits):
+        n_patients = args.patients + args.test_patients
+        study = metabric(args.table) if args.table else phantoms(n_patients, seed)
+        n_test = len(study.labels) // 2 if args.table else args.test_patients
+        parts.append(run(study, n_test, seed=seed, **options))
+    table = over_splits(pd.concat(parts))
     print(table.round(3).to_string(index=False))
     decided = table[table.decided > 0]
-    within = decided.sensitivity.between(decided.low, decided.high)
-    print(f'largest bias {decided.bias.abs().max():.3f}; sensitivity within the stated interval in '
-          f'{within.sum()} of {len(decided)} rows; lowest {decided.sensitivity.min():.3f}; no decision in '
-          f'{len(table) - len(decided)} rows')  # fmt: skip
+    print(f'largest mean bias {decided.bias.abs().max():.3f}; sensitivity within the stated interval in '
+          f'{decided.within.mean():.1%} of rows and splits; lowest mean {decided.sensitivity.min():.3f}; no '
+          f'decision in {len(table) - len(decided)} rows')  # fmt: skip
 
 
 if __name__ == '__main__':
