@@ -28,5 +28,11 @@ echo "5/6 what the images reached, and what they hold"
 python tools/demo_table.py --cross-validation $demo/cross_validation --truth $demo/dicom/truth.json
 echo '6/6 a bundle of the four models, and its answer for one patient'
 quiet python tools/make_bundle.py --cv $demo/cross_validation --preprocess $demo/phantom/preprocess.json --out $demo/bundle
-python tools/predict.py --bundle $demo/bundle $demo/dicom/dicom/P0001_*.dcm --clinical age=67 --out-dir $demo/answer
+first() { python -c 'import csv, sys; print(*(f"{k}={v}" for k, v in next(csv.DictReader(open(sys.argv[1]))).items() if v))' "$1"; }
+values=$(first $demo/dicom/clinical.csv) labels=$(first $demo/dicom/labels.csv)
+patient=${values%% *} patient=${patient#*=} side=${labels#*laterality=}
+# all that is known of her, and the side of the tumor: so much the answer was validated with
+python tools/predict.py --bundle $demo/bundle $demo/dicom/dicom/${patient}_*.dcm --tumor-side ${side%% *} \
+    --clinical ${values#* } --out-dir $demo/answer
+echo "The truth about her: $labels"
 echo "As a web page: python tools/serve.py --bundle $demo/bundle"
