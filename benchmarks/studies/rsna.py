@@ -21,15 +21,21 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 import pandas as pd
+import torch
 
+from benchmarks.studies.rsna_maps import pooled_cache
 from benchmarks.studies.rsna_tables import tables
+from mammo.crossval.jobs.state import FINISHED
 from mammo.records.files import write_text
+from models import TransformerNeck
 
 NECKS = ('gap', 'transformer', 'mean_token_transformer', 'DwiseresBlock', 'attention_pooling')
-STAGES = ('data', 'necks', 'tables')
+STAGES = ('data', 'maps', 'necks', 'tables')
 QUICK_WOMEN = 80
 SPLIT = '--unit breast --stratify cancer --stratify cohort --outer 5 --inner 5'
 VIEWS = 2
+# whose neck begins with a pool, and its class as the settings of a cache have it; average pooling has any
+POOLED = dict(gap=None, transformer='TransformerNeck', mean_token_transformer='MeanTokenTransformerNeck')
 
 
 class Step(NamedTuple):
@@ -46,6 +52,11 @@ def main() -> None:
         if not args.dry_run:
             write_labels(args.work_dir / 'input', QUICK_WOMEN if args.quick else None)
         run(preparing(args.work_dir), dry=args.dry_run)
+    if 'maps' in args.stages:
+        run([mapping(args)], dry=args.dry_run)
+        if not args.dry_run:
+            for neck, kind in POOLED.items():
+                make_pooled(args.work_dir, neck, kind)
     if 'necks' in args.stages:
         run(necks(args), dry=args.dry_run)
     if 'tables' in args.stages and not args.dry_run:
@@ -112,6 +123,32 @@ def preparing(work: Path) -> Iterator[Step]:
     yield step('tools/split.py', study / 'meta.json', *out, done=folds / 'split_report.json')
 
 
+def mapping(args: argparse.Namespace) -> Step:
+    """Maps of the frozen ImageNet network, which serve every neck."""
+    work, root = args.work_dir, f'data_root={args.work_dir / "study"}/'
+    roots = [f'{part}_dataloader.dataset.{root}' for part in ('train', 'val', 'test')]
+    options = ['--cfg-options', *roots, f'model.backbone.init_cfg.checkpoint={args.weights}']
+    what = ['--views', VIEWS, '--out', work / 'maps', '--amp', '--ann-file', 'meta.json']
+    config = 'configs/rsna/frozen_512_gap.py'
+    where = ['--work-dir', work / 'maps_log']
+    return step(
+        'tools/cache_features.py',
+        config,
+        *what,
+        *where,
+        *options,
+        done=work / f'maps_{list(POOLED)[-1]}' / FINISHED,
+    )
+
+
+def make_pooled(work: Path, neck: str, kind: str | None) -> None:
+    """A cache of a neck whose first step is a pool, from the maps of all."""
+    out = work / f'maps_{neck}'
+    if not (out / FINISHED).is_file():
+        pool = TransformerNeck(pooling_size=2).pool if kind else torch.nn.AdaptiveAvgPool2d(1)
+        pooled_cache(work / 'maps', out, kind and dict(type=kind, pooling_size=2), pool)
+
+
 def necks(args: argparse.Namespace) -> Iterator[Step]:
     """Every neck on the same maps of a frozen ImageNet network, one model per outer fold and seed."""
     only = '0/0' if args.quick else '0/0,1/0,2/0,3/0,4/0'
@@ -119,7 +156,13 @@ def necks(args: argparse.Namespace) -> Iterator[Step]:
     for seed, neck in itertools.product(args.seeds, args.necks):
         config, folder = f'configs/rsna/frozen_512_{neck}.py', work / 'necks' / f'{neck}_seed{seed}'
         data = ['--folds', work / 'folds', '--data-root', f'{work / "study"}/', '--work-dir', folder]
-        maps = ['--amp', '--cache', VIEWS, '--cache-dir', work / 'maps']
+        maps = [
+            '--amp',
+            '--cache',
+            VIEWS,
+            '--cache-dir',
+            work / (f'maps_{neck}' if neck in POOLED else 'maps'),
+        ]
         options = [f'randomness.seed={seed}', f'model.backbone.init_cfg.checkpoint={args.weights}']
         options += ['train_cfg.max_epochs=2'] if args.quick else []
         how = ['--only', only, '--unit', 'breast', *maps, '--cfg-options', *options]
