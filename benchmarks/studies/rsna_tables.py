@@ -83,6 +83,8 @@ class Study:
         model: Callable[[], Pipeline],
         learn: Sequence[str] = ('train', 'val'),
         permuted: int | None = None,
+        score: str = 'test',
+        folds: Sequence[str] | None = None,
     ) -> pd.Series:
         """Probability of each breast by the model of the fold that left its woman out.
 
@@ -90,14 +92,16 @@ class Study:
             x: (n_breasts, k), by breast.
             learn: parts of the fold that the model is fitted on.
             permuted: seed with which the labels are permuted before; None: they are not.
+            score: the part that is scored.
+            folds: default: all.
         """
         labels = self.breasts[task].reindex(x.index).dropna()
         if permuted is not None:
             labels = pd.Series(np.random.default_rng(permuted).permutation(labels), labels.index)
         scores = []
-        for fold in self.folds:
+        for fold in folds or self.folds:
             inside = labels.index.intersection(itertools.chain(*(self.parts[fold, part] for part in learn)))
-            tested = x.index.intersection(self.parts[fold, 'test'])
+            tested = x.index.intersection(self.parts[fold, score])
             fitted = model().fit(x.loc[inside], labels[inside])
             scores.append(pd.Series(fitted.predict_proba(x.loc[tested])[:, 1], tested))
         return pd.concat(scores)
@@ -164,22 +168,25 @@ class Aucs:
 def tables(work: Path) -> str:
     """All tables of what has been run."""
     study = Study(work)
-    images = averaged_maps(study)
+    images = averaged_maps(study, work / 'maps_gap')
     parts = [neck_table(study, images, task) for task in ('cancer', 'dense', 'invasive')]
-    parts += [fusion_table(study), shortcut_table(study, images)]
+    parts += [fusion_table(study, images), shortcut_table(study, images)]
+    parts += [
+        pretraining_table(work, task) for task in ('cancer', 'dense') if (work / 'pretraining').is_dir()
+    ]
     return '\n\n'.join(parts)
 
 
-def averaged_maps(study: Study) -> pd.DataFrame:
-    """Means of the cached plain maps, by breast; (n_breasts, C)."""
-    cache = FeatureCache(study.work / 'maps')
+def averaged_maps(study: Study, folder: Path) -> pd.DataFrame:
+    """Means of the plain maps of a cache, by breast; (n_breasts, C)."""
+    cache = FeatureCache(folder)
     values = [cache.read('plain', name, 0).mean(axis=(1, 2)) for name in study.images.img_path]
     return study.by_breast(np.array(values))
 
 
 def runs(study: Study) -> dict[str, list[Path]]:
-    """Work dirs by neck; several seeds of each."""
-    folders = sorted((study.work / 'necks').glob('*_seed*'))
+    """Work dirs by neck, several seeds of each; those that are not finished are left out."""
+    folders = sorted(path.parents[1] for path in (study.work / 'necks').glob('*_seed*/report/report.json'))
     return {
         neck: list(group) for neck, group in itertools.groupby(folders, lambda p: p.name.split('_seed')[0])
     }
@@ -206,17 +213,50 @@ def neck_table(study: Study, images: pd.DataFrame, task: str) -> str:
     return '\n'.join([head, '|---|---|---|---|', *rows])
 
 
-def fusion_table(study: Study) -> str:
-    """Claim 3: images with age, against either, and against age with site and machine."""
+def pretraining_table(work: Path, task: str) -> str:
+    """Claim 1: the frozen, averaged, linear protocol on each start; outer fold 0."""
+    study = Study(work)
+    study.folds = ['0']
+    arms = {path.parent.name.removesuffix('_fold0'): path for path in (work / 'pretraining').glob('*/maps')}
+    scores = {
+        arm: study.cross_fitted(averaged_maps(study, folder), task, linear(0.01))
+        for arm, folder in sorted(arms.items())
+    }
+    aucs = Aucs(study, scores, task)
+    starts = {arm: arm.split('_')[-1] for arm in arms}
+    rows = [
+        f'| {arm} | {aucs.auc(arm)} | '
+        f'{aucs.difference(arm, starts[arm]) if starts[arm] != arm and starts[arm] in arms else ""} |'
+        for arm in scores
+    ]
+    head = f'{task}, fold 0: {aucs.n} breasts, {aucs.n_pos} positive\n\n| | AUC | against its start |'
+    return '\n'.join([head, '|---|---|---|', *rows])
+
+
+def fusion_table(study: Study, images: pd.DataFrame) -> str:
+    """Claim 3: images with age, against either, and against age with site and machine; (n_breasts, C)."""
     known = study.breasts
     age = known[['known_age']].fillna(known.known_age.median())
     place = pd.get_dummies(known[['known_site', 'known_machine']].astype(str), dtype=float)
-    blocks = []
+    blocks = [_fusion_block(study, 'the logistic regression', *_linear_scores(study, images), age, place)]
     for neck, folders in runs(study).items():
         val = pd.concat([_by_fold(study.predictions(folder, 'cancer', 'val')) for folder in folders], axis=1)
         test = _logit(mean_score(study, folders, 'cancer')).to_frame('image')
         blocks.append(_fusion_block(study, neck, test, _logit(val.mean(axis=1)), age, place))
     return '\n\n'.join(blocks)
+
+
+def _linear_scores(study: Study, images: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """Logits of the test and of the validation part by the model of a fold's training part alone."""
+    test = study.cross_fitted(images, 'cancer', linear(0.01), ['train'])
+    val = pd.concat(
+        {
+            fold: study.cross_fitted(images, 'cancer', linear(0.01), ['train'], score='val', folds=[fold])
+            for fold in study.folds
+        },
+        names=['fold'],
+    ).swaplevel()
+    return _logit(test).to_frame('image'), _logit(val)
 
 
 def _by_fold(predictions: pd.DataFrame) -> pd.Series:
@@ -238,7 +278,7 @@ def _fusion_block(
         'images, age, site, machine': age.join(place),
     }.items():
         scores = []
-        for fold in study.folds:
+        for fold in val.index.unique('fold'):
             of_fold = val[val.index.get_level_values('fold') == fold].droplevel('fold').to_frame('image')
             inside = of_fold.join(more, how='inner')
             tested = test.loc[test.index.intersection(study.parts[fold, 'test'])].join(more)
