@@ -110,10 +110,6 @@ class Own:
         prob, line = fused.mean() if model == 'fused' else of_images, used['recalibration']
         if line is not None:
             logit = np.log(prob / (1 - prob))
-            if 'known' in line:
-                lines = line['known']
-                slope = lines['base'] + sum(lines['slopes'][name] for name in known)
-                logit = max(slope, 0) * logit + sum(lines['shifts'][name] for name in known)
             prob = _sigmoid(line['intercept'] + line['slope'] * logit)
         threshold = used['threshold']
         return prob, None if threshold is None else bool(prob >= threshold), model

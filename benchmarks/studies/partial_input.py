@@ -24,15 +24,14 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from mammo.command import tool_parser
-from mammo.evaluation.calibration import clipped_logit, recalibrate, slope
+from mammo.evaluation.calibration import recalibrate, slope
 from mammo.evaluation.cells import Cell, cell
-from mammo.evaluation.ensemble_scores import Lines
 from mammo.fusion.build import build_fusion_set
 from mammo.fusion.clinical import Schema, check_table, read_schema
 from mammo.fusion.masking import SHARE
 from mammo.fusion.model import fit_splits
-from mammo.fusion.partial import KNOWN, UNKNOWN, Member, known_of, rescored, without
-from mammo.inference.making.decisions import cells_of_side
+from mammo.fusion.partial import KNOWN, UNKNOWN, Member, rescored, without
+from mammo.inference.making.decisions import with_comparison
 from mammo.phantoms.truth import drop_values, image_score, sample_patients
 from mammo.records.features import Features
 from mammo.records.fusion_set import read_split
@@ -149,10 +148,6 @@ def answers(
         prob, model = part.prob.to_numpy(), 'fused'
         if not before and images and not made['better']:
             prob, made, model = images[0][part.patient_id].to_numpy(), images[1], 'images'
-        if model == 'fused' and made['recalibration'] and not before:
-            content = made['recalibration']['known']
-            lines = Lines(content['base'], *(np.array([*content[k].values()]) for k in ('slopes', 'shifts')))
-            prob = expit(lines(clipped_logit(prob), known_of(part, len(content['shifts']))))
         prob = recalibrate(made['recalibration'], prob) if made['recalibration'] else prob
         parts.append(part.assign(prob=prob, model=model, **stated(made)))
     return pd.concat(parts)
@@ -186,11 +181,13 @@ def run(study: Study, n_test: int, *, seed: int, before: bool, model: str, mask_
     dev, test = study.labels.iloc[order[n_test:]], study.labels.iloc[order[:n_test]]
     groups, everyone = cross_validated(study, dev, test, model=model, mask_share=0 if before else mask_share)
     images, unknowns, table = image_cells(study, dev), everyone[0].unknowns, []
-    variables = unknowns.names[: unknowns.n_variables]
     cells = {
-        str(side): [cell(part, TARGET, None) for _, part in rows.groupby('n_known')]
-        if before
-        else cells_of_side(rows, variables, len(everyone), images.get(str(side), (0, None))[1], TARGET, None)
+        str(side): [
+            cell(part, TARGET, None)
+            if before
+            else with_comparison(part, TARGET, None, images.get(str(side), (0, None))[1], int(n_known))
+            for n_known, part in rows.groupby('n_known')
+        ]
         for side, rows in rescored(groups).groupby('side')
     }
     for side, of_side in cells.items():

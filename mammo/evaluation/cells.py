@@ -8,61 +8,40 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import expit
 from scipy.stats import beta
 
-from mammo.evaluation.calibration import clipped_logit
+from mammo.evaluation.calibration import fit_platt, recalibrate
 from mammo.evaluation.clinical_utility import slnb_threshold
 from mammo.evaluation.estimates import UndefinedError, undefined
-from mammo.evaluation.logistic import fit_logistic
 from mammo.evaluation.thresholds import promised_threshold
 
 Cell = dict[str, Any]  # recalibration, threshold, achieved, n_patients, n_events, log_loss, reason
 N_DRAWS = 4000  # of the intervals
-TAIL = 0.025  # on either side of them
 MIN_CLASS = 5  # positives and negatives that a cell needs
 
 
-def cell(rows: pd.DataFrame, target: float, confidence: float | None, spread: float = 1.0) -> Cell:
+def cell(rows: pd.DataFrame, target: float, confidence: float | None) -> Cell:
     """One cell.
 
     Args:
-        rows: prob (mean of the members), label, subset (0 where there is only one), patient_id, and fold, if
-            several ensembles made the probs.
+        rows: prob (mean of the members), label, subset (0 where there is only one), patient_id.
         target: sensitivity to keep; with ``confidence``, the true one.
-        spread: of ``ensemble_scores.whole_spread``.
     """
-    labels = rows.label.to_numpy(float)
+    probs, labels = rows.prob.to_numpy(float), rows.label.to_numpy(float)
     patients = rows.drop_duplicates('patient_id')
     about = dict(n_patients=len(patients), n_events=int(patients.label.sum()))
     nothing = dict(recalibration=None, threshold=None, achieved=None, log_loss=None, **about)
     if min(about['n_events'], len(patients) - about['n_events']) < MIN_CLASS:
         return nothing | dict(reason=f'fewer than {MIN_CLASS} patients of a class')
-    x = clipped_logit(rows.prob.to_numpy(float))
-    x = x.mean() + spread * (x - x.mean())
     try:
-        slope = _slope(x, labels, rows.get('fold'))
+        fitted = fit_platt(probs, labels)
     except UndefinedError as reason:
         return nothing | dict(reason=str(reason))
-    if slope <= 0:
+    if fitted['slope'] <= 0:
         return nothing | dict(reason='these inputs tell nothing')  # it would turn the order of patients round
-    of_few = expit(_intercept(slope * x, labels) + slope * x)
-    log_loss = float(-np.log(np.where(labels == 1, of_few, 1 - of_few)).mean())
-    slope /= spread
-    fitted = dict(kind='platt', intercept=_intercept(slope * x, labels), slope=slope)
-    calibrated = rows.assign(prob=expit(fitted['intercept'] + slope * x))
+    calibrated = rows.assign(prob=recalibrate(fitted, probs))
+    log_loss = float(-np.log(np.where(labels == 1, calibrated.prob, 1 - calibrated.prob)).mean())
     return dict(recalibration=fitted, log_loss=log_loss, **about, **decided(calibrated, target, confidence))
-
-
-def _slope(x: NDArray, labels: NDArray, fold: pd.Series | None) -> float:
-    """Of the logit x (n,), with an intercept per fold, since the ensembles of folds differ in offset."""
-    several = pd.get_dummies(fold).to_numpy(float) if fold is not None else np.ones((len(x), 1))
-    return float(fit_logistic(np.column_stack([several, x]), labels).coef[-1])
-
-
-def _intercept(x: NDArray, labels: NDArray) -> float:
-    """With which the mean of the probs is the event rate."""
-    return float(fit_logistic(np.ones((len(x), 1)), labels, x).coef[0])
 
 
 def decided(rows: pd.DataFrame, target: float, confidence: float | None) -> dict[str, Any]:
@@ -116,8 +95,6 @@ def _estimate(hit: pd.Series, among: pd.Series, subset: pd.Series) -> dict[str, 
 
 
 def _interval(shares: NDArray, by_subset: pd.DataFrame) -> tuple[float, float]:
-    """Quantiles; Jeffreys' interval of all or none ends at 1 or 0 (Brown et al. 2001, Stat. Sci. 16:101)."""
-    low, high = np.quantile(shares, [TAIL, 1 - TAIL])
-    weights = by_subset.among / by_subset.among.sum()
-    all_hit, none_hit = (weights[by_subset.hit == n].sum() >= TAIL for n in (by_subset.among, 0))
+    low, high = np.quantile(shares, [0.025, 0.975])
+    all_hit, none_hit = (by_subset.hit == by_subset.among).all(), (by_subset.hit == 0).all()
     return (0.0 if none_hit else float(low)), (1.0 if all_hit else float(high))

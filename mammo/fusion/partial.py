@@ -49,19 +49,12 @@ def rescored(
         groups: members of each outer fold; those of one group have the same patients in the same order.
 
     Returns:
-        rows of patient_id, label, side, fold, subset (number), prob (mean over the n_few members),
-        disagreement (variance between their logits), known (bits of the variables), n_known.
+        rows of patient_id, label, side, n_known (variables), subset (number), prob (mean over the members).
 
     """
     n_variables = groups[0][0].unknowns.n_variables
     subsets = variable_subsets(n_variables, n_subsets, np.random.default_rng(seed))
-    parts = [_of_group(group, subsets).assign(fold=fold) for fold, group in enumerate(groups)]
-    return pd.concat(parts, ignore_index=True)
-
-
-def known_of(rows: pd.DataFrame, n_variables: int) -> NDArray[np.bool_]:
-    """Which variables are known, (n, n_variables)."""
-    return (rows.known.to_numpy()[:, None] >> np.arange(n_variables) & 1).astype(bool)
+    return pd.concat([_of_group(group, subsets) for group in groups], ignore_index=True)
 
 
 def variable_subsets(n_variables: int, n_subsets: int, rng: np.random.Generator) -> list[NDArray[np.bool_]]:
@@ -99,22 +92,16 @@ def without(members: Sequence[Member], mask: NDArray[np.bool_], *, side: str) ->
     x = tables[0]
     if x is None:
         return None
-    logits = []
+    probs = []
     for member, table in zip(members, tables, strict=True):
         if member.split.ids != first.split.ids or table is None:
             raise FusionError('members of one outer fold have other patients; build the sets again')
-        logits.append(predict(member.fitted, table))
+        probs.append(expit(predict(member.fitted, table)))
     n_variables, flags = first.unknowns.n_variables, first.unknowns.flags
-    known = x[:, flags[:n_variables]] == 0
-    offsets = np.mean(logits, axis=1, keepdims=True)
+    n_known = (x[:, flags[:n_variables]] == 0).sum(axis=1)
     frame = pd.DataFrame(
-        dict(
-            patient_id=first.split.ids, label=first.split.y,
-            prob=expit(logits).mean(axis=0), n_few=len(logits),
-            disagreement=np.var(logits - offsets, axis=0, ddof=1) if len(logits) > 1 else 0.0,
-            known=known @ (1 << np.arange(n_variables)), n_known=known.sum(axis=1),
-        )
-    )  # fmt: skip
+        dict(patient_id=first.split.ids, label=first.split.y, n_known=n_known, prob=np.mean(probs, axis=0))
+    )
     needed = flags[n_variables:] if side == KNOWN else flags[n_variables : n_variables + 1]
     return frame[(first.split.x[:, needed] == 0).all(axis=1) & ~np.isnan(first.split.y)]
 

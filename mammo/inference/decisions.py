@@ -3,17 +3,13 @@
 decision.json -> Decisions; side known or not, number of known variables -> the cell that belongs to an input
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import expit
 
-from mammo.evaluation.calibration import clipped_logit, recalibrate
+from mammo.evaluation.calibration import recalibrate
 from mammo.evaluation.cells import Cell
-from mammo.evaluation.ensemble_scores import Lines
 from mammo.fusion.partial import KNOWN, UNKNOWN
 
 IMAGES = 'mammograms'  # name of the model that sees images only, as in tools/cross_validate.py
@@ -41,11 +37,11 @@ class Decisions:
         """Of tools/update_bundle.py: recalibration and threshold of the hospital that uses the bundle."""
         return self.content.get('site')
 
-    def prob(self, cell: Cell | None, mean: float, known: Collection[str] = ()) -> float | None:
-        """Mean prob of the members, known variables -> calibrated prob; None without calibration."""
+    def prob(self, cell: Cell | None, mean: float) -> float | None:
+        """Mean prob of the members -> calibrated prob; None without calibration."""
         if not cell or not cell.get('recalibration'):
             return None
-        prob = recalibrate(cell['recalibration'], _by_known(cell['recalibration'], np.array([mean]), known))
+        prob = recalibrate(cell['recalibration'], np.array([mean]))
         if self.site and self.site['recalibration']:
             prob = recalibrate(self.site['recalibration'], prob)
         return float(prob[0])
@@ -60,14 +56,3 @@ class Decisions:
         if self.site and cell and cell.get('recalibration'):
             known = {key: self.site.get(key) for key in (*ABOUT, *OF_SITE)}
         return None if known.get('threshold') is None else {**about, **known}
-
-
-def _by_known(recalibration: dict[str, Any], prob: NDArray, known: Collection[str]) -> NDArray:
-    """Probs as they are to be read with these variables: Lines of mammo.evaluation.ensemble_scores."""
-    content = recalibration.get('known')
-    if content is None:
-        return prob
-    values = [[*content[key].values()] for key in ('slopes', 'shifts')]
-    lines = Lines(content['base'], *map(np.array, values))
-    is_known = np.array([[name in known for name in content['slopes']]])
-    return expit(lines(clipped_logit(prob), is_known))

@@ -5,7 +5,7 @@ BUNDLE; DICOM or PNG files of one patient, clinical values -> Prediction
 
 import os
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -190,7 +190,7 @@ class Predictor:
             features = logits[counted].mean(axis=0)  # FEATURE_POOLING of mammo.patients
             probs = expit(self.fusion.logits(given.values, features, side_known=side_known))
             fused_cell = self.decisions.cell(FUSED, side_known=side_known, n_known=given.n_known)
-            fused = self._decided(score_of('binary', probs), fused_cell, given.clinical)
+            fused = self._decided(score_of('binary', probs), fused_cell)
             better = FUSED not in self.decisions.content or (fused_cell or {}).get('better')
             model = FUSED if better else IMAGES
         images = [
@@ -216,9 +216,9 @@ class Predictor:
             for i, (name, kind) in kinds
         }
 
-    def _decided(self, score: Score, cell: Cell | None, known: Collection[str] = ()) -> Score:
+    def _decided(self, score: Score, cell: Cell | None) -> Score:
         """With what the bundle knows of such an answer: calibration, and the decision at its threshold."""
-        score = replace(score, recalibrated=self.decisions.prob(cell, score.value, known))
+        score = replace(score, recalibrated=self.decisions.prob(cell, score.value))
         stated = self.decisions.stated(cell)
         if stated is None:
             return score

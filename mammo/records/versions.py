@@ -8,7 +8,7 @@ from typing import Any
 VERSIONS = dict(
     attention=1,
     backbone=1,
-    bundle=3,  # 1 had one threshold for all inputs, which is wrong for most; 2 no lines of known ones
+    bundle=2,  # 1 had one threshold for all inputs, which is wrong for most
     convert_report=1,
     cross_validate=1,
     feature_cache=1,
@@ -29,8 +29,8 @@ VERSIONS = dict(
     split_report=2,
 )
 # older versions that are still understood
-ALSO_READ: dict[str, tuple[int, ...]] = dict(
-    bundle=(2,), features=(1,), fusion_set=(1,), preprocess=(1,), report=(1,)
+ALSO_READ: dict[str, tuple[int, ...]] = dict.fromkeys(
+    ('features', 'fusion_set', 'preprocess', 'report'), (1,)
 )
 
 

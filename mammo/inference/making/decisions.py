@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from scipy.special import expit
 
-from mammo.evaluation.calibration import clipped_logit
 from mammo.evaluation.cells import Cell, cell
 from mammo.evaluation.cohort.reading import read_patients
-from mammo.evaluation.ensemble_scores import lines_of, whole_spread
 from mammo.fusion.model import read_model
-from mammo.fusion.partial import KNOWN, UNKNOWN, Member, known_of, rescored
+from mammo.fusion.partial import KNOWN, UNKNOWN, Member, rescored
 from mammo.inference.decisions import FUSED, IMAGES
 from mammo.records.fusion_set import read_split
 
@@ -53,45 +50,24 @@ def fused_cells(
         member = Member.of(read_model(fusion / model / 'checkpoint.pth'), split)
         groups.setdefault(name.partition('/')[0], []).append(member)
     scored = rescored([*groups.values()])
-    unknowns = next(iter(groups.values()))[0].unknowns
-    variables = unknowns.names[: unknowns.n_variables]
-    images = {side: of_images.get(side) for side in (KNOWN, UNKNOWN)}
+    n_variables = next(iter(groups.values()))[0].unknowns.n_variables
     return {
-        str(side): cells_of_side(part, variables, len(names), images[str(side)], target, confidence)
+        str(side): [
+            with_comparison(part[part.n_known == n], target, confidence, of_images.get(str(side)), n)
+            for n in range(n_variables + 1)
+        ]
         for side, part in scored.groupby('side')
     }
 
 
-def cells_of_side(
-    rows: pd.DataFrame,
-    variables: list[str],
-    n_members: int,
-    images: Cell | None,
-    target: float,
-    confidence: float | None,
-) -> list[Cell]:
-    """Cells by number of known variables, of rows of ``rescored`` of one side; see ``ensemble_scores``."""
-    known = known_of(rows, len(variables))
-    lines = lines_of(rows, known)
-    rows = rows.assign(
-        prob=expit(lines(clipped_logit(rows.prob.to_numpy()), known)),
-        disagreement=rows.disagreement * lines.slope(known) ** 2,
-    )
-    cells = []
-    for number in range(len(variables) + 1):
-        part = rows[rows.n_known == number]
-        made = cell(part, target, confidence, whole_spread(part, n_members) if len(part) else 1.0)
-        if made['recalibration']:
-            slopes, shifts = (dict(zip(variables, v.tolist(), strict=True)) for v in lines[1:])
-            made['recalibration']['known'] = dict(base=lines.base, slopes=slopes, shifts=shifts)
-        cells.append(made | dict(better=is_better(made, images, number), n_known=number))
-    return cells
-
-
-def is_better(fused: Cell, images: Cell | None, n_known: int) -> bool:
-    """Whether the fused model answers: it must know something, and tell more than the images alone."""
-    loss, of_images = fused['log_loss'], (images or {}).get('log_loss')
-    return n_known > 0 and loss is not None and (of_images is None or loss < of_images)
+def with_comparison(
+    rows: pd.DataFrame, target: float, confidence: float | None, images: Cell | None, n_known: int
+) -> Cell:
+    """A cell that says whether it is better than the images alone."""
+    made = cell(rows, target, confidence)
+    loss, of_images = made['log_loss'], (images or {}).get('log_loss')
+    better = n_known > 0 and loss is not None and (of_images is None or loss < of_images)
+    return made | dict(better=bool(better), n_known=n_known)
 
 
 def decisions(

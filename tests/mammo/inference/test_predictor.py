@@ -358,15 +358,3 @@ def test_an_age_that_is_not_that_of_the_headers_is_said(
     warning = 'the age that was given is not the one in the header of the images'
     assert (warning in predictor.predict(exam, dict(age=54)).warnings) == is_said
     assert warning not in predictor.predict(exam).warnings
-
-
-def test_known_variables_have_their_own_line_in_the_calibration(predictor: Predictor, exam: list) -> None:
-    known = dict(
-        base=0.5, slopes=dict(age=0.4, er=-0.2, histology=0.0), shifts=dict(age=0.3, er=9.0, histology=9.0)
-    )
-    line = dict(kind='platt', intercept=0.1, slope=2.0, known=known)
-    other = decided(predictor, known=[{**FUSED_CELL, 'recalibration': line}] * 4)
-    answer = other.predict(exam, dict(age=54), tumor_side='L')
-    mean = answer.fused.value
-    logit = 0.1 + 2.0 * ((0.5 + 0.4) * np.log(mean / (1 - mean)) + 0.3)
-    assert answer.fused.recalibrated == pytest.approx(1 / (1 + np.exp(-logit)))
