@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger, print_log
 
 from mammo.errors import listed
 from mammo.records.png import ImageFileError
@@ -69,6 +69,7 @@ class ReplaceDamagedMixin:
                 f'{len(paths)} of {n_images} training images do not decode, {MAX_DAMAGED_FRAC:.0%} may: '
                 'see whether the disk is still there, mend or remove them: '
             )
-            print_log(message + ', '.join(paths), 'current', logging.ERROR)  # this level from every process
+            # this level from every process; the terminal has the line that ends the run
+            MMLogger.get_current_instance().error(message + ', '.join(paths), extra=dict(for_log_file=True))
             raise ImageFileError(message + listed(paths))
         return len(places)

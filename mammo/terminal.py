@@ -27,6 +27,8 @@ class TerminalHandler(logging.Handler):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a line is for the terminal."""
+        if getattr(record, 'for_log_file', False):
+            return False
         if self.is_verbose or _is_ours(record):
             return super().filter(record)  # type: ignore[return-value]
         text = record.getMessage()

@@ -41,7 +41,7 @@ def data(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for meta in folder.glob('*.json'):
         content = json.loads(meta.read_text())
         for item in content['data_list']:
-            item['gt_label'].pop('LVI', None)
+            (item.get('gt_label') or {}).pop('LVI', None)
         meta.write_text(json.dumps(content))
     return folder
 
