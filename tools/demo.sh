@@ -28,10 +28,12 @@ echo "5/6 what the images reached, and what they hold"
 python tools/demo_table.py --cross-validation $demo/cross_validation --truth $demo/dicom/truth.json
 echo '6/6 a bundle of the four models, and its answer for one patient'
 quiet python tools/make_bundle.py --cv $demo/cross_validation --preprocess $demo/phantom/preprocess.json --out $demo/bundle
-first() { python -c 'import csv, sys; print(*(f"{k}={v}" for k, v in next(csv.DictReader(open(sys.argv[1]))).items() if v))' "$1"; }
-values=$(first $demo/dicom/clinical.csv) labels=$(first $demo/dicom/labels.csv)
-patient=${values%% *} patient=${patient#*=} side=${labels#*laterality=}
-# all that is known of her, and the side of the tumor: so much the answer was validated with
+# row TABLE COLUMN VALUE: the first row with that value, as name=value words
+row() { python -c 'import csv, sys; print(*(f"{k}={v}" for k, v in next(r for r in csv.DictReader(open(sys.argv[1])) if r[sys.argv[2]] == sys.argv[3]).items() if v))' "$@"; }
+labels=$(row $demo/dicom/labels.csv N 1)
+patient=${labels#patient_id=} patient=${patient%% *} side=${labels#*laterality=}
+values=$(row $demo/dicom/clinical.csv patient_id $patient)
+# the first with a positive node; all that is known of her, and the side of the tumor
 python tools/predict.py --bundle $demo/bundle $demo/dicom/dicom/${patient}_*.dcm --tumor-side ${side%% *} \
     --clinical ${values#* } --out-dir $demo/answer
 echo "The truth about her: $labels"
