@@ -165,10 +165,13 @@ class Remembered:
     def __init__(self, network: Any) -> None:
         self.network, self.of, self.passes = network, b'', []
 
-    def __call__(self, images: Sequence[np.ndarray], progress: Any = None) -> list:
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.network, name)
+
+    def __call__(self, images: Sequence[np.ndarray], *others: Any) -> list:
         pixels = b''.join(image.tobytes() for image in images)
         if pixels != self.of:
-            self.of, self.passes = pixels, self.network(images, progress)
+            self.of, self.passes = pixels, self.network(images, *others)
         return self.passes
 
 
