@@ -8,6 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 from types import FrameType
+from typing import TextIO
 
 OURS = frozenset({'mammo', 'dataset', 'models'})
 NO_NEWS = ('will be deprecated',)  # words of warnings of a framework that no user can act on
@@ -24,6 +25,11 @@ class TerminalHandler(logging.Handler):
     def __init__(self, level: int) -> None:
         super().__init__(level)
         self._told: set[str] = set()  # warnings of frameworks, which repeat themselves
+
+    @property
+    def stream(self) -> TextIO:
+        """Where lines go; MLflow asks every handler of a logger for it."""
+        return sys.stderr
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a line is for the terminal."""

@@ -13,11 +13,13 @@ from pathlib import Path
 import mlflow
 import pytest
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import VISBACKENDS
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from wandb.proto.wandb_internal_pb2 import Record
 
 from mammo.engine.monitor.trackers import add_trackers
+from mammo.terminal import TERMINAL
 from tests.support.toy_config import ROOT, write_config
 
 TRACKERS = ['tensorboard', 'mlflow', 'wandb']
@@ -85,7 +87,11 @@ def test_a_server_that_is_away_is_one_warning(
     assert not [line for line in log_lines if 'Could not log' in line]
 
 
-def test_names_that_mlflow_refuses_are_rewritten_and_stay_apart(tmp_path: Path) -> None:
+def test_names_that_mlflow_refuses_are_rewritten_and_stay_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = MMLogger.get_current_instance()
+    monkeypatch.setattr(logger, 'handlers', [*logger.handlers, TERMINAL])  # as in a tool
     uri = str(tmp_path / 'runs')
     backend = VISBACKENDS.build(dict(type='MLflowTracker', save_dir=str(tmp_path), tracking_uri=uri))
     backend.add_config(Config(dict(work_dir=str(tmp_path), heads={'Ki67 (%)': 1, 'größe': 2})))
