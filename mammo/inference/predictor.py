@@ -7,12 +7,10 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 import torch
 from scipy.special import expit
 
@@ -21,43 +19,16 @@ from mammo.evaluation.cells import Cell
 from mammo.inference.architecture import member_file
 from mammo.inference.bundle import Bundle, BundleError, open_bundle
 from mammo.inference.decisions import FUSED, IMAGES, Decisions
-from mammo.inference.exam import Exam, ExamImage, Images, contradicting_ages, read_exam
+from mammo.inference.exam import Exam, Images, contradicting_ages, read_exam
 from mammo.inference.fusion import Fusion, Values
+from mammo.inference.given import Given, notes, of_site
 from mammo.inference.network import Network, Pass, probs_of
 from mammo.inference.prediction import Prediction, Score, score_of
 from mammo.inference.refusals import ExamError, Refusal
+from mammo.inference.samples import one_each, together, used_images
 from mammo.inference.views import SIDES
-from mammo.patients import of_members, shown_together, speaking_items
+from mammo.patients import of_members
 from mammo.preprocess.settings import Settings
-
-FEW_EVENTS = 100  # with fewer, calibration is uncertain
-
-
-class Given(NamedTuple):
-    """What is known of a patient beside the images."""
-
-    clinical: dict[str, str]  # value as given, by name of the variable; only those that are known
-    values: pd.DataFrame | None  # the same, checked, one row; None without any
-    tumor_side: str | None
-    cropped_png: bool = False
-
-    @property
-    def n_known(self) -> int:
-        """How many clinical values are known."""
-        return len(self.clinical)
-
-    @property
-    def age(self) -> float | None:
-        """In years, if the fused model has a variable of that name and it is known."""
-        if self.values is None or 'age' not in self.values or self.values['age'].isna().all():
-            return None
-        return float(self.values['age'].iloc[0])
-
-    def record(self, exam: Exam) -> dict[str, Any]:
-        """What an answer is for; no header."""
-        told = dict(clinical=self.clinical, tumor_side=self.tumor_side, cropped_png=self.cropped_png)
-        files = [dict(file=image.name, sha256=image.sha256) for image in exam.images]
-        return told | dict(files=files, time=datetime.now(UTC).isoformat(timespec='seconds'))
 
 
 class Predictor:
@@ -229,91 +200,6 @@ class Predictor:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
-
-
-def notes(given: Given, n_variables: int, model: str, cell: Cell | None) -> list[str]:
-    """What a reader must know of an answer with part of the input unknown."""
-    texts = []
-    if given.tumor_side is None:
-        texts.append('the side of the tumor is not given: the images of both breasts were used')
-    if n_variables and not given.n_known:
-        texts.append('no clinical value: answered from the images alone')
-    elif model == IMAGES and given.n_known:
-        texts.append(
-            f'with {given.n_known} of {n_variables} clinical values the images alone did as well on '
-            'patients whose outcome is known, so the answer is theirs'
-        )
-    elif given.n_known < n_variables:
-        texts.append(f'{n_variables - given.n_known} of {n_variables} clinical values are missing')
-    return texts + of_cell(cell)
-
-
-def of_cell(cell: Cell | None) -> list[str]:
-    """How certain is what the bundle knows of such an input."""
-    if cell is None:
-        return ['this bundle does not know how good an answer to such an input is']
-    if cell.get('recalibration') is None:
-        reason = cell.get('reason', 'the bundle holds no calibration')
-        return [f'not calibrated for such an input: {reason}']
-    n, events = cell['n_patients'], cell['n_events']
-    few = ': few, so all numbers are uncertain' if events < FEW_EVENTS else ''
-    return [
-        f'calibration and threshold are of {n} patients with such an input, {events} of them positive{few}'
-    ]
-
-
-def of_site(site: dict[str, Any] | None) -> list[str]:
-    """How certain is what a site has added."""
-    if site is None:
-        return []
-    where = (
-        f'the threshold is of {site["n_patients"]} patients of {site["name"]}, {site["n_events"]} positive'
-    )
-    if site['threshold'] is None:
-        where = f'no decision at {site["name"]}: {site["reason"]}'
-    return [f'recalibrated at {site["name"]}: {site["method"]}; {where}']
-
-
-def used_images(images: list[ExamImage], tumor_side: str | None) -> list[bool]:
-    """Which images of one exam decide; see mammo.patients."""
-    about = [
-        dict(patient_id='', laterality=i.laterality, tumor_side=tumor_side, exam_order=i.exam_order)
-        for i in images
-    ]
-    return speaking_items(about).tolist()
-
-
-def together(images: list[ExamImage], n_views: int) -> list[tuple[int | None, ...]]:
-    """Images that the network sees as one; see :func:`mammo.patients.shown_together`.
-
-    Raises:
-        ExamError: an image is of no view that a network of several views takes.
-    """
-    about = [
-        dict(patient_id='', exam_id=i.exam_order, view=i.view, laterality=i.laterality, img_path=i.name)
-        for i in images
-    ]
-    try:
-        return shown_together(about, n_views)
-    except UserError as error:
-        raise ExamError(Refusal.OTHER_VIEW, str(error)) from None
-
-
-def one_each(samples: list[tuple[int | None, ...]], used: list[bool]) -> list[bool]:
-    """Of each sample one of its images that decide: they have one score, which counts once.
-
-    Example:
-        >>> one_each([(0, 1), (2, 1)], [True, True, True])
-        [True, False, True]
-    """
-    seen: set[int | None] = {None}
-    counted = [False] * len(used)
-    for sample in samples:
-        deciding = [i for i in sample if i not in seen and i is not None and used[i]]
-        seen.update(sample)
-        for i in deciding[:1]:
-            counted[i] = True
-    return counted
 
 
 def settings_of(preprocess: dict[str, Any] | None) -> Settings:

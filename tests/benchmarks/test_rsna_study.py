@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.studies.rsna_tables import Aucs, Study
+from benchmarks.studies.rsna_breasts import Aucs, Study
 from mammo.records.meta import write_meta
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,9 +8,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mammo.public_sets.options import table_tool
+from mammo.command import command
+from mammo.public_sets.options import converted
 
-main = table_tool(__doc__, 'cbis_ddsm', '*_case_*.csv --image-root CBIS-DDSM --out-dir data/cbis')
+
+@command()
+def main() -> None:
+    """Print what became of the tables."""
+    print(converted(__doc__, 'cbis_ddsm', '*_case_*.csv --image-root CBIS-DDSM --out-dir data/cbis'))
+
 
 if __name__ == '__main__':
     main()

@@ -8,9 +8,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mammo.public_sets.options import table_tool
+from mammo.command import command
+from mammo.public_sets.options import converted
 
-main = table_tool(__doc__, 'cmmd', 'CMMD_clinicaldata_revision.xlsx --image-root CMMD --out-dir data/cmmd')
+
+@command()
+def main() -> None:
+    """Print what became of the tables."""
+    print(converted(__doc__, 'cmmd', 'CMMD_clinicaldata_revision.xlsx --image-root CMMD --out-dir data/cmmd'))
+
 
 if __name__ == '__main__':
     main()

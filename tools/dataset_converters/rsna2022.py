@@ -11,10 +11,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mammo.public_sets.options import table_tool
+from mammo.command import command
+from mammo.public_sets.options import converted
 
 EXAMPLE = 'train.csv --image-root train_images --out-dir data/rsna'
-main = table_tool(__doc__, 'rsna2022', EXAMPLE, pictures=True)
+
+
+@command()
+def main() -> None:
+    """Print what became of the tables."""
+    print(converted(__doc__, 'rsna2022', EXAMPLE, pictures=True))
+
 
 if __name__ == '__main__':
     main()

@@ -8,10 +8,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mammo.public_sets.options import table_tool
+from mammo.command import command
+from mammo.public_sets.options import converted
 
 EXAMPLE = 'breast-level_annotations.csv --image-root images --out-dir data/vindr'
-main = table_tool(__doc__, 'vindr_mammo', EXAMPLE, pictures=True)
+
+
+@command()
+def main() -> None:
+    """Print what became of the tables."""
+    print(converted(__doc__, 'vindr_mammo', EXAMPLE, pictures=True))
+
 
 if __name__ == '__main__':
     main()
