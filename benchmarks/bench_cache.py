@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import table
 from benchmarks.bench_model import SIZE, build
-from dataset.feature_cache import FeatureCache, open_for_writing
+from dataset.cache.maps import FeatureCache, open_for_writing
 
 FORMULA = '; '.join(line.strip() for line in __doc__.splitlines() if line.startswith('    '))
 

@@ -36,7 +36,7 @@ from benchmarks.bench_pipeline import breasts, patches, write
 from benchmarks.stock import as_stock
 from mammo.engine.launch import without_sync_bn
 from mammo.engine.seed import seed_worker
-from mammo.records.files import write_json
+from mammo.records.storage.files import write_json
 
 PRETRAIN = 'pretrain/barlowtwins_resnet50-exp2_-coslr-100e_MMpatches.py'
 FROZEN = 'multi_task_SL/fullimage1792x1024_resnet50-expan2_barlowtwin_finetune_transformer_Aug3.py'

@@ -23,7 +23,7 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
 from benchmarks.table import Row, as_text, notes_as_text, row
-from mammo.inference.bundle import write_bundle
+from mammo.inference.bundle.folder import write_bundle
 from mammo.inference.making import Trained, bundle_files
 from mammo.inference.predictor import Predictor
 from mammo.phantoms.drawing import render_exam

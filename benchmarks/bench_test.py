@@ -33,7 +33,7 @@ from mammo.phantoms.truth import LABELS, sample_patients
 from mammo.preprocess.images import write_png
 from mammo.records.meta import write_meta
 from mammo.records.predictions import read_predictions
-from models.folding import FoldedNetwork
+from models.backbones.folding import FoldedNetwork
 
 FEW, MANY, BATCH = 2, 10, 2
 SHAPE = (2600, 1500)  # of the PNG files

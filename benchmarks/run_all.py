@@ -21,7 +21,7 @@ import cv2
 import torch
 
 from benchmarks import limits, table
-from mammo.records.files import write_json
+from mammo.records.storage.files import write_json
 
 MORE = ('stock_peak_mib',)
 NAMES = sorted(path.stem.removeprefix('bench_') for path in Path(__file__).parent.glob('bench_*.py'))

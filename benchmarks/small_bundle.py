@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
 import models  # noqa: F401  (registers names)
-from mammo.inference.bundle import write_bundle
+from mammo.inference.bundle.folder import write_bundle
 from mammo.inference.making import Trained, bundle_files
 
 PREPROCESS = dict(spacing_mm=0.5, voi=None, for_processing='refuse', flip_to=None)

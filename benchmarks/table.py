@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import torch
 
-from mammo.records.files import write_json
+from mammo.records.storage.files import write_json
 
 Row = dict[str, Any]
 Work = Callable[[], object]

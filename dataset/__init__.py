@@ -1,14 +1,14 @@
 """Datasets and transforms; importing this package registers them with mmpretrain."""
 
-from dataset.cache_making import make_cache
-from dataset.cached_features import CachedViewHook, LoadCachedMap
-from dataset.grey_noise import GreyNoise, RandomGamma
-from dataset.grey_transforms import AutoContrast, Brightness, Equalize
+from dataset.cache.making import make_cache
+from dataset.cache.training import CachedViewHook, LoadCachedMap
 from dataset.multi_task import MammoMultiTaskDataset
-from dataset.packing import MammoPackMultiTaskInputs, PackInputs
 from dataset.patches import MammoPatchDataset
 from dataset.single_task import MammoSingleTaskDataset
-from dataset.transforms import LoadMammogram
+from dataset.transforms.grey_noise import GreyNoise, RandomGamma
+from dataset.transforms.grey_transforms import AutoContrast, Brightness, Equalize
+from dataset.transforms.loading import LoadMammogram
+from dataset.transforms.packing import MammoPackMultiTaskInputs, PackInputs
 from dataset.views import LoadViews, MammoMultiViewDataset
 
 __all__ = [

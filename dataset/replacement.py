@@ -11,7 +11,7 @@ import torch
 from mmengine.logging import MMLogger, print_log
 
 from mammo.errors import listed
-from mammo.records.png import ImageFileError
+from mammo.records.storage.png import ImageFileError
 
 MAX_DAMAGED_FRAC = 0.01  # of the images of a dataset; one damaged image is always allowed
 

@@ -10,8 +10,8 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from mammo.errors import DataError, listed
-from mammo.records.files import sha256_of
 from mammo.records.ids import check_look_alikes, normal_id, normal_path
+from mammo.records.storage.files import sha256_of
 
 STUDY_FIELDS = ('study_uid', 'study_instance_uid', 'StudyInstanceUID')
 UNIQUE_ID = re.compile(r'\d+(\.\d+){4,}|[0-9a-f]{16}')  # a DICOM UID (PS3.5 9.1), or a pseudonym of one

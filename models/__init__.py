@@ -2,18 +2,18 @@
 
 from models.quiet import mmpretrain  # isort: split
 
-from models.backbone import ResNetWs
+from models.backbones.resnet_ws import ResNetWs
 from models.classifier import ImageTabClassifier
-from models.dwise_neck import DwiseConvResBlockPooling
-from models.heads import BinaryTaskHead, RegressionTaskHead, SingleLinearClsHead
-from models.losses import MSELoss
-from models.multi_task_head import MultiTaskHead
-from models.necks import GlobalAveragePooling
-from models.pooling_necks import AttentionPoolingNeck, MeanTokenTransformerNeck
+from models.heads.losses import MSELoss
+from models.heads.multi_task_head import MultiTaskHead
+from models.heads.task_heads import BinaryTaskHead, RegressionTaskHead, SingleLinearClsHead
+from models.necks.dwise_neck import DwiseConvResBlockPooling
+from models.necks.fitting import GlobalAveragePooling
+from models.necks.pooling_necks import AttentionPoolingNeck, MeanTokenTransformerNeck
+from models.necks.transformer_neck import TransformerNeck
+from models.necks.view_neck import MultiViewTransformerNeck
 from models.preprocessor import ClsDataPreprocessor, SelfSupDataPreprocessor
 from models.selfsup import CosineSimilarityLoss, LatentCrossCorrelationHead, SwAVLoss
-from models.transformer_neck import TransformerNeck
-from models.view_neck import MultiViewTransformerNeck
 
 __all__ = [
     'AttentionPoolingNeck',

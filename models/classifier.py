@@ -12,9 +12,9 @@ from mmpretrain.models.classifiers import ImageClassifier
 from mmpretrain.registry import MODELS as STOCK_MODELS
 from torch import Tensor, nn
 
-from models.folding import FoldedNetwork
-from models.heads import TaskHead
-from models.necks import fitted
+from models.backbones.folding import FoldedNetwork
+from models.heads.task_heads import TaskHead
+from models.necks.fitting import fitted
 from models.registry import MODELS, SCOPE
 
 STAGES = ('backbone', 'neck', 'pre_logits')
@@ -31,7 +31,7 @@ class ImageTabClassifier(ImageClassifier):
             neck and head are those that the config gives.
         task: name of the task if ``head`` is the head of a single task.
         image_size: (height, width) of the input in pixels, from which the neck's position grid
-            follows; default: the size that the neck was made for. See :mod:`models.necks`.
+            follows; default: the size that the neck was made for. See :mod:`models.necks.fitting`.
         frozen_backbone: none of the backbone learns, whatever it is: no gradient, eval mode.
         from_maps: inputs are maps of the backbone, as ``tools/cache_features.py`` writes them; the
             backbone stays part of the model and its checkpoints.

@@ -23,7 +23,7 @@ from mammo.fusion.mlp import MLP
 from mammo.fusion.model import fit, predict, read_model
 from mammo.records.fusion_set import FusionError
 from mammo.records.predictions import read_predictions
-from mammo.records.tables import read_table
+from mammo.records.tables.reading import read_table
 
 PER_SPLIT = [
     f'{name}_{split}{suffix}'

@@ -35,7 +35,7 @@ def main() -> None:
     if args.views < 0:
         parser.error(f'--views is {args.views}, expected 0 or more')
 
-    from dataset.cache_making import make_cache
+    from dataset.cache.making import make_cache
     from mammo.engine.faults import resources_explained
 
     with resources_explained():

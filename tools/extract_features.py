@@ -39,7 +39,7 @@ def main() -> None:
     )
     args = parser.parse_args()
 
-    from mammo.engine.features import extract
+    from mammo.engine.scoring.features import extract
 
     extract(**vars(args))
     made(

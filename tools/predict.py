@@ -47,10 +47,10 @@ def main() -> int:
         parser.error('--resume and --fresh belong to --batch')
 
     from mammo.inference.answers import answer_files, write_answer
-    from mammo.inference.asking import ask
     from mammo.inference.batch import TABLE, answer_table
+    from mammo.inference.exam.asking import ask
     from mammo.inference.predictor import Predictor
-    from mammo.records.tables import SUFFIXES
+    from mammo.records.tables.reading import SUFFIXES
 
     if args.batch and args.batch.suffix.lower() not in SUFFIXES:
         parser.error(f'--batch {args.batch}: expected a table ({", ".join(SUFFIXES)})')

@@ -29,7 +29,7 @@ def main() -> None:
     add('--auc-width', type=float, default=0.1, help='to validate: of the ROC AUC')
     args = parser.parse_args()
 
-    from mammo.evaluation import sample_size
+    from mammo.evaluation.clinical_use import sample_size
 
     if args.parameters:
         r2 = args.r2 if args.r2 is not None else sample_size.r2_of_auc(args.event_rate, args.auc)

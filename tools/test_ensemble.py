@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument('--out-dir', type=Path, required=True, help='folder for the predictions')
     args = parser.parse_args()
 
-    from mammo.engine.ensemble import score_together
+    from mammo.engine.scoring.ensemble import score_together
 
     score_together(**vars(args))
     mean = args.out_dir / 'mean.json'

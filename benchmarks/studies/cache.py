@@ -28,9 +28,9 @@ from scipy import stats
 
 import dataset  # noqa: F401
 import models  # noqa: F401
-from dataset.cached_features import cached_config
+from dataset.cache.training import cached_config
 from mammo.crossval.steps import best_checkpoint
-from mammo.records.files import write_json, write_text
+from mammo.records.storage.files import write_json, write_text
 
 VIEWS, EPOCHS = 16, 30
 WAYS = ('augmented', 'cached')

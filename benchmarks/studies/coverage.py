@@ -20,7 +20,8 @@ from scipy.special import expit, logit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mammo.evaluation import calibration, clinical_utility, statistics
+from mammo.evaluation import statistics
+from mammo.evaluation.clinical_use import calibration, clinical_utility
 from mammo.evaluation.cohort.pooling import Model
 from mammo.evaluation.entry.model_entry import _resampled
 from mammo.evaluation.entry.within_folds import within_fold_auc
@@ -31,7 +32,7 @@ from mammo.evaluation.report.comparison import compare
 from mammo.evaluation.report.notices import MIN_EVENTS
 from mammo.evaluation.report.options import Options
 from mammo.evaluation.resampling import Replicates
-from mammo.records.files import write_json
+from mammo.records.storage.files import write_json
 
 PATIENTS, RATES = (60, 150, 400), (0.1, 0.2, 0.3, 0.4)
 POPULATION, N_FOLDS = 300_000, 5

@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from mammo.fusion.clinical import ClinicalEncoder, check_table, read_schema
 from mammo.fusion.model import fit, predict
-from mammo.records.tables import read_table
+from mammo.records.tables.reading import read_table
 
 SCHEMA = read_schema(ROOT / 'configs/clinical/metabric.yaml')
 METRICS = {'ROC AUC': roc_auc_score, 'PR AUC': average_precision_score}

@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from mammo.command import tool_parser
-from mammo.evaluation.calibration import recalibrate, slope
 from mammo.evaluation.cells import Cell, cell
+from mammo.evaluation.clinical_use.calibration import recalibrate, slope
 from mammo.fusion.build import build_fusion_set
 from mammo.fusion.clinical import Schema, check_table, read_schema
 from mammo.fusion.masking import SHARE
@@ -35,7 +35,7 @@ from mammo.inference.making.decisions import with_comparison
 from mammo.phantoms.truth import drop_values, image_score, sample_patients
 from mammo.records.features import Features
 from mammo.records.fusion_set import read_split
-from mammo.records.tables import read_table
+from mammo.records.tables.reading import read_table
 
 N_OUTER, N_INNER, TARGET = 5, 3, 0.9
 OUTPUTS = ['N', 'LVI', 'multifocality', 'NumPos', 'tumor_size']

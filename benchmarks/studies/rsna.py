@@ -26,7 +26,7 @@ import torch
 from benchmarks.studies.rsna_maps import pooled_cache
 from benchmarks.studies.rsna_tables import tables
 from mammo.crossval.jobs.state import FINISHED
-from mammo.records.files import write_text
+from mammo.records.storage.files import write_text
 from models import TransformerNeck
 
 NECKS = ('gap', 'transformer', 'mean_token_transformer', 'DwiseresBlock', 'attention_pooling')

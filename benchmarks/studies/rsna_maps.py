@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dataset.feature_cache import FeatureCache, open_for_writing
+from dataset.cache.maps import FeatureCache, open_for_writing
 from mammo.crossval.jobs.state import FINISHED
-from mammo.records.files import write_json
+from mammo.records.storage.files import write_json
 
 
 def pooled_cache(

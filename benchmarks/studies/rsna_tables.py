@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.studies.rsna_breasts import Aucs, Study, linear
-from dataset.feature_cache import FeatureCache
-from mammo.evaluation.calibration import clipped_logit
-from mammo.records.png import read_grey
+from dataset.cache.maps import FeatureCache
+from mammo.evaluation.clinical_use.calibration import clipped_logit
+from mammo.records.storage.png import read_grey
 
 REFERENCE = 'gap'
 

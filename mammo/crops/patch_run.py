@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from mammo.crops.patches import FORMAT_VERSION, LIST, RECORD, PatchSettings, extract, select
 from mammo.errors import UserError
-from mammo.records.files import write_json, write_text
 from mammo.records.meta import read_meta
-from mammo.records.out_dir import OutDir, Record, out_dir, signature_of
+from mammo.records.storage.files import write_json, write_text
+from mammo.records.storage.out_dir import OutDir, Record, out_dir, signature_of
 
 
 def write_patches(
@@ -38,7 +38,7 @@ def write_patches(
         metas: meta files; all images lie in ``data_root``, by default the folder of the first.
         exclude: meta files whose patients give no patch.
         workers: threads; OpenCV decodes and encodes outside the interpreter lock.
-        resume, fresh: see :func:`mammo.records.out_dir.out_dir`.
+        resume, fresh: see :func:`mammo.records.storage.out_dir.out_dir`.
 
     Raises:
         UserError: a meta file, a number or the folder cannot be used.

@@ -20,7 +20,7 @@ from mammo.preprocess.errors import Reason
 from mammo.preprocess.images import write_png
 from mammo.preprocess.picture.breast import NoBreastError, breast_mask
 from mammo.records.meta import MetaError
-from mammo.records.png import ImageFileError, read_grey, to_uint8
+from mammo.records.storage.png import ImageFileError, read_grey, to_uint8
 from mammo.records.versions import VERSIONS
 
 FORMAT_VERSION = VERSIONS['patches']

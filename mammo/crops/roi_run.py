@@ -14,11 +14,11 @@ from mammo.crops.rois import Region, cut, find_regions, list_lines
 from mammo.errors import UserError
 from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.preprocess.images import write_png
-from mammo.records.files import write_text
 from mammo.records.meta import read_meta, write_meta
-from mammo.records.out_dir import OutDir, Record, out_dir, signature_of
-from mammo.records.png import ImageFileError, read_grey, to_uint8
-from mammo.records.tables import read_table
+from mammo.records.storage.files import write_text
+from mammo.records.storage.out_dir import OutDir, Record, out_dir, signature_of
+from mammo.records.storage.png import ImageFileError, read_grey, to_uint8
+from mammo.records.tables.reading import read_table
 
 META, SKIPPED = 'meta.json', 'skipped.csv'
 
@@ -40,7 +40,7 @@ def write_rois(
         boxes: table with ``img_path`` or ``source``, and ``x0, y0, x1, y1`` or ``x, y`` in its pixels.
         data_root: folder of the images; that of ``meta`` by default.
         size: side of a ROI in pixels.
-        resume, fresh: see :func:`mammo.records.out_dir.out_dir`.
+        resume, fresh: see :func:`mammo.records.storage.out_dir.out_dir`.
 
     Raises:
         UserError: an input, a number or the folder cannot be used.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mammo.errors import UserError
 from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.records.ids import normal_path
-from mammo.records.numerals import decimal_points, number
+from mammo.records.tables.numerals import decimal_points, number
 
 CORNERS, CENTRE = ('x0', 'y0', 'x1', 'y1'), ('x', 'y')
 

@@ -23,8 +23,8 @@ from mammo.evaluation.cohort.ensemble import mean_records
 from mammo.evaluation.cohort.reading import read_patients
 from mammo.evaluation.report.options import make_evaluation
 from mammo.evaluation.report.run import evaluate, summary_lines
-from mammo.records.files import write_json, write_text
 from mammo.records.predictions import PredictionError, read_predictions, write_predictions
+from mammo.records.storage.files import write_json, write_text
 
 logger = logging.getLogger(__name__)
 IMAGES = 'mammograms'  # name of the model that sees images only

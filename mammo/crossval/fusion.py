@@ -24,9 +24,9 @@ from mammo.fusion.clinical import Schema, read_clinical, read_schema
 from mammo.fusion.study import score, train
 from mammo.patients import FEATURE_POOLING, patient_features
 from mammo.records.features import Features
-from mammo.records.files import read_record, sha256_of, write_json
 from mammo.records.fusion_set import read_fusion_schema
 from mammo.records.predictions import read_predictions
+from mammo.records.storage.files import read_record, sha256_of, write_json
 from mammo.records.versions import VERSIONS
 
 FUSION = [(mode, model) for model in ('mlp', 'logistic') for mode in ('clinical-mammo', 'clinical-only')]

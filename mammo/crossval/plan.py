@@ -29,7 +29,7 @@ from mammo.crossval.settings import (
 from mammo.engine.checks.images import check_images
 from mammo.errors import DataError
 from mammo.fusion.clinical import read_clinical, read_schema
-from mammo.records.matching import check_patients
+from mammo.records.tables.matching import check_patients
 from models.registry import MODELS
 
 

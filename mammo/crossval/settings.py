@@ -20,9 +20,9 @@ from mammo.engine.config.reading import read_config, set_options
 from mammo.engine.config.tasks import name_tasks, resolve_tasks
 from mammo.errors import DataError, listed
 from mammo.records.differences import differences
-from mammo.records.files import read_record as read_json_record
-from mammo.records.files import sha256_of, write_json, write_text
 from mammo.records.folds import PARTS
+from mammo.records.storage.files import read_record as read_json_record
+from mammo.records.storage.files import sha256_of, write_json, write_text
 from mammo.records.versions import VERSIONS
 from models.registry import MODELS
 

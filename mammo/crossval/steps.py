@@ -16,11 +16,11 @@ from mammo.crossval.folds import PARTS
 from mammo.crossval.jobs.state import CACHE, FINISHED, LOCK, finished, read_json, write_state
 from mammo.engine import run
 from mammo.engine.config.reading import read_config
-from mammo.engine.ensemble import score_together
 from mammo.engine.loading.checkpoint import load_from_file
+from mammo.engine.scoring.ensemble import score_together
 from mammo.errors import DataError
-from mammo.records.files import sha256_of, write_json, write_text
 from mammo.records.meta import read_meta, write_meta
+from mammo.records.storage.files import sha256_of, write_json, write_text
 
 
 def run_steps(spec: dict[str, Any]) -> None:

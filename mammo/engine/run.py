@@ -22,7 +22,7 @@ from mammo.engine.saving.stop import handling_signals
 from mammo.engine.stock.pictures import add_pictures
 from mammo.engine.stock.tta import add_tta
 from mammo.errors import Exit
-from mammo.records.files import write_json
+from mammo.records.storage.files import write_json
 from mammo.terminal import TERMINAL
 
 

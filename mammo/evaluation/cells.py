@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import beta
 
-from mammo.evaluation.calibration import fit_platt, recalibrate
-from mammo.evaluation.clinical_utility import slnb_threshold
+from mammo.evaluation.clinical_use.calibration import fit_platt, recalibrate
+from mammo.evaluation.clinical_use.clinical_utility import slnb_threshold
+from mammo.evaluation.clinical_use.thresholds import promised_threshold
 from mammo.evaluation.estimates import UndefinedError, undefined
-from mammo.evaluation.thresholds import promised_threshold
 
 Cell = dict[str, Any]  # recalibration, threshold, achieved, n_patients, n_events, log_loss, reason
 N_DRAWS = 4000  # of the intervals

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from mammo.errors import listed
 from mammo.fusion.clinical import ClinicalEncoder, Schema, read_clinical, read_schema
 from mammo.records.features import Features, read_features
-from mammo.records.files import replacing, write_json
 from mammo.records.fusion_set import (
     FORMAT_VERSION,
     MAMMOGRAMS,
@@ -24,8 +23,9 @@ from mammo.records.fusion_set import (
     FusionError,
     read_fusion_schema,
 )
-from mammo.records.matching import check_patients
 from mammo.records.meta import read_meta
+from mammo.records.storage.files import replacing, write_json
+from mammo.records.tables.matching import check_patients
 
 SPLITS = ('train', 'val', 'test')
 logger = logging.getLogger(__name__)

@@ -21,8 +21,8 @@ from sklearn.preprocessing import OneHotEncoder
 
 from mammo.errors import UserError
 from mammo.records.ids import check_look_alikes, clean, normal_id
-from mammo.records.numerals import decimal_points, number_or_nan
-from mammo.records.tables import read_table
+from mammo.records.tables.numerals import decimal_points, number_or_nan
+from mammo.records.tables.reading import read_table
 
 IMPUTATIONS: dict[str, tuple[str, ...]] = {'continuous': ('median', 'mean')}  # the first is the default
 IMPUTATIONS |= dict.fromkeys(('ordinal', 'nominal', 'binary'), ('most_frequent',))

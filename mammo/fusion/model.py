@@ -14,9 +14,9 @@ from scipy.special import log_expit
 from sklearn.linear_model import LogisticRegression
 
 from mammo.records import fusion_set
-from mammo.records.files import write_hashed
 from mammo.records.fusion_set import FusionError, Split
-from mammo.records.pickles import load_tensors
+from mammo.records.storage.files import write_hashed
+from mammo.records.storage.pickles import load_tensors
 from mammo.records.versions import VERSIONS, version_problem
 
 MODELS = ('mlp', 'logistic')

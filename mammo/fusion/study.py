@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mammo.fusion.model import fit_splits, predict, read_model, write_model
-from mammo.records.files import replacing, write_json
 from mammo.records.fusion_set import Split, check_inputs, read_split, read_splits
 from mammo.records.predictions import write_predictions
+from mammo.records.storage.files import replacing, write_json
 
 RECORDED = ('format_version', 'model', 'seed', 'options', 'inputs', 'mask_share')
 

@@ -6,10 +6,10 @@ Prediction -> prediction.json, overlays; cells of predictions.csv
 from pathlib import Path
 from typing import Any
 
-from mammo.inference.decisions import FUSED
+from mammo.inference.bundle.decisions import FUSED
 from mammo.inference.prediction import Prediction
 from mammo.inference.predictor import Predictor
-from mammo.records.files import replacing
+from mammo.records.storage.files import replacing
 
 OVERLAY, RECORD = '{}_attention.png', 'prediction.json'
 Row = dict[str, Any]

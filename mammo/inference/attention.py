@@ -32,11 +32,11 @@ from mammo.evaluation.attention import (
 )
 from mammo.inference.export import steps_of_images
 from mammo.preprocess.picture.breast import NoBreastError, breast_mask
-from mammo.records.files import replacing, write_json
-from mammo.records.png import read_grey, to_uint8
+from mammo.records.storage.files import replacing, write_json
+from mammo.records.storage.png import read_grey, to_uint8
 from mammo.records.versions import VERSIONS
-from models.attention_maps import attention_maps
-from models.necks import cells_of
+from models.necks.attention_maps import attention_maps
+from models.necks.fitting import cells_of
 
 # Test pipelines whose way from file to input can be traced back; a CenterCrop comes after the Resize.
 PIPELINES = (['Resize'], ['Resize', 'CenterCrop'])

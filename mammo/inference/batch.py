@@ -14,15 +14,15 @@ from typing import Any, NamedTuple, Self
 from tqdm import tqdm
 
 from mammo.inference.answers import Row, answer_files, as_row, columns_of, write_answer
-from mammo.inference.asking import clinical_of, told_of
+from mammo.inference.exam.asking import clinical_of, told_of
 from mammo.inference.predictor import Predictor
 from mammo.inference.refusals import ExamError
 from mammo.preprocess.inputs.job import Job
 from mammo.preprocess.inputs.jobs import find_jobs
 from mammo.preprocess.privacy import digest
-from mammo.records.files import replacing
-from mammo.records.matching import check_patients
-from mammo.records.out_dir import OutDir, out_dir, signature_of
+from mammo.records.storage.files import replacing
+from mammo.records.storage.out_dir import OutDir, out_dir, signature_of
+from mammo.records.tables.matching import check_patients
 from mammo.records.versions import VERSIONS
 
 TOOL, TABLE = 'predict', 'predictions.csv'

@@ -17,7 +17,7 @@ from mammo.engine.config.reading import set_options
 from mammo.engine.run import load_config
 from mammo.errors import UserError
 from mammo.inference.export import TaskOutputs, export
-from mammo.records.files import read_record
+from mammo.records.storage.files import read_record
 
 TOLERANCE = 1e-4  # between onnxruntime and PyTorch
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mammo.errors import UserError
-from mammo.records.files import replacing
+from mammo.records.storage.files import replacing
 from mammo.records.versions import VERSIONS
 
 OPSET = 20

@@ -16,17 +16,17 @@ from scipy.special import expit
 
 from mammo.errors import UserError
 from mammo.evaluation.cells import Cell
-from mammo.inference.architecture import member_file
-from mammo.inference.bundle import Bundle, BundleError, open_bundle
-from mammo.inference.decisions import FUSED, IMAGES, Decisions
-from mammo.inference.exam import Exam, Images, contradicting_ages, read_exam
-from mammo.inference.fusion import Fusion, Values
-from mammo.inference.given import Given, notes, of_site
-from mammo.inference.network import Network, Pass, probs_of
+from mammo.inference.bundle.architecture import member_file
+from mammo.inference.bundle.decisions import FUSED, IMAGES, Decisions
+from mammo.inference.bundle.folder import Bundle, BundleError, open_bundle
+from mammo.inference.bundle.fusion import Fusion, Values
+from mammo.inference.bundle.network import Network, Pass, probs_of
+from mammo.inference.exam.reading import Exam, Images, contradicting_ages, read_exam
+from mammo.inference.exam.request import Given, notes, of_site
+from mammo.inference.exam.samples import one_each, together, used_images
+from mammo.inference.exam.views import SIDES
 from mammo.inference.prediction import Prediction, Score, score_of
 from mammo.inference.refusals import ExamError, Refusal
-from mammo.inference.samples import one_each, together, used_images
-from mammo.inference.views import SIDES
 from mammo.patients import of_members
 from mammo.preprocess.settings import Settings
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mammo.phantoms.drawing import render_exam
-from mammo.records.files import replacing
+from mammo.records.storage.files import replacing
 
 Patient = dict[Any, Any]
 Rows = list[dict[str, Any]]

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from mammo.errors import UserError
 from mammo.phantoms.files import write_exams
 from mammo.phantoms.truth import CLINICAL, LABELS, best_reachable, drop_values, sample_patients
-from mammo.records.files import write_json, write_text
+from mammo.records.storage.files import write_json, write_text
 
 
 def write_study(

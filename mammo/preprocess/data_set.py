@@ -20,9 +20,9 @@ from mammo.preprocess.inputs.labels import Labels, check_labels
 from mammo.preprocess.inputs.persons import contradictions
 from mammo.preprocess.privacy import pseudonym
 from mammo.preprocess.settings import Settings
-from mammo.records.files import write_json, write_text
 from mammo.records.meta import write_meta
-from mammo.records.out_dir import OutDir, Record
+from mammo.records.storage.files import write_json, write_text
+from mammo.records.storage.out_dir import OutDir, Record
 
 KEY_MAP = 'KEY_MAP.csv'
 FILES = ['meta.json', 'skipped.csv', 'preprocess.json', 'overview.html', KEY_MAP]

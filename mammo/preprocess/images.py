@@ -23,8 +23,8 @@ from mammo.preprocess.picture.hanging import Upright, hung
 from mammo.preprocess.picture.two_breasts import shows_two
 from mammo.preprocess.privacy import HIDDEN, names_somebody, pseudonym, redact
 from mammo.preprocess.settings import Settings
-from mammo.records.files import replacing
-from mammo.records.out_dir import signature_of
+from mammo.records.storage.files import replacing
+from mammo.records.storage.out_dir import signature_of
 
 logger = logging.getLogger(__name__)
 FOLDERS = ('png', 'thumbs')

@@ -24,7 +24,7 @@ from mammo.preprocess.inputs.labels import Labels, read_labels
 from mammo.preprocess.inputs.persons import Person, person_of
 from mammo.preprocess.privacy import HIDDEN, read_key, redact
 from mammo.preprocess.settings import Settings
-from mammo.records.out_dir import OutDir, Record, out_dir, signature_of
+from mammo.records.storage.out_dir import OutDir, Record, out_dir, signature_of
 from mammo.workers import WorkerDiedError, each
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mammo.errors import UserError, listed
-from mammo.records.files import replacing
-from mammo.records.pickles import DAMAGED_ARRAYS
+from mammo.records.storage.files import replacing
+from mammo.records.storage.pickles import DAMAGED_ARRAYS
 from mammo.records.versions import VERSIONS, version_problem
 
 FORMAT_VERSION = VERSIONS['features']

@@ -13,8 +13,8 @@ from scipy.special import expit
 
 from mammo.errors import UserError, listed
 from mammo.records.differences import differences
-from mammo.records.files import read_record
-from mammo.records.pickles import DAMAGED_ARRAYS
+from mammo.records.storage.files import read_record
+from mammo.records.storage.pickles import DAMAGED_ARRAYS
 from mammo.records.versions import VERSIONS
 
 FORMAT_VERSION = VERSIONS['fusion_set']

@@ -16,8 +16,8 @@ from typing import Any
 import orjson
 
 from mammo.errors import UserError, listed
-from mammo.records.files import write_json
 from mammo.records.ids import ID_FIELDS, IdError, InexactIdError, normal_id, normal_path
+from mammo.records.storage.files import write_json
 from mammo.records.versions import VERSIONS, version_problem
 
 FORMAT_VERSION = VERSIONS['meta']

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from mammo.errors import UserError
-from mammo.records.files import replacing
 from mammo.records.ids import ID_FIELDS, IdError, normal_id, normal_path
-from mammo.records.plain_pickles import load_plain
 from mammo.records.prediction_table import TASK_FIELDS, TEXT_FIELDS, dump_table, load_table
+from mammo.records.storage.files import replacing
+from mammo.records.storage.plain_pickles import load_plain
 from mammo.records.versions import VERSIONS, version_problem
 
 REWRITE = 'write the predictions again with tools/test.py --out-item pred, or as .json or .csv'

@@ -15,9 +15,9 @@ import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
 from mammo.errors import UserError, listed
-from mammo.records.files import write_json
 from mammo.records.folds import PARTS, REPORT, outer_name
 from mammo.records.meta import read_meta, write_meta
+from mammo.records.storage.files import write_json
 from mammo.records.versions import VERSIONS
 from mammo.splits.report import describe_folds
 from mammo.splits.strata import Images, check_groups, group_strata

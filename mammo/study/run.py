@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 from mammo.errors import Exit
-from mammo.records.files import write_json
+from mammo.records.storage.files import write_json
 from mammo.study.form import Study, StudyError
 from mammo.study.stages import TOOLS, Step, command_line, steps
 from mammo.terminal import say

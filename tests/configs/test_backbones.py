@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample, MultiTaskDataSample
 
-from models.necks import cells_of, last_map_shape
+from models.necks.fitting import cells_of, last_map_shape
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / 'configs/backbones'

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmpretrain.registry import MODELS, TRANSFORMS
 from mmpretrain.structures import DataSample, MultiTaskDataSample
 
-import mammo.engine.metrics
+import mammo.engine.scoring.metrics
 import models
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -136,7 +136,7 @@ def test_published_names_resolve(registry: str, names: str) -> None:
 
 def test_corrected_classes_replace_the_stock_ones() -> None:
     assert models.registry.MODELS.get('MultiTaskHead') is models.MultiTaskHead
-    assert models.registry.METRICS.get('MultiTasksMetric') is mammo.engine.metrics.MultiTasksMetric
+    assert models.registry.METRICS.get('MultiTasksMetric') is mammo.engine.scoring.metrics.MultiTasksMetric
 
 
 def test_supervised_schedule_is_the_published_one() -> None:

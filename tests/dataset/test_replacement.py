@@ -16,7 +16,7 @@ from mmpretrain.registry import DATASETS
 from torch.utils.data import DataLoader
 
 from mammo.records.meta import write_meta
-from mammo.records.png import ImageFileError
+from mammo.records.storage.png import ImageFileError
 
 
 class Keep(logging.Handler):

@@ -8,7 +8,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
-from models.transformer_neck import TransformerNeck
+from models.necks.transformer_neck import TransformerNeck
 
 HALF = pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 

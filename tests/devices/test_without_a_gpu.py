@@ -23,9 +23,9 @@ from mmpretrain.structures import DataSample, MultiTaskDataSample
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-import models.folding
+import models.backbones.folding
 from mammo.engine.faults import FiniteOptimWrapper, finite_steps
-from models.heads import TaskHead
+from models.heads.task_heads import TaskHead
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 SUPERVISED = 'multi_task_SL/fullimage1792x1024_resnet50-expan2_barlowtwin_finetune_transformer_Aug3.py'
@@ -93,7 +93,7 @@ def batch_of(name: str) -> dict[str, Any]:
 def valueless(monkeypatch: pytest.MonkeyPatch) -> None:
     """What reads values on purpose or on the CPU alone, and what the meta device lacks, is set aside."""
     monkeypatch.setattr(
-        models.folding, 'is_constant', lambda *_: False
+        models.backbones.folding, 'is_constant', lambda *_: False
     )  # the folded copy has a test of its own
     monkeypatch.setattr(SwAV, 'loss', swav_loss)
     monkeypatch.setitem(
@@ -171,7 +171,7 @@ def test_fault_in_the_head_is_caught(fault: Callable, message: str, monkeypatch:
 def test_predictions_stay_on_their_device() -> None:
     model, _ = build(SUPERVISED)
     model.eval()
-    folded = models.folding.fold(model.backbone)
+    folded = models.backbones.folding.fold(model.backbone)
     with FakeTensorMode(), torch.no_grad():
         moved(model, 'cuda')
         data = model.data_preprocessor(supervised_batch())

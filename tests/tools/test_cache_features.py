@@ -10,8 +10,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
-from dataset.cached_features import LoadCachedMap, backbone_of, cached_config
-from dataset.feature_cache import CacheError, FeatureCache
+from dataset.cache.maps import CacheError, FeatureCache
+from dataset.cache.training import LoadCachedMap, backbone_of, cached_config
 from tests.support.toy_config import write_config
 
 ROOT = Path(__file__).resolve().parents[2]

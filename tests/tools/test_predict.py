@@ -24,7 +24,7 @@ from mammo.phantoms.truth import sample_patients
 from mammo.preprocess.inputs.job import Job
 from mammo.preprocess.inputs.jobs import find_jobs
 from mammo.records.predictions import read_predictions
-from mammo.records.tables import read_table
+from mammo.records.tables.reading import read_table
 from tests.support.toy_config import write_config
 
 FUSED_TEST = 'fusion/clinical-mammo_mlp/predictions_test.csv'

@@ -16,7 +16,7 @@ from mmengine.registry import RUNNERS
 from mmpretrain.registry import MODELS
 
 from mammo.engine.loading.checkpoint import CheckpointError
-from mammo.records.files import sha256_of
+from mammo.records.storage.files import sha256_of
 
 ROOT = Path(__file__).resolve().parents[2]
 TWINS = dict(barlow='barlowtwins_64px_patches', byol='byol_64px_patches', swav='swav_64px_32px_patches')

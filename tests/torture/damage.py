@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 
-from mammo.records.pickles import load_tensors
+from mammo.records.storage.pickles import load_tensors
 from tests.torture import fork, payloads
 from tests.torture.trial import WHOLE, Trial, readable
 

@@ -13,7 +13,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from mammo.records.pickles import load_tensors
+from mammo.records.storage.pickles import load_tensors
 from tests.torture import fork
 from tests.torture.toy_runs import FINAL, train_command
 from tests.torture.trial import Trial, readable

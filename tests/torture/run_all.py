@@ -20,7 +20,7 @@ import torch
 import dataset  # noqa: F401  (imported once, for all forks)
 import mammo.engine  # noqa: F401
 import models  # noqa: F401
-from mammo.records.files import write_json
+from mammo.records.storage.files import write_json
 from tests.torture.damage import Damage
 from tests.torture.kills import Kills
 from tests.torture.toy_runs import BASES

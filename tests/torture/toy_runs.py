@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from mammo.phantoms.drawing import render_view
-from mammo.records.files import write_text
 from mammo.records.meta import write_meta
+from mammo.records.storage.files import write_text
 from tests.torture.fork import ROOT
 
 N_IMAGES = 16

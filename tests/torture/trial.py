@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mammo.records.pickles import CheckpointError, load_tensors
+from mammo.records.storage.pickles import CheckpointError, load_tensors
 from tests.torture.toy_runs import write_runs
 
 WHOLE = 'supervised_whole/epoch_4.pth'  # final checkpoint of the run that nothing disturbed

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mammo.crossval.jobs.state import LOG, finished, read_json, write_state
-from mammo.records.files import write_json
+from mammo.records.storage.files import write_json
 
 SPEC = 'spec.json'
 ROOT = Path(__file__).resolve().parents[3]

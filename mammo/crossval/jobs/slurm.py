@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from mammo.crossval.jobs.job import ROOT, SPEC
 from mammo.crossval.jobs.state import STATE, finished, read_json
 from mammo.errors import DataError
-from mammo.records.files import write_json, write_text
+from mammo.records.storage.files import write_json, write_text
 
 logger = logging.getLogger(__name__)
 SCRIPT = """#!/usr/bin/env bash

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from mammo.records.files import write_json
+from mammo.records.storage.files import write_json
 
 STATE, FINISHED, LOG, LOCK = 'state.json', 'fold.json', 'log.txt', '.lock'
 CACHE = 'cache'  # folder and name of what runs before the folds, if their maps are kept

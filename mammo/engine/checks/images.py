@@ -15,8 +15,8 @@ from mmengine.logging import print_log
 from tqdm import tqdm
 
 from mammo.errors import DataError, listed
-from mammo.records.files import sha256_of_bytes
-from mammo.records.png import ImageFileError, check_image
+from mammo.records.storage.files import sha256_of_bytes
+from mammo.records.storage.png import ImageFileError, check_image
 
 MAX_DECODED = 20_000  # images of a split
 

@@ -25,7 +25,7 @@ from mmengine.runner import (
 from torch.utils.data import DataLoader
 
 from mammo.errors import UserError, listed
-from models.tasks import TASK_KEYS
+from models.heads.tasks import TASK_KEYS
 
 OF_RUNS = {*inspect.signature(Runner.__init__).parameters} | {
     '_base_', 'custom_hooks', 'custom_imports', 'runner_type', 'auto_resume', 'sync_bn', 'model_wrapper_cfg',

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 
 from mammo.engine.faults.batch_watch import BatchWatchHook, where_to_go_on
 from mammo.errors import Exit, UserError
-from mammo.records.pickles import memory_ran_out
+from mammo.records.storage.pickles import memory_ran_out
 
 
 class ResourceError(UserError):

@@ -17,7 +17,7 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mammo.engine.loading.fetching import fetch
-from mammo.records.pickles import CheckpointError, load_tensors
+from mammo.records.storage.pickles import CheckpointError, load_tensors
 
 # schemes whose stock loaders may unpickle
 OTHER_SCHEMES = ['pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://', 'modelzoo://', 'torchvision://',
@@ -25,7 +25,7 @@ OTHER_SCHEMES = ['pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://', 'modelzoo://
 
 
 def load_from_file(filename: str, map_location: Any = 'cpu', *, trust: bool = False) -> dict[str, Any]:
-    """Load a checkpoint file of tensors and plain values; see :func:`mammo.records.pickles.load_tensors`.
+    """Load a checkpoint file of tensors and plain values; see :mod:`mammo.records.storage.pickles`.
 
     A file of tensors alone may be a .safetensors.
 

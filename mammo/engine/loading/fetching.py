@@ -12,8 +12,8 @@ import torch
 from mmengine.dist import all_gather_object
 from mmengine.logging import print_log
 
-from mammo.records.files import sha256_of, sha256_of_bytes
-from mammo.records.pickles import CheckpointError
+from mammo.records.storage.files import sha256_of, sha256_of_bytes
+from mammo.records.storage.pickles import CheckpointError
 
 
 def fetch(url: str, place: str = '') -> Path:

@@ -14,8 +14,8 @@ from mammo.engine.config.keys import building
 from mammo.engine.config.reading import read_config
 from mammo.engine.loading.checkpoint import load_from_file
 from mammo.errors import UserError, listed
-from mammo.records.files import replacing, sha256_of
-from models.weight_rules import renamed
+from mammo.records.storage.files import replacing, sha256_of
+from models.backbones.weight_rules import renamed
 
 CONTAINERS = ('state_dict', 'model', 'teacher', 'model_state_dict', 'network')  # keys that hold weights
 
@@ -50,7 +50,7 @@ def convert(config: str | Path, file: str | Path, source: str, out: str | Path) 
     Args:
         config: whose ``model.backbone`` they are for.
         file: .pth or .safetensors.
-        source: whose names the file has, a key of :data:`models.weight_rules.SOURCES`.
+        source: whose names the file has, a key of :data:`models.backbones.weight_rules.SOURCES`.
         out: checkpoint to write, for ``init_cfg=dict(type='Pretrained', checkpoint=OUT, prefix='backbone')``.
 
     Raises:

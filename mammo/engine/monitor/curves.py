@@ -19,7 +19,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from mammo.engine.monitor.panels import RC, Line, draw
-from mammo.records.files import replacing
+from mammo.records.storage.files import replacing
 
 NOT_DRAWN = {'epoch', 'iter', 'step', 'time', 'data_time', 'memory', 'base_lr'}
 

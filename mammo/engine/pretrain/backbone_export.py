@@ -13,7 +13,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from mammo.engine.loading.checkpoint import weights_sha256
-from mammo.records.files import replacing
+from mammo.records.storage.files import replacing
 from mammo.records.versions import VERSIONS
 
 PREFIX = 'backbone.'

@@ -18,8 +18,8 @@ from mmengine.runner import CheckpointLoader
 
 from mammo.engine.launch import on_main_process
 from mammo.engine.loading.checkpoint import CheckpointError
-from mammo.records.files import remove_hashed, sidecar_of, write_hashed
-from mammo.records.lock import locked as locked_file
+from mammo.records.storage.files import remove_hashed, sidecar_of, write_hashed
+from mammo.records.storage.lock import locked as locked_file
 
 LOCK = 'train.lock'
 INTERRUPTED = '_interrupted'  # epoch_3_interrupted.pth: three epochs and a part of the fourth

@@ -24,7 +24,7 @@ from mammo.engine.saving.stop import (
     warn_of_lost_gradients,
 )
 from mammo.errors import Exit, UserError
-from mammo.records.files import write_text
+from mammo.records.storage.files import write_text
 
 
 @HOOKS.register_module()

@@ -9,7 +9,7 @@ from typing import Any
 from mmpretrain.apis import ImageClassificationInferencer
 from mmpretrain.structures import MultiTaskDataSample
 
-from mammo.engine.metrics import predicted_tasks, task_result
+from mammo.engine.scoring.metrics import predicted_tasks, task_result
 from mammo.engine.stock.pictures import UniversalVisualizer
 
 

@@ -16,7 +16,7 @@ from mmpretrain.structures import DataSample, MultiTaskDataSample
 from mmpretrain.visualization import UniversalVisualizer as StockVisualizer
 from numpy.typing import NDArray
 
-from mammo.engine.metrics import predicted_tasks, task_result
+from mammo.engine.scoring.metrics import predicted_tasks, task_result
 from mammo.errors import UserError
 from models.registry import VISUALIZERS
 

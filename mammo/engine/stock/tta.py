@@ -13,7 +13,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import MultiTaskDataSample
 from torch import Tensor
 
-from mammo.engine.metrics import predicted_tasks
+from mammo.engine.scoring.metrics import predicted_tasks
 from mammo.evaluation.cohort.ensemble import mean_logit
 
 

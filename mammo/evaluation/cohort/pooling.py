@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mammo.evaluation.clinical_utility import slnb_threshold
+from mammo.evaluation.clinical_use.clinical_utility import slnb_threshold
+from mammo.evaluation.clinical_use.thresholds import promised_threshold
 from mammo.evaluation.estimates import UndefinedError
-from mammo.evaluation.thresholds import promised_threshold
 from mammo.records.predictions import PredictionError
 
 

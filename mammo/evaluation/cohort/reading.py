@@ -14,8 +14,8 @@ import pandas as pd
 from mammo.errors import listed
 from mammo.leaks import Traces, traces_of
 from mammo.patients import SIDES, speaking
-from mammo.records.files import sha256_of
 from mammo.records.predictions import PredictionError, read_predictions
+from mammo.records.storage.files import sha256_of
 
 IMAGE_KEY = ['fold', 'patient_id', 'exam_id', 'img_path']
 

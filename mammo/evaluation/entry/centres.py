@@ -12,7 +12,8 @@ from scipy import stats
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
-from mammo.evaluation import calibration, statistics
+from mammo.evaluation import statistics
+from mammo.evaluation.clinical_use import calibration
 from mammo.evaluation.estimates import Estimate, UndefinedError, Z, defined, estimate, undefined
 
 COLUMN = 'cohort'

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import expit, logit
 
-from mammo.evaluation import calibration, clinical_utility, resampling, sample_size, statistics
+from mammo.evaluation import resampling, statistics
+from mammo.evaluation.clinical_use import calibration, clinical_utility, sample_size
 from mammo.evaluation.cohort.pooling import Model, arrays
 from mammo.evaluation.entry.centres import centres
 from mammo.evaluation.entry.missingness import missingness

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
-from mammo.evaluation import calibration, clinical_utility
+from mammo.evaluation.clinical_use import calibration, clinical_utility
 from mammo.evaluation.cohort.pooling import Model, arrays, by_fold
 from mammo.evaluation.estimates import UndefinedError, undefined
 

@@ -10,7 +10,8 @@ import pandas as pd
 from scipy import stats
 from scipy.special import logit
 
-from mammo.evaluation import calibration, clinical_utility, statistics
+from mammo.evaluation import statistics
+from mammo.evaluation.clinical_use import calibration, clinical_utility
 from mammo.evaluation.estimates import UndefinedError, Z, undefined
 from mammo.evaluation.logistic import fit_logistic
 from mammo.records.predictions import PredictionError

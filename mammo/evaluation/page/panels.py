@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mammo.evaluation import calibration
+from mammo.evaluation.clinical_use import calibration
 from mammo.evaluation.cohort.pooling import Model, arrays
 from mammo.evaluation.entry.stability import with_mean
 from mammo.evaluation.estimates import UndefinedError

@@ -20,7 +20,7 @@ from mammo.evaluation.page.checklist import checklist
 from mammo.evaluation.page.curves import curves
 from mammo.evaluation.page.drawing import REPORT_RC, Drawn
 from mammo.evaluation.page.panels import Members, instability, panels
-from mammo.records.files import replacing, write_json, write_text
+from mammo.records.storage.files import replacing, write_json, write_text
 
 
 def write_report(

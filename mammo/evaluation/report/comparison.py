@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mammo.evaluation import clinical_utility, resampling, statistics
+from mammo.evaluation import resampling, statistics
+from mammo.evaluation.clinical_use import clinical_utility
 from mammo.evaluation.cohort.pooling import Model
 from mammo.evaluation.differences import delta_npv, delta_proportion, delta_resampled
 from mammo.evaluation.estimates import Estimate, UndefinedError, require_classes, require_probs, undefined

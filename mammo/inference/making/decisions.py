@@ -13,7 +13,7 @@ from mammo.evaluation.cells import Cell, cell
 from mammo.evaluation.cohort.reading import read_patients
 from mammo.fusion.model import read_model
 from mammo.fusion.partial import KNOWN, UNKNOWN, Member, rescored
-from mammo.inference.decisions import FUSED, IMAGES
+from mammo.inference.bundle.decisions import FUSED, IMAGES
 from mammo.records.fusion_set import read_split
 
 CHOSEN_ON = 'cross-validated predictions of all outer folds'

@@ -15,8 +15,8 @@ from mmengine.config import Config
 from mammo.crossval.settings import tasks_of
 from mammo.engine.loading.checkpoint import load_from_file
 from mammo.fusion.model import read_model
-from mammo.inference.architecture import member_file, plain_model, split_weights
-from mammo.inference.bundle import BundleError, canonical
+from mammo.inference.bundle.architecture import member_file, plain_model, split_weights
+from mammo.inference.bundle.folder import BundleError, canonical
 from mammo.inference.export import size_steps
 from mammo.inference.making.card import model_card
 from mammo.inference.making.sources import Trained

@@ -10,12 +10,12 @@ from typing import Any
 from mmengine.config import Config
 
 from mammo.errors import UserError
-from mammo.inference.bundle import write_bundle
-from mammo.inference.decisions import FUSED, IMAGES
+from mammo.inference.bundle.decisions import FUSED, IMAGES
+from mammo.inference.bundle.folder import write_bundle
 from mammo.inference.making.files import bundle_files
 from mammo.inference.making.sources import Trained, from_checkpoint, from_cross_validation
 from mammo.inference.predictor import Predictor
-from mammo.records.files import read_record
+from mammo.records.storage.files import read_record
 
 
 def make_bundle(

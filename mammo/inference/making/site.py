@@ -11,10 +11,11 @@ import pandas as pd
 from scipy.special import logit
 
 from mammo.errors import UserError
-from mammo.evaluation import calibration, sample_size, statistics
+from mammo.evaluation import statistics
 from mammo.evaluation.cells import MIN_CLASS, decided
+from mammo.evaluation.clinical_use import calibration, sample_size
+from mammo.evaluation.clinical_use.updating import closed_tests
 from mammo.evaluation.estimates import UndefinedError
-from mammo.evaluation.updating import closed_tests
 from mammo.inference.making.card import estimate_text
 
 MIN_EVENTS = 100  # Collins et al. 2016, Stat. Med. 35:214: fewer say little of a calibration

@@ -10,13 +10,13 @@ import numpy as np
 from mmengine.config import Config
 
 from mammo.crossval.settings import read_record, tasks_of
-from mammo.evaluation.calibration import recalibrate
+from mammo.evaluation.clinical_use.calibration import recalibrate
 from mammo.fusion.model import read_model
 from mammo.fusion.partial import KNOWN
-from mammo.inference.bundle import BundleError
-from mammo.inference.decisions import FUSED, IMAGES
+from mammo.inference.bundle.decisions import FUSED, IMAGES
+from mammo.inference.bundle.folder import BundleError
 from mammo.inference.making.decisions import decisions
-from mammo.records.files import sha256_of
+from mammo.records.storage.files import sha256_of
 
 FUSION_MODE = 'clinical-mammo'
 KEPT = ('sensitivity', 'reduction_rate', 'fnr', 'npv')

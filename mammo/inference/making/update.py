@@ -15,14 +15,14 @@ import pandas as pd
 from mammo.errors import UserError, listed
 from mammo.inference.answers import RECORD
 from mammo.inference.batch import TABLE, answer_table, patients_of
-from mammo.inference.bundle import Bundle, BundleError, canonical, open_bundle, write_bundle
-from mammo.inference.decisions import FUSED
+from mammo.inference.bundle.decisions import FUSED
+from mammo.inference.bundle.folder import Bundle, BundleError, canonical, open_bundle, write_bundle
 from mammo.inference.making.site import MIN_EVENTS, site_entry, site_lines
 from mammo.inference.predictor import Predictor
 from mammo.records.ids import normal_id
-from mammo.records.matching import check_patients
-from mammo.records.numerals import numbers
-from mammo.records.tables import read_table
+from mammo.records.tables.matching import check_patients
+from mammo.records.tables.numerals import numbers
+from mammo.records.tables.reading import read_table
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from mammo.errors import FULL_DISK
-from mammo.inference.exam import MAX_IMAGES
+from mammo.inference.exam.reading import MAX_IMAGES
 from mammo.inference.prediction import Prediction
 from mammo.inference.predictor import Predictor
 from mammo.inference.refusals import ExamError, Refusal

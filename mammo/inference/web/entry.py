@@ -11,10 +11,10 @@ from typing import Any
 
 from starlette.datastructures import FormData, UploadFile
 
-from mammo.inference.exam import MAX_IMAGES
+from mammo.inference.exam.reading import MAX_IMAGES
+from mammo.inference.exam.views import job_of
 from mammo.inference.predictor import Predictor
 from mammo.inference.refusals import ExamError, Refusal
-from mammo.inference.views import job_of
 from mammo.inference.web.words import SLOTS
 from mammo.preprocess.inputs.job import Job
 

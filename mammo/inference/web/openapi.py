@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 
 import mammo.inference
 from mammo import __version__
-from mammo.inference.exam import MAX_IMAGES
+from mammo.inference.exam.reading import MAX_IMAGES
 from mammo.inference.predictor import Predictor
 from mammo.inference.refusals import Refusal
 from mammo.inference.web.entry import CLINICAL, IMAGES

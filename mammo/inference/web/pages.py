@@ -12,7 +12,7 @@ import jinja2
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from mammo.inference.exam import MAX_IMAGES
+from mammo.inference.exam.reading import MAX_IMAGES
 from mammo.inference.prediction import NOTICE, Prediction, Score, explained
 from mammo.inference.predictor import Predictor
 from mammo.inference.refusals import ExamError, Refusal
@@ -21,7 +21,7 @@ from mammo.inference.web.entry import CLINICAL, Entry, FieldsError
 from mammo.inference.web.queue import KEEP_S
 
 FOLDER = Path(__file__).parent
-# what a browser lets through before the upload, which may be more than mammo.records.numerals reads
+# what a browser lets through before the upload, which may be more than mammo.records.tables.numerals reads
 NUMBER = r'\s*([+\-]?(\d+[.,]?\d*|[.,]\d+)|[Uu]nknown)?\s*'
 NEED_SLOT = (Refusal.MISSING_VIEW, Refusal.CONTRADICTION)  # problems that the places for side and view solve
 

@@ -13,7 +13,7 @@ from pydicom.filereader import read_dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from mammo.preprocess.errors import PreprocessError, Reason
-from mammo.records.png import MAX_PIXELS
+from mammo.records.storage.png import MAX_PIXELS
 
 MAX_INFLATED = 4 * MAX_PIXELS  # bytes: 16-bit pixels, and as much again
 CHUNK = 2**20

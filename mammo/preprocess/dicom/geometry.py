@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from mammo.preprocess.dicom import headers
 from mammo.preprocess.errors import PreprocessError, Reason
-from mammo.records.png import MAX_PIXELS
+from mammo.records.storage.png import MAX_PIXELS
 
 PLAUSIBLE_SPACING_MM = (0.03, 0.3)  # SPEC 9
 PLAUSIBLE_MAGNIFICATION = (1.0, 2.5)

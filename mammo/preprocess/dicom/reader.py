@@ -15,7 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from mammo.preprocess.dicom import bombs, headers
 from mammo.preprocess.errors import PreprocessError, Reason
-from mammo.records.png import MAX_PIXELS
+from mammo.records.storage.png import MAX_PIXELS
 
 logging.getLogger('pydicom').setLevel(logging.CRITICAL)  # its messages quote header values: names, dates
 warnings.filterwarnings('ignore', module=r'pydicom\.')

@@ -17,8 +17,8 @@ from mammo.preprocess.inputs.job import Job
 from mammo.preprocess.inputs.labels import side
 from mammo.records.ids import normal_id, normal_path
 from mammo.records.meta import check_path
-from mammo.records.numerals import decimal_points, is_missing, number, plain_values
-from mammo.records.tables import TableError, read_table
+from mammo.records.tables.numerals import decimal_points, is_missing, number, plain_values
+from mammo.records.tables.reading import TableError, read_table
 
 PATHS = ('dicom_path', 'png_path')
 

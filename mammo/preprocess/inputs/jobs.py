@@ -12,8 +12,8 @@ from mammo.errors import DataError
 from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.preprocess.inputs.image_rows import read_rows
 from mammo.preprocess.inputs.job import Job
-from mammo.records.out_dir import made_files
-from mammo.records.tables import SUFFIXES
+from mammo.records.storage.out_dir import made_files
+from mammo.records.tables.reading import SUFFIXES
 
 TOOL = 'preprocess'  # whose journal names what an earlier run left in the output folder
 

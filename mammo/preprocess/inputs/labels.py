@@ -13,9 +13,9 @@ import pandas as pd
 from mammo.errors import UserError
 from mammo.preprocess.privacy import pseudonym
 from mammo.records.ids import check_look_alikes, normal_id
-from mammo.records.matching import Unmatched, check_unmatched
-from mammo.records.numerals import is_missing, numbers
-from mammo.records.tables import read_table
+from mammo.records.tables.matching import Unmatched, check_unmatched
+from mammo.records.tables.numerals import is_missing, numbers
+from mammo.records.tables.reading import read_table
 
 KEYS = ('patient_id', 'laterality', 'exam_id', 'tumor_side')  # every other column is a task
 _SIDES = {'l': 'L', 'left': 'L', 'r': 'R', 'right': 'R'}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from mammo.preprocess.dicom.display import Display
 from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.preprocess.inputs.job import Job
-from mammo.records.png import ImageFileError, TooLargeError, read_grey
+from mammo.records.storage.png import ImageFileError, TooLargeError, read_grey
 
 BORDER_FRAC = 0.02  # of the sides: the strips that show background in a mammogram, but for the chest wall's
 BRIGHT_FRAC, DARK_FRAC = (

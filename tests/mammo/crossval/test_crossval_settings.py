@@ -8,7 +8,7 @@ import pytest
 from mammo.crossval.settings import RECORD, config_of, describe, keep, start_weights, tasks_of
 from mammo.errors import DataError, UserError
 from mammo.records.differences import differences
-from mammo.records.files import RecordError
+from mammo.records.storage.files import RecordError
 
 ROOT = Path(__file__).resolve().parents[3]
 DEMO = ROOT / 'configs/demo/full_breast_224x128_transformer.py'

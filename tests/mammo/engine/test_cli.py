@@ -12,7 +12,7 @@ from mammo.engine.run import load_config
 from mammo.errors import DataError, UserError
 from mammo.options import add_config_arguments
 from mammo.records.meta import MetaError
-from mammo.records.png import ImageFileError
+from mammo.records.storage.png import ImageFileError
 
 CONFIG = 'default_hooks = dict(data_check=dict(type="DataCheckHook", check_data=True))\n'
 

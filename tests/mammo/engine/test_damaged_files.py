@@ -10,10 +10,10 @@ import torch
 
 from mammo.engine.loading.checkpoint import CheckpointError, load_from_file
 from mammo.records.features import FeaturesError, read_features
-from mammo.records.files import write_hashed
 from mammo.records.fusion_set import FusionError, read_split
 from mammo.records.meta import MetaError, read_meta, write_meta
 from mammo.records.predictions import PredictionError, read_predictions, write_predictions
+from mammo.records.storage.files import write_hashed
 
 FLIPS, CUTS = 150, 25
 

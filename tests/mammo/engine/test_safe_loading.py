@@ -14,7 +14,7 @@ from mmengine.runner import CheckpointLoader
 
 from mammo.engine.loading.checkpoint import CheckpointError
 from mammo.fusion.model import read_model
-from mammo.records.pickles import load_tensors, unsafe_names
+from mammo.records.storage.pickles import load_tensors, unsafe_names
 from tests.support.toy_config import write_config
 from tests.torture import fork
 from tests.torture.payloads import CHECKPOINT_KINDS, OTHER_KINDS, commands

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from mammo.engine.targets import fit_scales
-from models.multi_task_head import MultiTaskHead
+from models.heads.multi_task_head import MultiTaskHead
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from mammo.evaluation.attention import (
     share_inside,
     with_color_bar,
 )
-from models.backbone import ResNetWs
-from models.transformer_neck import POOLS
+from models.backbones.resnet_ws import ResNetWs
+from models.necks.transformer_neck import POOLS
 
 
 def resnet_axis(

@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mammo.evaluation import resampling
-from mammo.evaluation.clinical_utility import slnb_threshold
+from mammo.evaluation.clinical_use.clinical_utility import slnb_threshold
 from mammo.evaluation.entry.model_entry import _resampled
 from mammo.evaluation.report.options import Options
 from mammo.evaluation.resampling import Replicates, bootstrap, ordered, weighted

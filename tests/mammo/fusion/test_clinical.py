@@ -20,7 +20,7 @@ from mammo.fusion.clinical import (
     read_clinical,
     read_schema,
 )
-from mammo.records.tables import read_table
+from mammo.records.tables.reading import read_table
 
 ROOT = Path(__file__).resolve().parents[3]
 SIZE = dict(name='size', column='Size', kind='continuous', unit='mm', range=[1, 200])

@@ -17,7 +17,7 @@ from mmpretrain.registry import MODELS
 import tests.support.registered  # noqa: F401
 from mammo.fusion.clinical import ClinicalEncoder, Schema
 from mammo.fusion.model import fit, write_model
-from mammo.inference.bundle import write_bundle
+from mammo.inference.bundle.folder import write_bundle
 from mammo.inference.making import Trained, bundle_files
 from mammo.inference.predictor import FUSED, IMAGES, Predictor
 from mammo.phantoms.drawing import render_exam

@@ -13,7 +13,7 @@ from mammo.errors import UserError
 from mammo.fusion.clinical import ClinicalError
 from mammo.inference.batch import BatchSummary, answer_table
 from mammo.inference.predictor import Predictor
-from mammo.records.out_dir import OutDirError
+from mammo.records.storage.out_dir import OutDirError
 
 CLINICAL = 'patient_id,age,ER status,histology\nP1,54,positive,lobular\nP2,60,negative,\n'
 IMAGES = 'dicom_path,patient_id,tumor_side\n{0},P1,L\n{1},P1,L\n{2},P2,\n'

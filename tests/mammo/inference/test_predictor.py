@@ -23,9 +23,9 @@ from mmengine.dataset import Compose
 from mammo.errors import UserError
 from mammo.fusion.clinical import check_table
 from mammo.fusion.model import predict as fusion_predict
-from mammo.inference.bundle import write_bundle
-from mammo.inference.decisions import Decisions
-from mammo.inference.exam import read_exam
+from mammo.inference.bundle.decisions import Decisions
+from mammo.inference.bundle.folder import write_bundle
+from mammo.inference.exam.reading import read_exam
 from mammo.inference.making import bundle_files
 from mammo.inference.prediction import NOTICE, explained, score_of
 from mammo.inference.predictor import Predictor

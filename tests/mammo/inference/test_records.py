@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 import mammo.inference
-from mammo.inference.bundle import write_bundle
+from mammo.inference.bundle.folder import write_bundle
 from mammo.inference.making import bundle_files
 from mammo.inference.predictor import Predictor
 from mammo.inference.refusals import Refusal

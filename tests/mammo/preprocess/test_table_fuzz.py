@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mammo.errors import UserError
 from mammo.preprocess.inputs.image_rows import read_rows
 from mammo.preprocess.inputs.labels import read_labels
-from mammo.records.tables import parse_table
+from mammo.records.tables.reading import parse_table
 
 FUZZ = settings(
     max_examples=2000,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mammo.records.files import write_json
 from mammo.records.folds import REPORT, image_folder
+from mammo.records.storage.files import write_json
 
 
 @pytest.fixture

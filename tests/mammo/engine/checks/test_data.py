@@ -17,7 +17,7 @@ from mammo.engine.checks.data import DataCheckHook
 from mammo.engine.checks.images import check_images
 from mammo.errors import DataError
 from mammo.records.meta import write_meta
-from mammo.records.png import ImageFileError
+from mammo.records.storage.png import ImageFileError
 
 
 @pytest.fixture(autouse=True)

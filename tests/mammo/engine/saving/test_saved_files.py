@@ -13,8 +13,8 @@ from mmengine.runner import CheckpointLoader
 from mammo.engine.loading.checkpoint import CheckpointError, load_from_file, load_from_trusted_file
 from mammo.engine.saving.files import HashedBackend, checkpoint_folder, clean, find_intact, resumable
 from mammo.errors import UserError
-from mammo.records import files as files_module
-from mammo.records.files import hash_problem, sha256_of, sidecar_of
+from mammo.records.storage import files as files_module
+from mammo.records.storage.files import hash_problem, sha256_of, sidecar_of
 from tests.support.tiny_run import PowerCut, tiny_config, train
 
 
@@ -261,7 +261,7 @@ def test_checkpoint_that_cannot_be_read_is_passed_over(
         if path.name == 'epoch_2.pth':
             raise OSError(errno.EIO, 'Input/output error')
 
-    monkeypatch.setattr('mammo.records.pickles.hash_problem', fail)
+    monkeypatch.setattr('mammo.records.storage.pickles.hash_problem', fail)
     with pytest.raises(CheckpointError, match=r'epoch_2\.pth: cannot be read: Input/output error'):
         load_from_file(str(tmp_path / 'epoch_2.pth'))
     assert find_intact(cfg) == str(tmp_path / 'epoch_1.pth')

@@ -1,0 +1,1 @@
+"""Maps of a frozen backbone: made once, kept on disk, learned from."""

@@ -1,0 +1,1 @@
+"""From a file to what the model takes."""

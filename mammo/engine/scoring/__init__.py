@@ -1,0 +1,1 @@
+"""What trained networks say of a test set: metrics, predictions, features, ensembles."""

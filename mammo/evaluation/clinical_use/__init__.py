@@ -1,0 +1,1 @@
+"""Whether a model helps: calibration, thresholds, net benefit, numbers of patients."""

@@ -1,0 +1,1 @@
+"""What is asked: the images of one exam, checked, and what is known beside them."""

@@ -1,0 +1,111 @@
+"""What is asked: one exam as a command line names it, and patients as tables tell of them.
+
+files, L_CC=FILE, NAME=VALUE -> Prediction; clinical table, rows of images -> clinical values, tumor side
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mammo.fusion.clinical import ClinicalError, check_table
+from mammo.inference.exam.views import job_of
+from mammo.inference.prediction import Prediction
+from mammo.inference.predictor import Predictor
+from mammo.inference.refusals import ExamError, Refusal
+from mammo.preprocess.inputs.job import Job
+from mammo.preprocess.inputs.labels import side
+from mammo.records.ids import normal_id
+from mammo.records.tables.numerals import decimal_points
+from mammo.records.tables.reading import read_table
+
+SIDE = 'tumor_side'  # a column of the tables
+
+
+def ask(
+    predictor: Predictor,
+    files: Sequence[str],
+    views: Sequence[str],
+    clinical: Sequence[str],
+    tumor_side: str | None,
+    cropped_png: bool | None,
+) -> Prediction:
+    """Score the images of one patient.
+
+    Args:
+        views: ``L_CC=FILE``, images whose side and view are given.
+        clinical: ``NAME=VALUE``.
+
+    Raises:
+        UserError: the images or values are not those of one exam.
+    """
+    jobs = [job_of(path) for path in files]
+    jobs += [job_of(path, name) for name, path in pairs(views, '--view')]
+    values = pairs(clinical, '--clinical')
+    if len(dict(values)) < len(values):
+        raise ExamError(Refusal.CLINICAL_NAME, f'a name stands twice in --clinical {list(clinical)}')
+    return predictor.predict(jobs, dict(values), tumor_side=tumor_side, cropped_png=cropped_png)
+
+
+def pairs(texts: Sequence[str], option: str) -> list[tuple[str, str]]:
+    """``NAME=VALUE`` texts -> pairs."""
+    named = [(name, value) for name, equals, value in (text.partition('=') for text in texts) if equals]
+    if len(named) < len(texts):
+        raise ExamError(Refusal.USAGE, f'{option} {list(texts)}: expected NAME=VALUE')
+    return named
+
+
+def clinical_of(path: Path, predictor: Predictor) -> dict[str, dict[Any, str]]:
+    """Patient -> cells of the clinical table: variables of the bundle, and tumor_side; all checked."""
+    if predictor.fusion is None:
+        raise ClinicalError(f'{path}: the bundle has no fused model; leave --clinical-table out')
+    schema = predictor.fusion.schema
+    cells = read_table(path, kept=[schema.patient_id, *(v.column for v in schema.variables)])
+    check_table(cells, schema, str(path))
+    for v in schema.variables:
+        cells[v.column] = decimal_points(list(cells[v.column])) if v.range else cells[v.column]
+    wanted = [c for c in cells.columns if c == SIDE or c in {v.column for v in schema.variables}]
+    rows = cells[wanted].to_dict('records')
+    ids = [normal_id(cell) or '' for cell in cells[schema.patient_id]]
+    return dict(zip(ids, rows, strict=True))
+
+
+def told_of(
+    jobs: list[Job], cells: dict[str, Any], predictor: Predictor
+) -> tuple[dict[str, Any], str | None]:
+    """What the rows of a patient's images and of the clinical table say -> clinical values, tumor side.
+
+    Raises:
+        ExamError: two rows contradict each other, or the side is none.
+    """
+    names = {name for v in predictor.schema for name in (v['name'], v['column'])}
+    told: dict[str, dict[str, Any]] = {}
+    for row in [cells, *(job.given.get('clinic_vars', {}) for job in jobs)]:
+        for name, value in row.items():
+            if name == SIDE and value:
+                told.setdefault(name, {})[_side(value)] = _side(value)
+            elif name in names and value not in (None, ''):
+                told.setdefault(name, {})[_as_number(value)] = value
+    for name, values in told.items():
+        if len(values) > 1:
+            raise ExamError(
+                Refusal.CONTRADICTION, f'{name} is {" and ".join(sorted(values))}; give one value'
+            )
+    found = {name: value for name, values in told.items() for value in values.values()}
+    return {name: value for name, value in found.items() if name != SIDE}, found.get(SIDE) or None
+
+
+def _side(value: str) -> str:
+    try:
+        return side(value, SIDE)
+    except ValueError:
+        raise ExamError(
+            Refusal.BAD_SIDE, f'tumor_side is {value!r}, expected L, R, or empty if unknown'
+        ) from None
+
+
+def _as_number(value: Any) -> str:
+    """One spelling for 54, 54.0 and '54'."""
+    try:
+        return f'{float(value):g}'
+    except ValueError:
+        return str(value)

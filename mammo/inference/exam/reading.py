@@ -1,0 +1,213 @@
+"""The images of one exam, checked together: one patient, known views, nothing twice.
+
+DICOM or PNG files of one patient -> Exam: grey images uint8 (H, W) with side and view, warnings
+"""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from mammo.inference.exam.views import SIDES, Images, job_of, jobs_of, side_and_view
+from mammo.inference.refusals import ExamError, Refusal
+from mammo.preprocess.description import BY_ROW
+from mammo.preprocess.dicom import headers, kinds, reader
+from mammo.preprocess.errors import PreprocessError, Reason
+from mammo.preprocess.images import render
+from mammo.preprocess.inputs.job import Job
+from mammo.preprocess.inputs.persons import Person, contradictions, person_of, several_exams
+from mammo.preprocess.privacy import redact
+from mammo.preprocess.settings import Settings
+from mammo.records.storage.files import sha256_of, sha256_of_bytes
+from mammo.records.storage.png import MAX_BYTES, MAX_PIXELS, ImageFileError, read_grey, to_uint8
+
+__all__ = ['MAX_IMAGES', 'Exam', 'ExamError', 'ExamImage', 'Images', 'job_of', 'jobs_of', 'read_exam']
+MAX_IMAGES = 32  # of one exam
+MAX_EXAM_PIXELS = 4 * MAX_PIXELS  # of all its images, cropped
+REWORDED = {  # messages of the preprocessing that name its options
+    Reason.NOT_DICOM: 'neither a DICOM file nor a PNG or JPEG image',
+    Reason.INVERTED: 'bright background: a negative; invert it, so that dense tissue is bright',
+    Reason.FOR_PROCESSING: 'raw detector values (For Processing); give the For Presentation image',
+}
+IMAGE_STARTS = (b'\x89PNG', b'\xff\xd8\xff')  # PNG, JPEG
+MAX_AGE_GAP_YEARS = 1.5  # between the image and today's form
+USUAL_VIEWS = ('CC', 'MLO')
+
+
+@dataclass(frozen=True, eq=False)
+class ExamImage:
+    """One image as the network takes it, before it is resized."""
+
+    name: str  # of the file
+    view: str  # CC, MLO or another one of mammo.preprocess.dicom.headers.VIEWS
+    laterality: str  # L or R
+    found_in: str  # what told side and view: 'header', 'given', 'free text' or 'file name'
+    pixels: NDArray[np.uint8]  # (H, W)
+    scaled: bool  # to the pixel size of the training images, as far as there is one
+    sha256: str = ''  # of the file
+    notes: tuple[str, ...] = ()  # codes of mammo.preprocess.dicom.kinds.NOTES
+    exam_order: float | None = None  # of its exam among those of the patient, if given
+
+
+class Exam(NamedTuple):
+    """The images of one patient, and what is odd about them."""
+
+    images: list[ExamImage]
+    warnings: list[str]
+    ages: tuple[float, ...] = ()  # years, of the headers
+
+
+class _Source(NamedTuple):
+    """What tells whose an image is and which it is; stays in memory."""
+
+    person: Person
+    key: str
+    age: float | None = None
+
+
+def read_exam(images: Images, settings: Settings, *, cropped_png: bool = False) -> Exam:
+    """Read all images of one patient.
+
+    Args:
+        settings: of the preprocessing that the models were trained with.
+        cropped_png: PNG files are images of tools/preprocess.py, and are used as they are.
+
+    Raises:
+        ExamError: an image or the exam as a whole cannot be used.
+    """
+    jobs = jobs_of(images)
+    if not 0 < len(jobs) <= MAX_IMAGES:
+        raise ExamError(
+            Refusal.NUMBER_OF_IMAGES, f'{len(jobs)} images; give 1 to {MAX_IMAGES} of one patient'
+        )
+    read: list[ExamImage] = []
+    sources: list[_Source] = []
+    keys: dict[str, str] = {}
+    for job in jobs:
+        image, source = _read(job, settings, cropped_png)
+        same = keys.setdefault(source.key, job.source)
+        if len(keys) == len(read):
+            raise ExamError(Refusal.DUPLICATE, f'{job.source} and {same} are the same image; give it once')
+        read.append(image)
+        if sum(i.pixels.size for i in read) > MAX_EXAM_PIXELS:
+            text = f'more than {MAX_EXAM_PIXELS} pixels in one exam; give fewer or smaller images'
+            raise ExamError(Refusal.TOO_LARGE, text)
+        sources.append(source)
+    _refuse_mixed([source.person for source in sources])
+    ages = tuple(dict.fromkeys(source.age for source in sources if source.age is not None))
+    return Exam(read, _warnings(read, settings), ages)
+
+
+def contradicting_ages(exam: Exam, clinical_age: float | None) -> list[str]:
+    """A warning where the age that was given is not that of the headers."""
+    is_other = clinical_age is not None and any(
+        abs(age - clinical_age) > MAX_AGE_GAP_YEARS for age in exam.ages
+    )
+    return ['the age that was given is not the one in the header of the images'] if is_other else []
+
+
+def _refuse_mixed(persons: list[Person]) -> None:
+    """All images must be of one person and one exam, as far as their headers tell."""
+    n_patients = len({person.patient_id for person in persons} - {''})
+    if n_patients > 1:
+        raise ExamError(
+            Refusal.MIXED_PATIENTS, f'these are images of {n_patients} patients; give those of one'
+        )
+    if any(contradictions([person._replace(patient_id='one') for person in persons])):
+        text = 'these are images of several people with one id; give those of one'
+        raise ExamError(Refusal.MIXED_PATIENTS, text)
+    if several_exams(persons):
+        text = 'these are images of several studies or dates; give those of one exam'
+        raise ExamError(Refusal.MIXED_EXAMS, text)
+
+
+def _read(job: Job, settings: Settings, cropped_png: bool) -> tuple[ExamImage, _Source]:
+    """One image, and what tells whose it is, when it was taken and which it is."""
+    header: Dataset | None = None
+    try:
+        if job.error is not None:
+            raise job.error
+        start = _start(job.path)
+        if job.is_png or start.startswith(IMAGE_STARTS):
+            pixels, is_scaled = _from_png(job, settings, cropped_png)
+            side, view, told_by = side_and_view(job, {})
+            source = _Source(Person(job.given.get('patient_id', '')), '')
+            notes = []
+        else:
+            header = reader.read(job.path, header_only=True)
+            patient = headers.text(header, 'PatientID') or job.given.get('patient_id', '')
+            # a calculator needs no name; side and view that are given are compared below
+            row = {k: v for k, v in job.given.items() if k not in BY_ROW} | dict(
+                patient_id=patient or 'unknown'
+            )
+            image, _, record = render(replace(job, given=row), header, settings)
+            pixels, is_scaled = image, 'spacing_mm' in record['item']
+            notes = record['item'].get('notes', [])
+            side, view, told_by = side_and_view(job, record['item'])
+            told_by = 'free text' if told_by == 'header' and 'read_from' in record['item'] else told_by
+            source = _Source(person_of(header, patient), record['sop'], kinds.age_years(header))
+    except PreprocessError as error:
+        message = REWORDED.get(error.reason, redact(error.message, header, settings.key))
+        raise ExamError(Refusal[error.reason], f'{job.source}: {message}') from None
+    source = source._replace(key=source.key or sha256_of_bytes(pixels.tobytes()))
+    order = job.given.get('exam_order')
+    about = (pixels, is_scaled, sha256_of(job.path), tuple(notes), order)
+    return ExamImage(job.source, view, side, told_by, *about), source
+
+
+def _from_png(job: Job, settings: Settings, cropped: bool) -> tuple[NDArray[np.uint8], bool]:
+    """Pixels, and whether their size is right."""
+    if not cropped:
+        given = dict(patient_id='unknown') | job.given
+        rendered = render(replace(job, given=given, is_png=True), None, settings)
+        return rendered.image, 'spacing_mm' in rendered.record['item']
+    try:
+        image, bits = read_grey(job.path)
+    except ImageFileError:
+        raise PreprocessError(Reason.UNREADABLE, 'not a complete PNG or JPEG image') from None
+    return to_uint8(image, bits=bits), True
+
+
+def _start(path: Path) -> bytes:
+    """First bytes of a file of sensible size."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise PreprocessError(Reason.TOO_LARGE, f'{size} bytes, a mammogram has at most {MAX_BYTES}')
+        with path.open('rb') as file:
+            return file.read(8)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, 'strerror', None) or 'no such file'
+        if isinstance(error, PreprocessError):
+            raise
+        raise PreprocessError(Reason.UNREADABLE, f'cannot be read: {reason}') from None
+
+
+def _warnings(images: list[ExamImage], settings: Settings) -> list[str]:
+    warnings = []
+    for (side, view), count in Counter((i.laterality, i.view) for i in images).items():
+        if count > 1:
+            warnings.append(f'{count} images show the {SIDES[side]} breast in {view}; all are used')
+        if view not in USUAL_VIEWS:
+            warnings.append(f'view {view} of the {SIDES[side]} breast is not one of {", ".join(USUAL_VIEWS)}')
+    for side in sorted({i.laterality for i in images}):
+        views = {i.view for i in images if i.laterality == side}
+        if len(views) == 1:
+            warnings.append(f'only one view of the {SIDES[side]} breast ({views.pop()})')
+    unscaled = ', '.join(i.name for i in images if not i.scaled)
+    if unscaled:
+        size = f'{settings.spacing_mm:g} mm'
+        warnings.append(
+            f'pixel size unknown, so not brought to the {size} of the training images: {unscaled}'
+        )
+    for code in dict.fromkeys(code for image in images for code in image.notes):
+        names = ', '.join(i.name for i in images if code in i.notes)
+        warnings.append(f'{kinds.NOTES[code]}: {names}')
+    for source in ('file name', 'free text'):
+        guessed = ', '.join(i.name for i in images if i.found_in == source)
+        warnings += [f'side and view are from the {source}: {guessed}'] if guessed else []
+    return warnings

@@ -1,0 +1,85 @@
+"""What was given for an answer, and what a reader must know of an answer to that.
+
+clinical values, side; the cell of a bundle that belongs to them -> record of the inputs, notes
+"""
+
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from mammo.evaluation.cells import Cell
+from mammo.inference.bundle.decisions import IMAGES
+from mammo.inference.exam.reading import Exam
+
+FEW_EVENTS = 100  # with fewer, calibration is uncertain
+
+
+class Given(NamedTuple):
+    """What is known of a patient beside the images."""
+
+    clinical: dict[str, str]  # value as given, by name of the variable; only those that are known
+    values: pd.DataFrame | None  # the same, checked, one row; None without any
+    tumor_side: str | None
+    cropped_png: bool = False
+
+    @property
+    def n_known(self) -> int:
+        """How many clinical values are known."""
+        return len(self.clinical)
+
+    @property
+    def age(self) -> float | None:
+        """In years, if the fused model has a variable of that name and it is known."""
+        if self.values is None or 'age' not in self.values or self.values['age'].isna().all():
+            return None
+        return float(self.values['age'].iloc[0])
+
+    def record(self, exam: Exam) -> dict[str, Any]:
+        """What an answer is for; no header."""
+        told = dict(clinical=self.clinical, tumor_side=self.tumor_side, cropped_png=self.cropped_png)
+        files = [dict(file=image.name, sha256=image.sha256) for image in exam.images]
+        return told | dict(files=files, time=datetime.now(UTC).isoformat(timespec='seconds'))
+
+
+def notes(given: Given, n_variables: int, model: str, cell: Cell | None) -> list[str]:
+    """What a reader must know of an answer with part of the input unknown."""
+    texts = []
+    if given.tumor_side is None:
+        texts.append('the side of the tumor is not given: the images of both breasts were used')
+    if n_variables and not given.n_known:
+        texts.append('no clinical value: answered from the images alone')
+    elif model == IMAGES and given.n_known:
+        texts.append(
+            f'with {given.n_known} of {n_variables} clinical values the images alone did as well on '
+            'patients whose outcome is known, so the answer is theirs'
+        )
+    elif given.n_known < n_variables:
+        texts.append(f'{n_variables - given.n_known} of {n_variables} clinical values are missing')
+    return texts + of_cell(cell)
+
+
+def of_cell(cell: Cell | None) -> list[str]:
+    """How certain is what the bundle knows of such an input."""
+    if cell is None:
+        return ['this bundle does not know how good an answer to such an input is']
+    if cell.get('recalibration') is None:
+        reason = cell.get('reason', 'the bundle holds no calibration')
+        return [f'not calibrated for such an input: {reason}']
+    n, events = cell['n_patients'], cell['n_events']
+    few = ': few, so all numbers are uncertain' if events < FEW_EVENTS else ''
+    return [
+        f'calibration and threshold are of {n} patients with such an input, {events} of them positive{few}'
+    ]
+
+
+def of_site(site: dict[str, Any] | None) -> list[str]:
+    """How certain is what a site has added."""
+    if site is None:
+        return []
+    where = (
+        f'the threshold is of {site["n_patients"]} patients of {site["name"]}, {site["n_events"]} positive'
+    )
+    if site['threshold'] is None:
+        where = f'no decision at {site["name"]}: {site["reason"]}'
+    return [f'recalibrated at {site["name"]}: {site["method"]}; {where}']

@@ -1,0 +1,1 @@
+"""Tables that people bring: cells, numbers, and what their rows are about."""

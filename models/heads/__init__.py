@@ -1,0 +1,1 @@
+"""Heads: numbers of the neck become losses and predictions of the tasks."""

@@ -1,0 +1,1 @@
+"""Necks: a feature map becomes one number per task."""

@@ -1,0 +1,76 @@
+"""Necks that begin as global average pooling and learn where to depart from it.
+
+feature maps ((B, C, H, W), ...) -> ((B, out),), read from the last map
+"""
+
+from inspect import signature
+from typing import Any
+
+import torch
+from einops import rearrange
+from mmengine.model import BaseModule
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+
+from models.necks.transformer_neck import TransformerNeck
+
+
+@MODELS.register_module()
+class MeanTokenTransformerNeck(TransformerNeck):
+    """The Transformer neck with the mean of the tokens as class token, zero positions, and closed residuals.
+
+    The last layer of every residual branch starts at zero, so that before the first step the neck is global
+    average pooling, a layer norm and a linear layer; a map that says all by its mean is read as well by it
+    as by a linear model. Arguments and shapes are those of :class:`TransformerNeck`.
+    """
+
+    __signature__ = signature(TransformerNeck)  # widths are filled in by the names of arguments
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        del self.cls_token
+        nn.init.zeros_(self.pos_embedding)
+        for layer in self.transformer.layers:
+            for residual in layer if isinstance(layer, nn.ModuleList) else [layer]:
+                last = [module for module in residual.modules() if isinstance(module, nn.Linear)][-1]
+                nn.init.zeros_(last.weight)
+                if last.bias is not None:
+                    nn.init.zeros_(last.bias)
+
+    def class_tokens(self, tokens: Tensor) -> Tensor:
+        """The mean of the tokens; (B, h*w, C) -> (B, 1, C)."""
+        return tokens.mean(dim=1, keepdim=True)
+
+
+@MODELS.register_module()
+class AttentionPoolingNeck(BaseModule):
+    """Weighted mean of the cells of a map, and a linear layer; weights start equal.
+
+    A cell's weight is the softmax over the map of one linear score of its normalised channels: C numbers
+    more than global average pooling (attention-based pooling of Ilse et al. 2018, arXiv 1802.04712, with a
+    linear score).
+
+    Args:
+        in_channels: channels of the map.
+        out_channels: numbers to emit, one per task.
+
+    Shape:
+        last of feats (B, in_channels, H, W) -> (B, out_channels)
+
+    Example:
+        >>> AttentionPoolingNeck(in_channels=16, out_channels=5)((torch.zeros(2, 16, 7, 4),))[0].shape
+        torch.Size([2, 5])
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg)
+        self.norm = nn.LayerNorm(in_channels)
+        self.score = nn.Linear(in_channels, 1, bias=False)
+        nn.init.zeros_(self.score.weight)
+        self.fc = nn.Linear(in_channels, out_channels)
+
+    def forward(self, feats: tuple[Tensor, ...]) -> tuple[Tensor]:
+        """Last of feats (B, C, H, W) -> (B, out_dims)."""
+        cells = rearrange(feats[-1], 'b c h w -> b (h w) c')
+        weights = torch.softmax(self.score(self.norm(cells)), dim=1)  # (B, h*w, 1)
+        return (self.fc((weights * cells).sum(dim=1)),)
