@@ -10,15 +10,17 @@ cross-validation goes on where it stopped: kill it and rerun it at will.
 
 import argparse
 import json
-import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.studies.steps import Step, resumed, run, step
+
 PAGE = ROOT / 'docs/results/phantom_claims.md'
 MARKS = ('<!-- table of benchmarks/studies/phantom_claims.py -->', '<!-- end of table -->')
 SPACING_MM = 0.234375
@@ -57,48 +59,33 @@ COMPARISONS = (  # claim, one, the other
 )
 
 
-class Step(NamedTuple):
-    """A command, and the file that it leaves when it is done."""
-
-    made: Path
-    command: list[str]
-
-
-def tool(name: str, *args: object) -> list[str]:
-    """Command line of a tool."""
-    return [sys.executable, f'tools/{name}.py', *map(str, args)]
-
-
-def again(target: Path) -> list[str]:
-    """What tells a tool to go on in a folder that an earlier try left."""
-    return ['--resume'] if target.exists() else []
-
-
 def data_steps(out: Path, args: argparse.Namespace) -> Iterator[Step]:
     """Phantoms, PNG, patches, folds, pretraining."""
     spacing = ('--spacing-mm', SPACING_MM)
     for name, patients, seed, prefix, missing in (
         ('archive', args.unlabelled, 101, 'S', 0.0), ('dicom', args.patients, 100, 'P', 0.1),
     ):  # fmt: skip
-        yield Step(out / name / 'truth.json', tool(
-            'make_phantom', '--out-dir', out / name, '--patients', patients, '--seed', seed,
-            '--id-prefix', prefix, '--missing-frac', missing))  # fmt: skip
-    yield Step(out / 'unlabelled/overview.html', tool(
-        'preprocess', out / 'archive/dicom', '--out-dir', out / 'unlabelled', *spacing,
-        *again(out / 'unlabelled')))  # fmt: skip
-    yield Step(out / 'study/overview.html', tool(
-        'preprocess', out / 'dicom/images.csv', '--labels', out / 'dicom/labels.csv',
-        '--out-dir', out / 'study', *spacing, *again(out / 'study')))  # fmt: skip
-    yield Step(out / 'patches/list.txt', tool(
-        'extract_patches', out / 'unlabelled/meta.json', '--out-dir', out / 'patches',
-        '--size', 128, '--stride', 64, '--max-per-image', 10))  # fmt: skip
-    yield Step(out / 'all_folds/split_report.json', tool(
-        'split', out / 'study/meta.json', '--out-dir', out / 'all_folds', '--outer', 2, '--inner', 4,
-        '--stratify', 'N', '--labelled-only'))  # fmt: skip
-    yield Step(out / 'pretraining/backbone.pth', tool(
-        'train', 'configs/demo/barlowtwins_64px_patches.py', '--work-dir', out / 'pretraining',
-        *again(out / 'pretraining'), '--cfg-options',
-        f'train_dataloader.dataset.data_root={out / "patches"}/'))  # fmt: skip
+        yield step(
+            'tools/make_phantom.py', '--out-dir', out / name, '--patients', patients, '--seed', seed,
+            '--id-prefix', prefix, '--missing-frac', missing, done=out / name / 'truth.json')  # fmt: skip
+    archive, study = out / 'unlabelled', out / 'study'
+    yield step(
+        'tools/preprocess.py', out / 'archive/dicom', '--out-dir', archive, *spacing, *resumed(archive),
+        done=archive / 'overview.html')  # fmt: skip
+    yield step(
+        'tools/preprocess.py', out / 'dicom/images.csv', '--labels', out / 'dicom/labels.csv',
+        '--out-dir', study, *spacing, *resumed(study), done=study / 'overview.html')  # fmt: skip
+    yield step(
+        'tools/extract_patches.py', archive / 'meta.json', '--out-dir', out / 'patches', '--size', 128,
+        '--stride', 64, '--max-per-image', 10, done=out / 'patches/list.txt')  # fmt: skip
+    yield step(
+        'tools/split.py', study / 'meta.json', '--out-dir', out / 'all_folds', '--outer', 2, '--inner', 4,
+        '--stratify', 'N', '--labelled-only', done=out / 'all_folds/split_report.json')  # fmt: skip
+    pretraining = out / 'pretraining'
+    yield step(
+        'tools/train.py', 'configs/demo/barlowtwins_64px_patches.py', '--work-dir', pretraining,
+        *resumed(pretraining), '--cfg-options', f'train_dataloader.dataset.data_root={out / "patches"}/',
+        done=pretraining / 'backbone.pth')  # fmt: skip
 
 
 def arm_step(out: Path, name: str, args: argparse.Namespace) -> Step:
@@ -106,16 +93,14 @@ def arm_step(out: Path, name: str, args: argparse.Namespace) -> Step:
     config, options = ARMS[name]
     if not set(RANDOM) <= set(options):
         options = [*options, f'model.backbone.init_cfg.checkpoint={out / "pretraining/backbone.pth"}']
-    command = tool(
-        'cross_validate', config, '--folds', out / 'folds', '--data-root', out / 'study', '--work-dir',
-        folder(out, name), '--devices', args.devices, '--pretrain-list', out / 'patches/list.txt',
-        '--bootstrap', 2000)  # fmt: skip
-    if set(FROZEN) <= set(options):
-        command += ['--cache', '4']
+    more = ['--cache', 4] if set(FROZEN) <= set(options) else []
     if name in FUSED_ARMS:
-        command += ['--with-fusion', 'configs/clinical/phantom.yaml']
-        command += ['--clinical', str(out / 'dicom/clinical.csv')]
-    return Step(folder(out, name) / 'cross_validate.json', [*command, '--cfg-options', *options])
+        more += ['--with-fusion', 'configs/clinical/phantom.yaml', '--clinical', out / 'dicom/clinical.csv']
+    return step(
+        'tools/cross_validate.py', config, '--folds', out / 'folds', '--data-root', out / 'study',
+        '--work-dir', folder(out, name), '--devices', args.devices, '--pretrain-list',
+        out / 'patches/list.txt', '--bootstrap', 2000, *more, '--cfg-options', *options,
+        done=folder(out, name) / 'cross_validate.json')  # fmt: skip
 
 
 def folder(out: Path, name: str) -> Path:
@@ -132,18 +117,9 @@ def report_step(out: Path, one: str, other: str) -> Step:
     """Two models on the same test patients."""
     target = out / 'reports' / f'{folder(out, one).name}-{folder(out, other).name}'
     named = [f'{label}={predictions(out, name)}' for label, name in dict(one=one, other=other).items()]
-    command = tool(
-        'evaluate', '--pred', named[0], '--pred', named[1], '--task', 'N', '--out-dir', target,
-        '--bootstrap', 2000)  # fmt: skip
-    return Step(target / 'report.json', command)
-
-
-def run(step: Step) -> None:
-    """Print and run, unless its result is there."""
-    if step.made.exists():
-        return
-    print(shlex.join(step.command[1:]), flush=True)
-    subprocess.run(step.command, cwd=ROOT, check=True)
+    return step(
+        'tools/evaluate.py', '--pred', named[0], '--pred', named[1], '--task', 'N', '--out-dir', target,
+        '--bootstrap', 2000, done=target / 'report.json')  # fmt: skip
 
 
 def keep_folds(out: Path, names: list[str]) -> None:
@@ -158,7 +134,7 @@ def rows(out: Path) -> Iterator[str]:
     yield '| claim | compared | test patients | one | other | difference, 95 % interval |'
     yield '|---|---|---|---|---|---|'
     for claim, one, other in COMPARISONS:
-        path = report_step(out, one, other).made
+        path = report_step(out, one, other).done
         if not path.is_file():
             yield f'| {claim} | {one} against {other} | not run | | | |'
             continue
@@ -201,14 +177,14 @@ def main() -> None:
     args = parser.parse_args()
     out = args.out_dir.resolve()
     if not args.table:
-        for step in data_steps(out, args):
-            run(step)
+        run(data_steps(out, args))
         keep_folds(out, args.folds.split(','))
-        for name in args.arms:
-            run(arm_step(out, name, args))
-    for _, one, other in COMPARISONS:
-        if all(predictions(out, name).is_dir() for name in (one, other)):
-            run(report_step(out, one, other))
+        run(arm_step(out, name, args) for name in args.arms)
+    run(
+        report_step(out, one, other)
+        for _, one, other in COMPARISONS
+        if all(predictions(out, name).is_dir() for name in (one, other))
+    )
     lines = list(rows(out))
     print('\n'.join(lines))
     write_page(lines)

@@ -10,12 +10,9 @@ the commands only; --quick is one fold of few women. docs/results/rsna.md has th
 
 import argparse
 import itertools
-import shlex
-import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -23,26 +20,22 @@ sys.path.insert(0, str(ROOT))
 import pandas as pd
 import torch
 
+from benchmarks.studies.rsna_breasts import of_seed
 from benchmarks.studies.rsna_maps import pooled_cache
+from benchmarks.studies.rsna_pretraining import ARM_NAMES, pretrain_arms
 from benchmarks.studies.rsna_tables import tables
+from benchmarks.studies.steps import Step, resumed, run, step
 from mammo.crossval.jobs.state import FINISHED
 from mammo.records.storage.files import write_text
 from models import TransformerNeck
 
 NECKS = ('gap', 'transformer', 'mean_token_transformer', 'DwiseresBlock', 'attention_pooling')
-STAGES = ('data', 'maps', 'necks', 'tables')
+STAGES = ('data', 'maps', 'necks', 'pretraining', 'tables')
 QUICK_WOMEN = 80
 SPLIT = '--unit breast --stratify cancer --stratify cohort --outer 5 --inner 5'
 VIEWS = 2
 # whose neck begins with a pool, and its class as the settings of a cache have it; average pooling has any
 POOLED = dict(gap=None, transformer='TransformerNeck', mean_token_transformer='MeanTokenTransformerNeck')
-
-
-class Step(NamedTuple):
-    """One command of the product, and the file that shows that it has ended well."""
-
-    arguments: list[str]
-    done: Path
 
 
 def main() -> None:
@@ -51,7 +44,7 @@ def main() -> None:
         run([converting(args)], dry=args.dry_run)
         if not args.dry_run:
             write_labels(args.work_dir / 'input', QUICK_WOMEN if args.quick else None)
-        run(preparing(args.work_dir), dry=args.dry_run)
+        run(preparing(args.work_dir, args.fold_seed), dry=args.dry_run)
     if 'maps' in args.stages:
         run([mapping(args)], dry=args.dry_run)
         if not args.dry_run:
@@ -59,6 +52,8 @@ def main() -> None:
                 make_pooled(args.work_dir, neck, kind)
     if 'necks' in args.stages:
         run(necks(args), dry=args.dry_run)
+    if 'pretraining' in args.stages:
+        pretrain_arms(args.work_dir, args.weights, args.arms, '0', dry=args.dry_run)
     if 'tables' in args.stages and not args.dry_run:
         print(tables(args.work_dir))
 
@@ -72,7 +67,9 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument('--work-dir', type=Path, required=True)
     parser.add_argument('--stages', nargs='+', choices=STAGES, default=STAGES)
     parser.add_argument('--necks', nargs='+', choices=NECKS, default=NECKS)
+    parser.add_argument('--arms', nargs='*', choices=ARM_NAMES, default=ARM_NAMES, help='of pretraining')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0])
+    parser.add_argument('--fold-seed', type=int, default=0, help='of the split')
     parser.add_argument('--quick', action='store_true', help=f'one fold of {QUICK_WOMEN} women, two epochs')
     parser.add_argument('--dry-run', action='store_true', help='print the commands only')
     args = parser.parse_args()
@@ -113,13 +110,13 @@ def write_labels(folder: Path, n_women: int | None) -> None:
     write_text(folder / 'labels.csv', labels.to_csv(index=False))
 
 
-def preparing(work: Path) -> Iterator[Step]:
+def preparing(work: Path, fold_seed: int) -> Iterator[Step]:
     """Crops and meta file, and folds."""
     study, table, labels = work / 'study', work / 'input/images.csv', work / 'input/labels.csv'
-    out = ['--invert', 'auto', '--out-dir', study, *(['--resume'] if study.exists() else [])]
+    out = ['--invert', 'auto', '--out-dir', study, *resumed(study)]
     yield step('tools/preprocess.py', table, '--labels', labels, *out, done=study / 'meta.json')
-    folds = work / 'folds'
-    out = ['--out-dir', folds, *SPLIT.split()]
+    folds = of_seed(work / 'folds', fold_seed)
+    out = ['--out-dir', folds, '--seed', fold_seed, *SPLIT.split()]
     yield step('tools/split.py', study / 'meta.json', *out, done=folds / 'split_report.json')
 
 
@@ -128,17 +125,10 @@ def mapping(args: argparse.Namespace) -> Step:
     work, root = args.work_dir, f'data_root={args.work_dir / "study"}/'
     roots = [f'{part}_dataloader.dataset.{root}' for part in ('train', 'val', 'test')]
     options = ['--cfg-options', *roots, f'model.backbone.init_cfg.checkpoint={args.weights}']
-    what = ['--views', VIEWS, '--out', work / 'maps', '--amp', '--ann-file', 'meta.json']
-    config = 'configs/rsna/frozen_512_gap.py'
-    where = ['--work-dir', work / 'maps_log']
-    return step(
-        'tools/cache_features.py',
-        config,
-        *what,
-        *where,
-        *options,
-        done=work / f'maps_{list(POOLED)[-1]}' / FINISHED,
-    )
+    maps = ['--views', VIEWS, '--out', work / 'maps', '--amp', '--ann-file', 'meta.json']
+    config, log = 'configs/rsna/frozen_512_gap.py', ['--work-dir', work / 'maps_log']
+    done = work / f'maps_{list(POOLED)[-1]}' / FINISHED
+    return step('tools/cache_features.py', config, *maps, *log, *options, done=done)
 
 
 def make_pooled(work: Path, neck: str, kind: str | None) -> None:
@@ -153,33 +143,16 @@ def necks(args: argparse.Namespace) -> Iterator[Step]:
     """Every neck on the same maps of a frozen ImageNet network, one model per outer fold and seed."""
     only = '0/0' if args.quick else '0/0,1/0,2/0,3/0,4/0'
     work = args.work_dir
+    runs, folds = (of_seed(work / name, args.fold_seed) for name in ('necks', 'folds'))
     for seed, neck in itertools.product(args.seeds, args.necks):
-        config, folder = f'configs/rsna/frozen_512_{neck}.py', work / 'necks' / f'{neck}_seed{seed}'
-        data = ['--folds', work / 'folds', '--data-root', f'{work / "study"}/', '--work-dir', folder]
-        maps = [
-            '--amp',
-            '--cache',
-            VIEWS,
-            '--cache-dir',
-            work / (f'maps_{neck}' if neck in POOLED else 'maps'),
-        ]
+        config, folder = f'configs/rsna/frozen_512_{neck}.py', runs / f'{neck}_seed{seed}'
+        data = ['--folds', folds, '--data-root', f'{work / "study"}/', '--work-dir', folder]
+        cache = work / (f'maps_{neck}' if neck in POOLED else 'maps')
+        maps = ['--amp', '--cache', VIEWS, '--cache-dir', cache]
         options = [f'randomness.seed={seed}', f'model.backbone.init_cfg.checkpoint={args.weights}']
         options += ['train_cfg.max_epochs=2'] if args.quick else []
         how = ['--only', only, '--unit', 'breast', *maps, '--cfg-options', *options]
         yield step('tools/cross_validate.py', config, *data, *how, done=folder / 'report/report.json')
-
-
-def step(*arguments: object, done: Path) -> Step:
-    """A command of the product."""
-    return Step([str(argument) for argument in arguments], done)
-
-
-def run(steps: Iterable[Step], *, dry: bool) -> None:
-    """Run what is not done yet, and stop at the first that fails."""
-    for arguments, done in steps:
-        print('python', shlex.join(arguments), flush=True)
-        if not dry and not done.is_file():
-            subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True)
 
 
 if __name__ == '__main__':

@@ -5,6 +5,7 @@ work dir of benchmarks/studies/rsna.py -> Study; scores by breast -> Aucs
 
 import itertools
 from collections.abc import Callable, Sequence
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -23,16 +24,26 @@ from mammo.records.meta import read_meta
 N_BOOTSTRAP = 2000
 
 
+def of_seed(folder: Path, fold_seed: int) -> Path:
+    """The folder's twin for a split of another seed: ``folds``, ``folds_seed1``."""
+    return folder.with_name(f'{folder.name}_seed{fold_seed}') if fold_seed else folder
+
+
 class Study:
     """Breasts of the study: labels, folds, and what is known of them beside the image.
 
+    Args:
+        work: folder of the study.
+        fold_seed: seed of the split; see :func:`of_seed`.
+
     Attributes:
         breasts: one row per ``patient_id laterality``: woman, labels of the tasks, clinical variables.
+        necks: folder of the runs of claim 2.
         parts: by outer fold and part, the breasts of its inner fold 0.
     """
 
-    def __init__(self, work: Path) -> None:
-        self.work = work
+    def __init__(self, work: Path, fold_seed: int = 0) -> None:
+        self.work, self.necks = work, of_seed(work / 'necks', fold_seed)
         items = read_meta(work / 'study/meta.json')['data_list']
         images = pd.DataFrame(
             dict(
@@ -48,9 +59,22 @@ class Study:
         self.breasts = images.drop(columns='img_path').groupby('breast').first()
         self.parts = {
             (path.parent.parent.name, path.stem): self._breasts_of(path)
-            for path in sorted((work / 'folds').glob('*/0/*.json'))
+            for path in sorted(of_seed(work / 'folds', fold_seed).glob('*/0/*.json'))
         }
         self.folds = sorted({outer for outer, _ in self.parts})
+
+    def with_sites_left_out(self) -> 'Study':
+        """The same breasts with a fold per site, whose models learn from the women of all other sites."""
+        other = copy(self)
+        site = self.breasts.known_site.astype(str)
+        other.folds, other.parts = sorted(site.unique()), {}
+        for name in other.folds:
+            women = self.breasts.woman[site != name]
+            in_val = women.isin(women.drop_duplicates().sample(frac=0.2, random_state=0))
+            other.parts[name, 'train'] = list(women.index[~in_val])
+            other.parts[name, 'val'] = list(women.index[in_val])
+            other.parts[name, 'test'] = list(self.breasts.index[site == name])
+        return other
 
     def _breasts_of(self, path: Path) -> list[str]:
         items = read_meta(path)['data_list']
@@ -80,6 +104,7 @@ class Study:
         permuted: int | None = None,
         score: str = 'test',
         folds: Sequence[str] | None = None,
+        among: pd.Index | None = None,
     ) -> pd.Series:
         """Probability of each breast by the model of the fold that left its woman out.
 
@@ -89,6 +114,7 @@ class Study:
             permuted: seed with which the labels are permuted before; None: they are not.
             score: the part that is scored.
             folds: default: all.
+            among: breasts to learn from; default: all of the parts.
         """
         labels = self.breasts[task].reindex(x.index).dropna()
         if permuted is not None:
@@ -96,6 +122,8 @@ class Study:
         scores = []
         for fold in folds or self.folds:
             inside = labels.index.intersection(itertools.chain(*(self.parts[fold, part] for part in learn)))
+            if among is not None:
+                inside = inside.intersection(among)
             tested = x.index.intersection(self.parts[fold, score])
             fitted = model().fit(x.loc[inside], labels[inside])
             scores.append(pd.Series(fitted.predict_proba(x.loc[tested])[:, 1], tested))

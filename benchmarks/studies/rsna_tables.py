@@ -5,17 +5,25 @@ work dir of benchmarks/studies/rsna.py -> tables in Markdown
 
 import itertools
 from collections.abc import Iterable
+from copy import copy
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import roc_auc_score
 
 from benchmarks.studies.rsna_breasts import Aucs, Study, linear
+from benchmarks.studies.rsna_pretraining import ARM_NAMES
 from dataset.cache.maps import FeatureCache
+from mammo.crossval.jobs.state import FINISHED
 from mammo.evaluation.clinical_use.calibration import clipped_logit
 from mammo.records.storage.png import read_grey
 
 REFERENCE = 'gap'
+LINEAR = 'the logistic regression'
+PRETRAINED_FOLD = '0'
+OTHER_SEED = 1
+FEW_WOMEN, N_DRAWS = (60, 240), 20
 
 
 def tables(work: Path) -> str:
@@ -23,10 +31,9 @@ def tables(work: Path) -> str:
     study = Study(work)
     images = averaged_maps(study, work / 'maps_gap')
     parts = [neck_table(study, images, task) for task in ('cancer', 'dense', 'invasive')]
-    parts += [fusion_table(study, images), shortcut_table(study, images)]
-    parts += [
-        pretraining_table(work, task) for task in ('cancer', 'dense') if (work / 'pretraining').is_dir()
-    ]
+    parts += [fusion_table(study, images), shortcut_table(study, images), *robustness(study, images)]
+    if arms := finished_arms(study):
+        parts += [pretraining_table(study, arms, task) for task in ('cancer', 'dense')]
     return '\n\n'.join(parts)
 
 
@@ -39,7 +46,7 @@ def averaged_maps(study: Study, folder: Path) -> pd.DataFrame:
 
 def runs(study: Study) -> dict[str, list[Path]]:
     """Work dirs by neck, several seeds of each; those that are not finished are left out."""
-    folders = sorted(path.parents[1] for path in (study.work / 'necks').glob('*_seed*/report/report.json'))
+    folders = sorted(path.parents[1] for path in study.necks.glob('*_seed*/report/report.json'))
     return {
         neck: list(group) for neck, group in itertools.groupby(folders, lambda p: p.name.split('_seed')[0])
     }
@@ -66,37 +73,78 @@ def neck_table(study: Study, images: pd.DataFrame, task: str) -> str:
     return '\n'.join([head, '|---|---|---|---|', *rows])
 
 
-def pretraining_table(work: Path, task: str) -> str:
-    """Claim 1: the frozen, averaged, linear protocol on each start; outer fold 0."""
-    study = Study(work)
-    study.folds = ['0']
-    arms = {path.parent.name.removesuffix('_fold0'): path for path in (work / 'pretraining').glob('*/maps')}
-    scores = {
-        arm: study.cross_fitted(averaged_maps(study, folder), task, linear(0.01))
-        for arm, folder in sorted(arms.items())
+def finished_arms(study: Study) -> dict[str, pd.DataFrame]:
+    """Averaged maps by breast of every arm of claim 1 whose maps are there, in the order of the arms."""
+    folders = {name: study.work / f'pretraining/{name}_fold{PRETRAINED_FOLD}/maps' for name in ARM_NAMES}
+    return {
+        name: averaged_maps(study, folder)
+        for name, folder in folders.items()
+        if (folder / FINISHED).is_file()
     }
+
+
+def pretraining_table(study: Study, arms: dict[str, pd.DataFrame], task: str) -> str:
+    """Claim 1: the frozen, averaged, linear protocol on each start, with learning curves; one fold."""
+    study = copy(study)
+    study.folds = [PRETRAINED_FOLD]
+    scores = {arm: study.cross_fitted(images, task, linear(0.01)) for arm, images in arms.items()}
     aucs = Aucs(study, scores, task)
-    starts = {arm: arm.split('_')[-1] for arm in arms}
-    rows = [
-        f'| {arm} | {aucs.auc(arm)} | '
-        f'{aucs.difference(arm, starts[arm]) if starts[arm] != arm and starts[arm] in arms else ""} |'
-        for arm in scores
-    ]
-    head = f'{task}, fold 0: {aucs.n} breasts, {aucs.n_pos} positive\n\n| | AUC | against its start |'
-    return '\n'.join([head, '|---|---|---|', *rows])
+    head = f'{task}, fold {PRETRAINED_FOLD}: {aucs.n} breasts, {aucs.n_pos} positive\n\n| | ' + ' | '.join(
+        [*(f'{n} women' for n in FEW_WOMEN), 'all', 'against its start']
+    )
+    rows = []
+    for arm, images in arms.items():
+        few = [learned_from(study, images, task, n) for n in FEW_WOMEN]
+        start = arm.split('_')[-1]
+        gain = aucs.difference(arm, start) if arm != start and start in arms else ''
+        rows.append(f'| {arm} | ' + ' | '.join([*few, aucs.auc(arm), gain]) + ' |')
+    return '\n'.join([head + ' |', '|---' * (len(FEW_WOMEN) + 3) + '|', *rows])
+
+
+def learned_from(study: Study, images: pd.DataFrame, task: str, n_women: int) -> str:
+    """AUC of models that learn from few women, mean over random draws of women; (n_breasts, C)."""
+    fold = study.folds[0]
+    breasts = study.breasts.loc[study.parts[fold, 'train'] + study.parts[fold, 'val']].dropna(subset=task)
+    women, values = breasts.woman.drop_duplicates(), []
+    if len(women) <= n_women:
+        return ''
+    for seed in range(N_DRAWS):
+        drawn = women.sample(n_women, random_state=seed)
+        among = breasts.index[breasts.woman.isin(drawn)]
+        score = study.cross_fitted(images, task, linear(0.01), among=among)
+        truth = study.breasts[task].reindex(score.index)
+        values.append(roc_auc_score(truth[truth.notna()], score[truth.notna()]))
+    return f'{np.mean(values):.3f}'
+
+
+def robustness(study: Study, images: pd.DataFrame) -> Iterable[str]:
+    """Primary outcomes on folds of another seed; claim 3 on sites that no model has seen."""
+    other = Study(study.work, OTHER_SEED)
+    if other.parts:
+        yield f'folds of seed {OTHER_SEED}, {neck_table(other, images, "cancer")}'
+        yield f'folds of seed {OTHER_SEED}, {fusion_table(other, images)}'
+    sites = study.with_sites_left_out()
+    yield _fusion_block(
+        sites, f'{LINEAR}, each site by the other', *_linear_scores(sites, images), *_known(sites)
+    )
 
 
 def fusion_table(study: Study, images: pd.DataFrame) -> str:
     """Claim 3: images with age, against either, and against age with site and machine; (n_breasts, C)."""
-    known = study.breasts
-    age = known[['known_age']].fillna(known.known_age.median())
-    place = pd.get_dummies(known[['known_site', 'known_machine']].astype(str), dtype=float)
-    blocks = [_fusion_block(study, 'the logistic regression', *_linear_scores(study, images), age, place)]
+    age, place = _known(study)
+    blocks = [_fusion_block(study, LINEAR, *_linear_scores(study, images), age, place)]
     for neck, folders in runs(study).items():
         val = pd.concat([_by_fold(study.predictions(folder, 'cancer', 'val')) for folder in folders], axis=1)
         test = _logit(mean_score(study, folders, 'cancer')).to_frame('image')
         blocks.append(_fusion_block(study, neck, test, _logit(val.mean(axis=1)), age, place))
     return '\n\n'.join(blocks)
+
+
+def _known(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Age; site and machine, one column per value."""
+    age = study.breasts[['known_age']].fillna(study.breasts.known_age.median())
+    place = pd.get_dummies(study.breasts[['known_site', 'known_machine']].astype(str), dtype=float)
+    return age, place
 
 
 def _linear_scores(study: Study, images: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:

@@ -78,10 +78,16 @@ def test_one_fold_of_few_women_goes_from_pictures_to_tables(real_data: Path, tmp
     done = subprocess.run(
         [
             sys.executable, 'benchmarks/studies/rsna.py', '--quick', '--data', real_data / 'rsna2022_640',
-            '--weights', weights, '--work-dir', tmp_path / 'a study', '--necks', 'gap', 'transformer',
+            '--weights', weights, '--work-dir', tmp_path / 'a study', '--necks', 'gap', 'transformer', '--arms', 'imagenet',
+            'barlowtwins_grey_imagenet',
         ],
         cwd=ROOT, env=os.environ | dict(OMP_NUM_THREADS='1'), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    for row in ('| transformer |', '| logistic regression on the averaged map |', '| images, age - age |'):
+    for row in (
+        '| transformer |',
+        '| barlowtwins_grey_imagenet |',
+        '| logistic regression on the averaged map |',
+        '| images, age - age |',
+    ):
         assert row in done.stdout

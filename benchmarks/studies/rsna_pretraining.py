@@ -1,0 +1,98 @@
+"""Claim 1 of the study on RSNA 2022: networks pretrained on patches of a fold, judged on their averaged maps.
+
+WORK/{study, folds} -> WORK/patches/fold<N>, WORK/pretraining/<arm>_fold<N>/{backbone.pth, maps}
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from benchmarks.studies.rsna_maps import pooled_cache
+from benchmarks.studies.steps import Step, resumed, run, step
+from mammo.crossval.jobs.state import FINISHED
+
+
+class Arm(NamedTuple):
+    """A way to pretrain, by the config of that name, and what it starts from."""
+
+    method: str | None
+    start: str
+
+    @property
+    def name(self) -> str:
+        return f'{self.method}_{self.start}' if self.method else self.start
+
+
+METHODS = dict(
+    barlowtwins='barlowtwins_64px_patches.py',
+    barlowtwins_grey='barlowtwins_64px_patches_grey.py',
+    byol='byol_64px_patches.py',
+    swav='swav_64px_patches.py',
+)
+ARMS = [
+    Arm(None, 'imagenet'),
+    Arm('barlowtwins_grey', 'imagenet'),
+    Arm('barlowtwins', 'imagenet'),
+    Arm(None, 'random'),
+    Arm('barlowtwins', 'random'),
+    Arm('barlowtwins_grey', 'random'),
+    Arm('byol', 'imagenet'),
+    Arm('swav', 'imagenet'),
+]  # in the order of their weight for the claim
+ARM_NAMES = [arm.name for arm in ARMS]
+
+
+def pretrain_arms(work: Path, weights: Path, names: list[str], fold: str, *, dry: bool) -> None:
+    """Patches of the women of an outer fold, and of each arm its network and averaged maps."""
+    patches = work / f'patches/fold{fold}'
+    run([patching(work, fold, patches)], dry=dry)
+    os.environ['MAMMO_PATCHES'] = f'{patches}/'
+    for arm in [arm for arm in ARMS if arm.name in names]:
+        folder = work / f'pretraining/{arm.name}_fold{fold}'
+        run(steps_of(arm, folder, work, weights), dry=dry)
+        if not dry:
+            average(folder)
+
+
+def patching(work: Path, fold: str, out: Path) -> Step:
+    """One patch of 128 pixels of every image of the women that the fold does not test."""
+    tested = work / 'folds' / fold / '0/test.json'
+    size = ['--size', 128, '--stride', 64, '--max-per-image', 1]
+    where = ['--exclude', tested, '--out-dir', out, *resumed(out)]
+    return step(
+        'tools/extract_patches.py', work / 'study/meta.json', *size, *where, done=out / 'patches.json'
+    )
+
+
+def steps_of(arm: Arm, folder: Path, work: Path, weights: Path) -> Iterator[Step]:
+    """Pretraining, if it is one, and the maps of all images by the network that comes out."""
+    starts = dict(
+        imagenet=[
+            f'model.backbone.init_cfg.checkpoint={weights}',
+            'model.backbone.init_cfg.prefix=None',
+        ],
+        random=['model.backbone.init_cfg=None'],
+    )
+    network = starts[arm.start]
+    if arm.method:
+        config = f'configs/rsna/{METHODS[arm.method]}'
+        where = ['--work-dir', folder, '--amp', '--resume', '--cfg-options']
+        yield step('tools/train.py', config, *where, *network, done=folder / 'backbone.pth')
+        network = [f'model.backbone.init_cfg.checkpoint={folder / "backbone.pth"}']
+    roots = [f'{part}_dataloader.dataset.data_root={work / "study"}/' for part in ('train', 'val', 'test')]
+    maps = ['--views', 0, '--out', folder / 'full', '--amp', '--ann-file', 'meta.json']
+    where = ['--work-dir', folder / 'maps_log', '--cfg-options']
+    config = 'configs/rsna/pretrained_320_gap.py'
+    done = folder / 'maps' / FINISHED
+    yield step('tools/cache_features.py', config, *maps, *where, *roots, *network, done=done)
+
+
+def average(folder: Path) -> None:
+    """Averages take the place of the maps, which need a thousand times the space."""
+    if not (folder / 'maps' / FINISHED).is_file():
+        pooled_cache(folder / 'full', folder / 'maps', None, torch.nn.AdaptiveAvgPool2d(1))
+        shutil.rmtree(folder / 'full')
