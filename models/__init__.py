@@ -9,7 +9,11 @@ from models.heads.multi_task_head import MultiTaskHead
 from models.heads.task_heads import BinaryTaskHead, RegressionTaskHead, SingleLinearClsHead
 from models.necks.dwise_neck import DwiseConvResBlockPooling
 from models.necks.fitting import GlobalAveragePooling
-from models.necks.pooling_necks import AttentionPoolingNeck, MeanTokenTransformerNeck
+from models.necks.pooling_necks import (
+    AttentionPoolingNeck,
+    MeanTokenTransformerNeck,
+    StandardisedPoolingNeck,
+)
 from models.necks.transformer_neck import TransformerNeck
 from models.necks.view_neck import MultiViewTransformerNeck
 from models.preprocessor import ClsDataPreprocessor, SelfSupDataPreprocessor
@@ -32,6 +36,7 @@ __all__ = [
     'ResNetWs',
     'SelfSupDataPreprocessor',
     'SingleLinearClsHead',
+    'StandardisedPoolingNeck',
     'SwAVLoss',
     'TransformerNeck',
     'mmpretrain',

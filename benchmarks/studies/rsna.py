@@ -29,12 +29,15 @@ from mammo.crossval.jobs.state import FINISHED
 from mammo.records.storage.files import write_text
 from models import TransformerNeck
 
-NECKS = ('gap', 'transformer', 'mean_token_transformer', 'DwiseresBlock', 'attention_pooling')
+NECKS = (
+    'gap', 'transformer', 'mean_token_transformer', 'standardised_pooling', 'DwiseresBlock',
+    'attention_pooling',
+)  # fmt: skip
 STAGES = ('data', 'maps', 'necks', 'pretraining', 'tables')
 QUICK_WOMEN = 80
 SPLIT = '--unit breast --stratify cancer --stratify cohort --outer 5 --inner 5'
 VIEWS = 2
-# whose neck begins with a pool, and its class as the settings of a cache have it; average pooling has any
+# caches of necks that begin with a pool, and the class as the settings have it; average pooling has any
 POOLED = dict(gap=None, transformer='TransformerNeck', mean_token_transformer='MeanTokenTransformerNeck')
 
 
@@ -147,7 +150,8 @@ def necks(args: argparse.Namespace) -> Iterator[Step]:
     for seed, neck in itertools.product(args.seeds, args.necks):
         config, folder = f'configs/rsna/frozen_512_{neck}.py', runs / f'{neck}_seed{seed}'
         data = ['--folds', folds, '--data-root', f'{work / "study"}/', '--work-dir', folder]
-        cache = work / (f'maps_{neck}' if neck in POOLED else 'maps')
+        pooled = 'gap' if neck == 'standardised_pooling' else neck
+        cache = work / (f'maps_{pooled}' if pooled in POOLED else 'maps')
         maps = ['--amp', '--cache', VIEWS, '--cache-dir', cache]
         options = [f'randomness.seed={seed}', f'model.backbone.init_cfg.checkpoint={args.weights}']
         options += ['train_cfg.max_epochs=2'] if args.quick else []

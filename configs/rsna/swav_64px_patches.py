@@ -1,5 +1,5 @@
-# As barlowtwins_64px_patches.py, by SwAV: two views of 64 and six of 32 pixels; prototypes are frozen in the first
-# of 8 epochs, the queue begins in the fifth.
+# As barlowtwins_64px_patches.py, by SwAV: two views of 64 and six of 32 pixels; prototypes are frozen in the
+# first of 8 epochs, the queue begins in the fifth.
 # Run: benchmarks/studies/rsna.py
 _base_ = '../pretrain/swav_resnet50-exp2_mcrop-coslr-100e_MMpatches-224px-96px.py'
 

@@ -11,6 +11,7 @@ from einops import rearrange
 from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.necks.transformer_neck import TransformerNeck
 
@@ -74,3 +75,38 @@ class AttentionPoolingNeck(BaseModule):
         cells = rearrange(feats[-1], 'b c h w -> b (h w) c')
         weights = torch.softmax(self.score(self.norm(cells)), dim=1)  # (B, h*w, 1)
         return (self.fc((weights * cells).sum(dim=1)),)
+
+
+@MODELS.register_module()
+class StandardisedPoolingNeck(BaseModule):
+    """Mean of the cells of a map, each channel standardised over the batch, and a linear layer.
+
+    Linear probing as of He et al. 2022 (arXiv 2111.06377, A.1): channels of a frozen network differ in their
+    range by orders of magnitude, and a linear layer reads them all at one learning rate only when brought to
+    one range. Standardisation has no weights; means and variances are kept for the answer, and for a batch of
+    one image, which has no variance.
+
+    Args:
+        in_channels: channels of the map.
+        out_channels: numbers to emit, one per task.
+
+    Shape:
+        last of feats (B, in_channels, H, W) -> (B, out_channels)
+
+    Example:
+        >>> StandardisedPoolingNeck(in_channels=16, out_channels=5)((torch.zeros(2, 16, 7, 4),))[0].shape
+        torch.Size([2, 5])
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg)
+        self.norm = nn.BatchNorm1d(in_channels, eps=1e-6, affine=False)
+        self.fc = nn.Linear(in_channels, out_channels)
+        nn.init.zeros_(self.fc.weight)
+
+    def forward(self, feats: tuple[Tensor, ...]) -> tuple[Tensor]:
+        """Last of feats (B, C, H, W) -> (B, out_dims)."""
+        means, norm = feats[-1].mean(dim=(2, 3)), self.norm
+        learns = self.training and len(means) > 1
+        means = F.batch_norm(means, norm.running_mean, norm.running_var, training=learns, eps=norm.eps)
+        return (self.fc(means),)

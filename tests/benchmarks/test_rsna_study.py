@@ -78,8 +78,8 @@ def test_one_fold_of_few_women_goes_from_pictures_to_tables(real_data: Path, tmp
     done = subprocess.run(
         [
             sys.executable, 'benchmarks/studies/rsna.py', '--quick', '--data', real_data / 'rsna2022_640',
-            '--weights', weights, '--work-dir', tmp_path / 'a study', '--necks', 'gap', 'transformer', '--arms', 'imagenet',
-            'barlowtwins_grey_imagenet',
+            '--weights', weights, '--work-dir', tmp_path / 'a study', '--necks', 'gap', 'transformer',
+            '--arms', 'imagenet', 'barlowtwins_grey_imagenet',
         ],
         cwd=ROOT, env=os.environ | dict(OMP_NUM_THREADS='1'), capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -5,7 +5,7 @@ import torch
 from mmpretrain.registry import MODELS
 from torch import nn
 
-from models import AttentionPoolingNeck, MeanTokenTransformerNeck
+from models import AttentionPoolingNeck, MeanTokenTransformerNeck, StandardisedPoolingNeck
 
 SMALL = dict(in_dims=16, out_dims=3, depth=2, num_heads=2, head_dim=8, pooling_size=2, map_size=(13, 9))
 
@@ -46,7 +46,29 @@ def test_attention_pooling_begins_as_average_pooling_and_can_choose_one_cell() -
     torch.testing.assert_close(neck((feats,))[0][0], neck.fc(cell))
 
 
-@pytest.mark.parametrize('name', ['MeanTokenTransformerNeck', 'AttentionPoolingNeck'])
+def standardised(neck: StandardisedPoolingNeck, feats: torch.Tensor) -> torch.Tensor:
+    """What its linear layer reads."""
+    neck.fc = nn.Identity()  # type: ignore[assignment]
+    return neck((feats,))[0]
+
+
+def test_standardised_pooling_reads_channels_of_any_range_alike() -> None:
+    torch.manual_seed(0)
+    feats, ranges = torch.randn(32, 8, 3, 4), torch.logspace(-2, 3, 8)[None, :, None, None]
+    values = standardised(StandardisedPoolingNeck(in_channels=8, out_channels=2), feats * ranges + 5 * ranges)
+    torch.testing.assert_close(values.mean(dim=0), torch.zeros(8), atol=1e-4, rtol=0)
+    torch.testing.assert_close(values.std(dim=0, correction=0), torch.ones(8), atol=0.1, rtol=0)
+
+
+def test_standardised_pooling_learns_from_a_last_batch_of_one_image() -> None:
+    neck = StandardisedPoolingNeck(in_channels=8, out_channels=2).train()
+    feats = torch.randn(1, 8, 3, 4)
+    torch.testing.assert_close(standardised(neck, feats), feats.mean(dim=(2, 3)), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    'name', ['MeanTokenTransformerNeck', 'AttentionPoolingNeck', 'StandardisedPoolingNeck']
+)
 def test_widths_follow_from_backbone_and_tasks(name: str) -> None:
     tasks = [dict(name='a', kind='binary'), dict(name='b', kind='regression')]
     backbone = dict(type='ResNetWs', depth=50, base_channels=4, stem_channels=4)
