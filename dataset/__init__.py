@@ -10,22 +10,3 @@ from dataset.transforms.grey_transforms import AutoContrast, Brightness, Equaliz
 from dataset.transforms.loading import LoadMammogram
 from dataset.transforms.packing import MammoPackMultiTaskInputs, PackInputs
 from dataset.views import LoadViews, MammoMultiViewDataset
-
-__all__ = [
-    'AutoContrast',
-    'Brightness',
-    'CachedViewHook',
-    'Equalize',
-    'GreyNoise',
-    'LoadCachedMap',
-    'LoadMammogram',
-    'LoadViews',
-    'MammoMultiTaskDataset',
-    'MammoMultiViewDataset',
-    'MammoPackMultiTaskInputs',
-    'MammoPatchDataset',
-    'MammoSingleTaskDataset',
-    'PackInputs',
-    'RandomGamma',
-    'make_cache',
-]

@@ -3,13 +3,13 @@
 dataset class -> dataset class with that behaviour in training; in tests a damaged image is an error
 """
 
-import logging
 from typing import Any
 
 import numpy as np
 import torch
-from mmengine.logging import MMLogger, print_log
+from mmengine.logging import MMLogger
 
+from mammo.engine.log import warn
 from mammo.errors import listed
 from mammo.records.storage.png import ImageFileError
 
@@ -51,7 +51,7 @@ class ReplaceDamagedMixin:
             except ImageFileError as error:
                 if not self.damaged[idx]:
                     self.damaged[idx] = 1
-                    print_log(f'replaced by another image: {error}', 'current', logging.WARNING)
+                    warn(f'replaced by another image: {error}')
                 self.check_damaged()
                 rng = rng or np.random.default_rng(idx)
                 idx = int(rng.integers(len(self)))  # type: ignore[arg-type]

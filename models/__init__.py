@@ -18,26 +18,3 @@ from models.necks.transformer_neck import TransformerNeck
 from models.necks.view_neck import MultiViewTransformerNeck
 from models.preprocessor import ClsDataPreprocessor, SelfSupDataPreprocessor
 from models.selfsup import CosineSimilarityLoss, LatentCrossCorrelationHead, SwAVLoss
-
-__all__ = [
-    'AttentionPoolingNeck',
-    'BinaryTaskHead',
-    'ClsDataPreprocessor',
-    'CosineSimilarityLoss',
-    'DwiseConvResBlockPooling',
-    'GlobalAveragePooling',
-    'ImageTabClassifier',
-    'LatentCrossCorrelationHead',
-    'MSELoss',
-    'MeanTokenTransformerNeck',
-    'MultiTaskHead',
-    'MultiViewTransformerNeck',
-    'RegressionTaskHead',
-    'ResNetWs',
-    'SelfSupDataPreprocessor',
-    'SingleLinearClsHead',
-    'StandardisedPoolingNeck',
-    'SwAVLoss',
-    'TransformerNeck',
-    'mmpretrain',
-]

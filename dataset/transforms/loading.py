@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine import fileio
-from mmengine.logging import print_log
 from mmpretrain.registry import TRANSFORMS
 from numpy.typing import NDArray
 from torch.utils.data import get_worker_info
 
+from mammo.engine.log import tell
 from mammo.errors import UserError
 from mammo.records.storage.png import decode_grey, read_grey, to_uint8
 
@@ -67,7 +67,4 @@ class LoadMammogram(BaseTransform):
 def _log_16_bit_once() -> None:
     worker = get_worker_info()
     if worker is None or worker.id == 0:
-        print_log(
-            '16-bit images are scaled to 8 bit by the range they declare, else by the range they hold',
-            'current',
-        )
+        tell('16-bit images are scaled to 8 bit by the range they declare, else by the range they hold')

@@ -25,41 +25,4 @@ from mammo.engine.seed import EpochSeedHook, seed_worker
 from mammo.engine.stock import AverageTaskTTA, UniversalVisualizer, extend_inferencer
 from mammo.errors import DataError
 
-__all__ = [
-    'AUC',
-    'R2',
-    'AverageTaskTTA',
-    'BackboneExportHook',
-    'BatchWatchHook',
-    'Bf16OptimWrapper',
-    'BinaryCrossEntropy',
-    'CheckpointError',
-    'CheckpointHook',
-    'CurvesHook',
-    'DataCheckHook',
-    'DataError',
-    'EarlyStoppingHook',
-    'EpochSeedHook',
-    'FiniteAmpOptimWrapper',
-    'FiniteOptimWrapper',
-    'LearningMonitorHook',
-    'MLflowTracker',
-    'MSELoss',
-    'MammoLogProcessor',
-    'MammoRunner',
-    'MultiTasksMetric',
-    'PlainCheckpointHook',
-    'PredictionWriter',
-    'ProgressHook',
-    'ResumableTrainLoop',
-    'SwAVHook',
-    'TensorboardTracker',
-    'UniversalVisualizer',
-    'WandbTracker',
-    'extend_inferencer',
-    'load_from_file',
-    'models',
-    'seed_worker',
-]
-
 extend_inferencer()

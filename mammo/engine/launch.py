@@ -12,10 +12,10 @@ import torch
 import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, is_main_process
-from mmengine.logging import print_log
 from mmengine.model import revert_sync_batchnorm
 from torch import nn
 
+from mammo.engine.log import tell
 from mammo.errors import UserError
 
 T = TypeVar('T')
@@ -28,7 +28,7 @@ def adapt_to_cpu(cfg: Config) -> None:
         cfg.optim_wrapper.type = 'Bf16OptimWrapper'
         for key in ('loss_scale', 'dtype'):
             cfg.optim_wrapper.pop(key, None)
-        print_log('no GPU: mixed precision is bfloat16', 'current')
+        tell('no GPU: mixed precision is bfloat16')
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if cfg.get(key):
             cfg[key].pin_memory = False
@@ -38,7 +38,7 @@ def without_sync_bn(model: nn.Module) -> nn.Module:
     """The model with BN in the place of SyncBN, also of one that is a default of a stock module."""
     if not any(isinstance(module, nn.SyncBatchNorm) for module in model.modules()):
         return model
-    print_log('no GPU: SyncBN is replaced by BN, statistics are per process', 'current')
+    tell('no GPU: SyncBN is replaced by BN, statistics are per process')
     return revert_sync_batchnorm(model)
 
 
@@ -53,7 +53,7 @@ def init_cpu_group(launcher: str) -> None:
     elif launcher != 'pytorch':
         raise UserError(f'launcher {launcher!r} needs a GPU; on CPU use pytorch or slurm')
     dist.init_process_group('gloo')
-    print_log(f'no GPU: {dist.get_world_size()} processes talk through gloo', 'current')
+    tell(f'no GPU: {dist.get_world_size()} processes talk through gloo')
 
 
 def is_first_process(launcher: str) -> bool:

@@ -3,14 +3,25 @@
 message hub -> numbers of a log line, JSON log and TensorBoard; logger -> one that spares standard output
 """
 
-from logging import ERROR, FileHandler, Handler, Logger, StreamHandler
+from logging import ERROR, INFO, WARNING, FileHandler, Handler, Logger, StreamHandler
 from typing import Any
 
 from mmengine.dist import get_rank
+from mmengine.logging import print_log
 from mmengine.registry import LOG_PROCESSORS
 from mmengine.runner import LogProcessor, Runner
 
 from mammo.terminal import TERMINAL
+
+
+def tell(text: str, level: int = INFO) -> None:
+    """A line in the log of the run at hand, and on the terminal."""
+    print_log(text, 'current', level)
+
+
+def warn(text: str) -> None:
+    """The same, as a warning."""
+    tell(text, WARNING)
 
 
 @LOG_PROCESSORS.register_module()

@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import is_distributed
 from mmengine.hooks import EMAHook
-from mmengine.logging import MMLogger, print_log
+from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
@@ -23,7 +23,7 @@ from mammo.engine.config.text import format_once
 from mammo.engine.faults import resources_explained
 from mammo.engine.launch import adapt_to_cpu, init_cpu_group, use_cpu, without_sync_bn
 from mammo.engine.loading.checkpoint import CheckpointError, report_pretrained, require_pretrained
-from mammo.engine.log import use_terminal
+from mammo.engine.log import tell, use_terminal
 from mammo.engine.monitor.trackers import add_trackers
 from mammo.engine.pretrain import check_batches
 from mammo.engine.saving.files import find_intact
@@ -136,11 +136,10 @@ class MammoRunner(Runner):
             before = sorted({group['lr'] for group in wrapper.optimizer.param_groups})
             for group in wrapper.optimizer.param_groups:
                 group['lr'] *= ratio
-            print_log(
+            tell(
                 f'learning rate {", ".join(f"{lr:g}" for lr in before)} scaled by {ratio:g}: {images} images '
                 f'per step ({self.world_size} processes x {batch_size} x {counts} accumulated) instead of '
-                f'{auto_scale_lr["base_batch_size"]}',
-                'current',
+                f'{auto_scale_lr["base_batch_size"]}'
             )
 
     def train(self) -> nn.Module:

@@ -3,14 +3,13 @@
 model, training data -> model whose heads know mean and deviation of their labels
 """
 
-import logging
 from typing import Any
 
 import numpy as np
-from mmengine.logging import print_log
 
 from mammo.engine.checks.data import items_of
 from mammo.engine.config.tasks import labels_of
+from mammo.engine.log import warn
 
 LARGE = 5.0  # root mean square of labels from which their squared errors outweigh every other loss
 
@@ -25,10 +24,8 @@ def fit_scales(model: Any, dataset: Any) -> None:
         head.fit_scale(values)
         size = float(np.sqrt(np.mean(np.square(values)))) if values else 0.0
         if size > LARGE and not head.standardise:
-            print_log(
+            warn(
                 f'task {task}: labels of the training part have mean {np.mean(values):.3g} and deviation '
                 f'{np.std(values):.3g}, so that its squared errors outweigh all other losses; add '
-                'standardise=True to the task, see configs/_base_/tasks.py',
-                'current',
-                logging.WARNING,
+                'standardise=True to the task, see configs/_base_/tasks.py'
             )

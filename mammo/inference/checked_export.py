@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import torch
-from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from torch import nn
 
 from mammo.engine.config.reading import set_options
+from mammo.engine.log import tell
 from mammo.engine.run import load_config
 from mammo.errors import UserError
 from mammo.inference.export import TaskOutputs, export
@@ -61,7 +61,7 @@ def export_checkpoint(
         export(runner.model, pipeline, out, extra)
         difference = largest_difference(out, TaskOutputs(runner.model).eval())
         if difference > TOLERANCE:  # some networks (Swin) keep the batch size that they were traced with
-            print_log(f'{out}: takes one image at a time, since the network keeps its batch size', 'current')
+            tell(f'{out}: takes one image at a time, since the network keeps its batch size')
             export(runner.model, pipeline, out, extra, batch=1)
             difference = largest_difference(out, TaskOutputs(runner.model).eval())
     except ValueError as error:

@@ -6,5 +6,3 @@ The algorithms are the stock ones (BarlowTwins, BYOL, SwAV); their configs name 
 from models.selfsup.barlowtwins import LatentCrossCorrelationHead
 from models.selfsup.byol import CosineSimilarityLoss
 from models.selfsup.swav import SwAVLoss
-
-__all__ = ['CosineSimilarityLoss', 'LatentCrossCorrelationHead', 'SwAVLoss']

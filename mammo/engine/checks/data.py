@@ -3,20 +3,19 @@
 datasets of a run -> nothing, warnings, or one error that lists all there is to mend
 """
 
-import logging
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
-from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
 
 from mammo.engine.checks.images import check_images
 from mammo.engine.launch import on_main_process
+from mammo.engine.log import tell, warn
 from mammo.errors import DataError, listed
 from mammo.leaks import Traces, add_item, check_spelling, named_by_content, shared
 
@@ -66,9 +65,7 @@ class DataCheckHook(Hook):
             all_reduce(joined, 'max')
             dataset.damaged.copy_(joined)
             if n_damaged := dataset.check_damaged():
-                print_log(
-                    f'{n_damaged} of {len(joined)} training images were damaged and replaced', 'current'
-                )
+                tell(f'{n_damaged} of {len(joined)} training images were damaged and replaced')
 
     def _run(self, runner: Runner, datasets: dict[str, Any], *, check_test_split: bool) -> None:
         on_main_process(lambda: self._check(runner, datasets, check_test_split=check_test_split))
@@ -100,11 +97,7 @@ class DataCheckHook(Hook):
         if lines and self.strict_split:
             raise DataError('the splits share data, so the metrics would be too good; ' + '; '.join(lines))
         if lines:
-            print_log(
-                'the splits share data, metrics will be too good: ' + '; '.join(lines),
-                'current',
-                logging.WARNING,
-            )
+            warn('the splits share data, metrics will be too good: ' + '; '.join(lines))
 
 
 class _Scan(NamedTuple):
@@ -136,11 +129,9 @@ def _warn_without_best(runner: Runner, kinds: dict[str, str], labelled: set[str]
     chosen_by = {next(iter(kinds)) if metric == 'auto' else _task_of(metric, kinds) for metric in metrics}
     lacking = sorted(task for task in chosen_by & {*kinds} if task not in labelled)
     if lacking:
-        print_log(
+        warn(
             f'val: no label of {", ".join(lacking)} is known, so no best checkpoint will be saved: the last '
-            'one is all there will be. Add labels, or let another metric choose (default_hooks.checkpoint)',
-            'current',
-            logging.WARNING,
+            'one is all there will be. Add labels, or let another metric choose (default_hooks.checkpoint)'
         )
 
 
@@ -154,9 +145,7 @@ def _has_files(split: str, dataset: Any) -> bool:
     transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
     packed = any(getattr(transform, 'backend_args', None) for transform in transforms)
     if packed:
-        print_log(
-            f'{split}: images come from a file backend and are not checked before they are used', 'current'
-        )
+        tell(f'{split}: images come from a file backend and are not checked before they are used')
     return not packed
 
 
@@ -176,7 +165,7 @@ def _test_items(dataloader: dict | None) -> list[dict]:
     try:
         return list(items_of(DATASETS.build(dict(dataloader['dataset'], pipeline=[]))))
     except ValueError as error:
-        print_log(f'the test split is not checked against training data: {error}', 'current')
+        tell(f'the test split is not checked against training data: {error}')
         return []
 
 
@@ -202,9 +191,7 @@ def _compare_tasks(kinds: dict[str, str], datasets: dict[str, Any]) -> None:
     differing = {split: names for split, names in tasks.items() if names and set(names) != set(kinds)}
     if kinds and differing:
         of_data = ', '.join(f'{split} {names}' for split, names in differing.items())
-        print_log(
+        warn(
             f'tasks of the config: {list(kinds)}, tasks of the data: {of_data}. Tasks that the data lack are '
-            'not trained, tasks that the config lacks are not used',
-            'current',
-            logging.WARNING,
+            'not trained, tasks that the config lacks are not used'
         )

@@ -4,16 +4,15 @@ paths -> nothing, or one error that lists every file to mend
 """
 
 import functools
-import logging
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import joblib
-from mmengine.logging import print_log
 from tqdm import tqdm
 
+from mammo.engine.log import tell, warn
 from mammo.errors import DataError, listed
 from mammo.records.storage.files import sha256_of_bytes
 from mammo.records.storage.png import ImageFileError, check_image
@@ -44,7 +43,7 @@ def check_images(*lists: Iterable[str]) -> None:
 def _missing(paths: list[str]) -> list[str]:
     """What is wrong with files, by one listing per folder: quick for many files, on network drives too."""
     if paths:
-        print_log(f'{len(paths)} images: checking that they are there, without decoding them', 'current')
+        tell(f'{len(paths)} images: checking that they are there, without decoding them')
     listed = functools.cache(_names_in)
     return [
         f'{path}: No such file'
@@ -66,9 +65,7 @@ def _damaged(local: list[str]) -> list[str]:
     whole = _remembered(cache)
     unknown = [(path, key) for path in local if (key := _fingerprint(path)) not in whole]
     if unknown:
-        print_log(
-            f'checking {len(unknown)} of {len(local)} images (the others were found whole before)', 'current'
-        )
+        tell(f'checking {len(unknown)} of {len(local)} images (the others were found whole before)')
     with ThreadPoolExecutor(joblib.cpu_count()) as pool:
         results = pool.map(_problem_with, (path for path, _ in unknown))
         problems = list(tqdm(results, 'checking images', len(unknown), disable=len(unknown) < 1000))
@@ -111,4 +108,4 @@ def _remember(cache: Path, keys: list[str]) -> None:
         with cache.open('a') as file:
             file.writelines(f'{key}\n' for key in keys)
     except OSError as error:
-        print_log(f'{cache}: cannot remember which images were checked: {error}', 'current', logging.WARNING)
+        warn(f'{cache}: cannot remember which images were checked: {error}')

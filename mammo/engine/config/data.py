@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.logging import print_log
 
 from mammo.engine.config.keys import ConfigError
+from mammo.engine.log import tell
 from mammo.records.folds import PARTS, image_folder
 from mammo.records.meta import read_meta
 
@@ -39,7 +39,7 @@ def find_images(cfg: Config, meta: Path) -> None:
         return
     found = image_folder(meta, first)
     if found:
-        print_log(f'images: {found}', 'current')
+        tell(f'images: {found}')
         for part in PARTS:
             if cfg.get(f'{part}_dataloader'):
                 cfg[f'{part}_dataloader'].dataset.data_root = str(found)

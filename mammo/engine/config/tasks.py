@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.logging import print_log
 
 from mammo.engine.config.keys import ConfigError
+from mammo.engine.log import tell
 from mammo.errors import listed
 from mammo.records.meta import read_meta
 
@@ -46,9 +46,7 @@ def resolve_tasks(cfg: Config, metas: Sequence[str | os.PathLike]) -> None:
     labels = _labels(metas)
     known = [task for task in tasks if labels.get(task['name'])]
     if not known and labels and all('kind' in task for task in tasks):
-        print_log(
-            f'the data have none of {listed(t["name"] for t in tasks)}: taking their own tasks', 'current'
-        )
+        tell(f'the data have none of {listed(t["name"] for t in tasks)}: taking their own tasks')
         tasks = [dict(name=name) for name, values in labels.items() if values]
     cfg.model.tasks = [task if 'kind' in task else _guessed(task, labels, metas) for task in tasks]
 
@@ -99,5 +97,5 @@ def _guessed(
     else:
         found = f'{min(values):g} to {max(values):g}, mean {sum(values) / len(values):.3g}; standardised'
         entry = dict(kind='regression', standardise=True)
-    print_log(f'task {name}: {entry["kind"]}, since its labels are {found}', 'current')
+    tell(f'task {name}: {entry["kind"]}, since its labels are {found}')
     return task | entry

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.logging import print_log
 
 from mammo.engine.config.keys import OF_RUNS, ConfigError
+from mammo.engine.log import tell
 from mammo.errors import listed
 
 
@@ -34,7 +34,7 @@ def copies(cfg: Config, key: str) -> list[str]:
             f'was copied when the config was read; set {listed(places)}' if places else 'is read by nothing'
         )
         raise ConfigError(f'--cfg-options {key}: to set it has no effect: it {what}')
-    print_log(f'--cfg-options {key}: sets {", ".join(places)}', 'current')
+    tell(f'--cfg-options {key}: sets {", ".join(places)}')
     return places
 
 

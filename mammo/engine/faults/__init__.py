@@ -3,13 +3,3 @@
 from mammo.engine.faults.batch_watch import BatchWatchHook, NotFiniteError
 from mammo.engine.faults.errors import ResourceError, resources_explained
 from mammo.engine.faults.finite_steps import Bf16OptimWrapper, FiniteAmpOptimWrapper, FiniteOptimWrapper
-
-__all__ = [
-    'BatchWatchHook',
-    'Bf16OptimWrapper',
-    'FiniteAmpOptimWrapper',
-    'FiniteOptimWrapper',
-    'NotFiniteError',
-    'ResourceError',
-    'resources_explained',
-]

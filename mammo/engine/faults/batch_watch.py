@@ -3,7 +3,6 @@
 data batch -> its shape and image paths in messages; skipped step -> model as before its batch
 """
 
-import logging
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -11,11 +10,11 @@ from typing import Any
 import torch
 from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
-from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from mammo.engine.log import warn
 from mammo.errors import Exit, UserError, listed
 
 
@@ -93,7 +92,7 @@ class BatchWatchHook(Hook):
                 f'{where_to_go_on(runner)}'
             )
         counted = f'{self.skipped} in a row, {self.max_in_a_row} end the run'
-        print_log(f'{place}; step skipped ({counted}); {images}', 'current', logging.WARNING)
+        warn(f'{place}; step skipped ({counted}); {images}')
 
 
 def changed_by_forward(model: nn.Module) -> Iterator[Tensor]:

@@ -4,19 +4,18 @@
 """
 
 import hashlib
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
-from mmengine.logging import print_log
 from mmengine.model import BaseAveragedModel
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mammo.engine.loading.fetching import fetch
+from mammo.engine.log import tell, warn
 from mammo.records.storage.pickles import CheckpointError, load_tensors
 
 # schemes whose stock loaders may unpickle
@@ -113,11 +112,9 @@ def report_pretrained(model: nn.Module) -> None:
     params = [(name, p) for name, p in model.named_parameters() if not name.startswith(copies)]
     frozen = [name for name, p in params if not p.requires_grad and name not in filled]
     if frozen:
-        print_log(
+        warn(
             f'{len(frozen)} parameters are frozen at random values ({frozen[0]} ...): unless a checkpoint of '
-            'the whole model is loaded, give a pretrained one or set frozen_stages=-1',
-            'current',
-            logging.WARNING,
+            'the whole model is loaded, give a pretrained one or set frozen_stages=-1'
         )
 
 
@@ -138,7 +135,7 @@ def _fitting(name: str, module: nn.Module, init_cfg: dict) -> list[str]:
         )
     rest = f', {len(fresh)} start fresh ({fresh[0]} ...)' if fresh else ''
     origin = f'{init_cfg["checkpoint"]} ({_origin(content, saved)})'
-    print_log(f'{name}: {len(fitting)} of {len(wanted)} tensors from {origin}{rest}', 'current')
+    tell(f'{name}: {len(fitting)} of {len(wanted)} tensors from {origin}{rest}')
     return fitting
 
 

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import torch
 from mmengine.dist import all_gather_object
-from mmengine.logging import print_log
 
+from mammo.engine.log import tell
 from mammo.records.storage.files import sha256_of, sha256_of_bytes
 from mammo.records.storage.pickles import CheckpointError
 
@@ -33,7 +33,7 @@ def fetch(url: str, place: str = '') -> Path:
         try:
             if damage or not target.is_file():
                 target.parent.mkdir(parents=True, exist_ok=True)
-                print_log(f'{place}: {damage}fetching {url}', 'current')
+                tell(f'{place}: {damage}fetching {url}')
                 torch.hub.download_url_to_file(url, str(target), digest or None, progress=False)
         except (OSError, RuntimeError) as error:
             init_cfg = place.removesuffix('.checkpoint')

@@ -4,12 +4,3 @@ from mammo.engine.monitor.curves import CurvesHook
 from mammo.engine.monitor.learning import LearningMonitorHook
 from mammo.engine.monitor.progress import ProgressHook
 from mammo.engine.monitor.trackers import MLflowTracker, TensorboardTracker, WandbTracker
-
-__all__ = [
-    'CurvesHook',
-    'LearningMonitorHook',
-    'MLflowTracker',
-    'ProgressHook',
-    'TensorboardTracker',
-    'WandbTracker',
-]

@@ -3,20 +3,19 @@
 held-out images, with or without classes -> log lines, scalars `monitor/...`, a warning of collapse
 """
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
 from numpy.typing import NDArray
 
 from mammo.engine.checks.images import check_images
+from mammo.engine.log import tell, warn
 from mammo.engine.monitor.embed import Embeddings, embed
 from mammo.engine.monitor.representation import effective_rank, embedding_std, knn_score, linear_probe_score
 from mammo.errors import DataError
@@ -63,7 +62,7 @@ class LearningMonitorHook(Hook):
             DataError: see above.
         """
         if not (self.dataset_cfg and self.dataset_cfg.get('ann_file')):
-            print_log(f'learning monitor: off, {PLACE}.dataset.ann_file names no held-out list', 'current')
+            tell(f'learning monitor: off, {PLACE}.dataset.ann_file names no held-out list')
             return
         self.dataset = DATASETS.build(self.dataset_cfg)
         items = [self.dataset.get_data_info(i) for i in range(len(self.dataset))]
@@ -124,16 +123,14 @@ class LearningMonitorHook(Hook):
                 f'balanced accuracy for {self.label_field} across patients: kNN {knn:.3f}, '
                 f'linear probe {probe:.3f} (chance {1 / len({*data[1]}):.3f})'
             )
-        print_log(
-            f'learning monitor, epoch {epoch}, {len(self.groups)} images: {"; ".join(texts)}', 'current'
-        )
+        tell(f'learning monitor, epoch {epoch}, {len(self.groups)} images: {"; ".join(texts)}')
         return scalars
 
 
 def _labels(items: Sequence[dict[str, Any]], groups: NDArray, field: str | None) -> NDArray | None:
     """Class of each item as text, '' if unknown; None without a field."""
     if field is None:
-        print_log(f'learning monitor: no kNN score and no probe, {PLACE}.label_field is not set', 'current')
+        tell(f'learning monitor: no kNN score and no probe, {PLACE}.label_field is not set')
         return None
     flat = [item | (item['gt_label'] if isinstance(item.get('gt_label'), dict) else {}) for item in items]
     values = [item.get(field) for item in flat]
@@ -150,4 +147,4 @@ def _labels(items: Sequence[dict[str, Any]], groups: NDArray, field: str | None)
 
 
 def _warn(text: str) -> None:
-    print_log(f'learning monitor, {text}', 'current', logging.WARNING)
+    warn(f'learning monitor, {text}')

@@ -3,7 +3,6 @@
 scalars and config of a training run -> event files, an MLflow run, a W&B run
 """
 
-import logging
 import os
 import re
 import threading
@@ -13,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.logging import print_log
 from mmengine.registry import VISBACKENDS
 from mmengine.visualization import MLflowVisBackend, TensorboardVisBackend, WandbVisBackend
+
+from mammo.engine.log import warn
 
 PREFIX = 'tracker_'  # of the keys of a config; a key each, because the keys of two fragments must differ
 
@@ -69,11 +69,7 @@ class _Tracker:
         except Exception as error:  # of any kind: the run is worth more than its record elsewhere
             self._is_off = True
             reason = str(error).strip().split('\n')[0] or type(error).__name__
-            print_log(
-                f'{type(self).__name__}: {reason}. The run goes on without it; scalars.json has all numbers',
-                'current',
-                logging.WARNING,
-            )
+            warn(f'{type(self).__name__}: {reason}. The run goes on without it; scalars.json has all numbers')
 
     def _send(self, numbers: dict[str, Any], step: int) -> None:
         super().add_scalars(numbers, step)  # type: ignore[misc]

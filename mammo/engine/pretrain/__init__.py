@@ -2,5 +2,3 @@
 
 from mammo.engine.pretrain.batches import check_batches
 from mammo.engine.pretrain.swav_queue import SwAVHook
-
-__all__ = ['SwAVHook', 'check_batches']

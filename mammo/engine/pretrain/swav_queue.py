@@ -7,12 +7,12 @@ import math
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmpretrain.engine.hooks import SwAVHook as StockHook
 from mmpretrain.utils import get_ori_model
 from torch import Tensor
 
+from mammo.engine.log import tell
 from mammo.errors import DataError
 from models.registry import HOOKS
 
@@ -47,11 +47,10 @@ class SwAVHook(StockHook):
             self.queue_length, runner.train_dataloader.batch_size * runner.world_size
         )
         num_prototypes = _loss_of(runner).prototypes.weight.shape[0]
-        print_log(
+        tell(
             f'SwAV: a loss of ln({num_prototypes}) = {math.log(num_prototypes):.3f} means assignments spread '
             'evenly over the prototypes: it starts there and may stay near it while the features improve. '
-            'Judge by spread and rank of the embedding',
-            'current',
+            'Judge by spread and rank of the embedding'
         )
         wrong_length = self.queue is not None and self.queue.shape[1] != self.queue_length
         if runner.iter == 0 or wrong_length:  # loaded into a fresh run, or resumed with another batch
@@ -63,7 +62,7 @@ class SwAVHook(StockHook):
         weight = loss.prototypes.weight  # (K, C)
         if self.queue is None and self.queue_length and runner.epoch >= self.epoch_queue_starts:
             self.queue = weight.new_zeros(len(self.crops_for_assign), self.queue_length, weight.shape[1])
-            print_log(f'SwAV: the queue of {self.queue_length} rows starts to fill', 'current')
+            tell(f'SwAV: the queue of {self.queue_length} rows starts to fill')
         loss.queue = self.queue = None if self.queue is None else self.queue.to(weight.device)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -89,10 +88,7 @@ def whole_batches(queue_length: int, batch_size: int) -> int:
         )
     rounded = queue_length - queue_length % batch_size
     if rounded != queue_length:
-        print_log(
-            f'SwAV: queue of {queue_length} rows is shortened to {rounded}, whole batches of {batch_size}',
-            'current',
-        )
+        tell(f'SwAV: queue of {queue_length} rows is shortened to {rounded}, whole batches of {batch_size}')
     return rounded
 
 

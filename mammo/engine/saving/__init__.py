@@ -3,5 +3,3 @@
 from mammo.engine.saving.early_stopping import EarlyStoppingHook
 from mammo.engine.saving.hook import CheckpointHook
 from mammo.engine.saving.stop import ResumableTrainLoop
-
-__all__ = ['CheckpointHook', 'EarlyStoppingHook', 'ResumableTrainLoop']

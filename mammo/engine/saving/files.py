@@ -3,7 +3,6 @@
 folder, last_checkpoint -> checkpoint files, newest first; bytes -> file with its SHA-256 beside it
 """
 
-import logging
 import os
 import re
 from collections.abc import Iterator
@@ -13,11 +12,11 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.fileio import LocalBackend, register_backend
-from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 
 from mammo.engine.launch import on_main_process
 from mammo.engine.loading.checkpoint import CheckpointError
+from mammo.engine.log import warn
 from mammo.records.storage.files import remove_hashed, sidecar_of, write_hashed
 from mammo.records.storage.lock import locked as locked_file
 
@@ -125,7 +124,7 @@ def newest_intact(paths: list[Path]) -> Path:
             continue
         if problems:
             damage = '; '.join(problems)
-            print_log(f'{damage}. Resuming from the newest intact one: {path}', 'current', logging.WARNING)
+            warn(f'{damage}. Resuming from the newest intact one: {path}')
         return path
     raise CheckpointError(f'{"; ".join(problems)}. To start anew, leave out --resume')
 
@@ -145,11 +144,9 @@ def set_aside(folder: Path, work_dir: Path, template: str) -> None:
             for file in filter(Path.exists, (path, sidecar_of(path))):
                 file.rename(aside / file.name)
     if old:
-        print_log(
+        warn(
             f'{folder} held {len(old)} checkpoints of an earlier run: moved to {aside.name}, remove them if '
-            'they are not needed. To go on with that run, move them back and use --resume',
-            'current',
-            logging.WARNING,
+            'they are not needed. To go on with that run, move them back and use --resume'
         )
 
 

@@ -3,17 +3,16 @@
 saved schedulers, schedulers of the config -> those of a run of this config at the saved batch
 """
 
-import logging
 import warnings
 from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any
 
-from mmengine.logging import print_log
 from mmengine.optim import _ParamScheduler
 from mmengine.runner import Runner
 
 from mammo.engine.loading.checkpoint import CheckpointError
+from mammo.engine.log import warn
 from mammo.errors import listed
 
 # what changes while a scheduler works; the rest are its settings
@@ -82,17 +81,15 @@ class Schedule:
             raise CheckpointError(
                 f'{change}, and the run was stopped within one or its schedule counts batches. {REMEDY}'
             )
-        print_log(change, 'current', logging.WARNING)
+        warn(change)
 
     def _warn_of_early_end(self) -> None:
         length = len(self.runner.train_dataloader)
         ends = [scheduler.end * (length if scheduler.by_epoch else 1) for scheduler in self.schedulers]
         if ends and max(ends) < self.runner.max_iters:
-            print_log(
+            warn(
                 f'the last schedule ends (end=...) after {max(ends) / length:g} of {self.runner.max_epochs} '
-                'epochs: from there on the learning rate stays the same',
-                'current',
-                logging.WARNING,
+                'epochs: from there on the learning rate stays the same'
             )
 
 

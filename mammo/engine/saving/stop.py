@@ -3,7 +3,6 @@
 SIGTERM, SIGUSR1, Ctrl-C -> all processes stop after one batch; position in an epoch -> the rest of it
 """
 
-import logging
 import os
 import signal
 import threading
@@ -14,12 +13,12 @@ from typing import Any
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_rank, get_world_size
-from mmengine.logging import print_log
 from mmengine.optim import OptimWrapperDict
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mammo.engine.loading.checkpoint import CheckpointError
+from mammo.engine.log import warn
 from mammo.engine.seed import random_state, restore_random_state
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # of those who manage jobs
@@ -95,12 +94,10 @@ def warn_of_lost_gradients(runner: Runner) -> None:
     length = len(runner.train_dataloader)
     counts = max(getattr(each, '_accumulative_counts', 1) for each in wrappers_of(runner.optim_wrapper))
     if length % counts:
-        print_log(
+        warn(
             f'an epoch has {length} batches, no multiple of accumulative_counts={counts}: gradients summed '
             'over the end of an epoch are not saved, and a run resumed there ends slightly different. '
-            'For equal results change optim_wrapper.accumulative_counts or train_dataloader.batch_size',
-            'current',
-            logging.WARNING,
+            'For equal results change optim_wrapper.accumulative_counts or train_dataloader.batch_size'
         )
 
 

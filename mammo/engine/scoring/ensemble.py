@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from mmengine.device import get_device
-from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from tqdm import tqdm
@@ -18,6 +17,7 @@ from mammo.engine.checks.data import items_of
 from mammo.engine.checks.images import check_images
 from mammo.engine.config.reading import set_options
 from mammo.engine.faults import resources_explained
+from mammo.engine.log import tell
 from mammo.engine.run import load_config
 from mammo.engine.scoring.writer import prediction_record
 from mammo.errors import DataError
@@ -85,7 +85,7 @@ def _load_members(runner: Runner, checkpoints: Sequence[str | Path]) -> Ensemble
         ensemble.add(runner.model)
     n, distinct = len(checkpoints), ensemble.num_backbones
     what = 'runs once for all' if distinct == 1 else f'differs: {distinct} passes per image'
-    print_log(f'{n} members, their backbone {what}', 'current')
+    tell(f'{n} members, their backbone {what}')
     return ensemble
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from mammo.engine.checks.data import items_of
 from mammo.engine.checks.images import check_images
 from mammo.engine.config.reading import set_options
 from mammo.engine.faults import resources_explained
+from mammo.engine.log import tell
 from mammo.engine.run import load_config
 from mammo.errors import DataError, listed
 from mammo.patients import patient_features, speaking_items
@@ -50,9 +50,7 @@ def extract(
     kept = speaking_items(images, all_sides=all_sides)
     silent = {image['patient_id'] for image in images} - set(features.sided.index)
     if silent:
-        print_log(
-            f'{len(silent)} patients have no image of the tumor side: {listed(sorted(silent))}', 'current'
-        )
+        tell(f'{len(silent)} patients have no image of the tumor side: {listed(sorted(silent))}')
     write_features(out, features, x[kept], [images[i] for i in np.flatnonzero(kept)])
 
 

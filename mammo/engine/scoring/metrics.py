@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
-from mmengine.logging import print_log
 from mmpretrain.registry import METRICS as STOCK_METRICS
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, mean_squared_error, r2_score, roc_auc_score
 
+from mammo.engine.log import tell, warn
 from mammo.errors import UserError
 from models.registry import METRICS
 
@@ -70,7 +70,7 @@ class TaskMetric(BaseMetric):
         broken = int((~np.isfinite(logits)).sum())
         if broken:
             message = f'{broken} of {len(logits)} outputs are not finite: the training diverged'
-            print_log(message, 'current', logging.ERROR)
+            tell(message, logging.ERROR)
             logits = probs = labels = np.array([])  # nothing is defined
         return self.compute(logits, probs, labels)
 
@@ -169,11 +169,9 @@ class MultiTasksMetric(BaseMetric):
                 metrics |= {f'{task}_{key}': value for key, value in metric.compute_metrics(of_task).items()}
         undefined = [key for key, value in metrics.items() if value is None]
         if undefined:
-            print_log(
+            warn(
                 f'not defined on this set and reported as null: {", ".join(undefined)} '
-                '(no labels, fewer than two different ones, or outputs that are not finite)',
-                'current',
-                logging.WARNING,
+                '(no labels, fewer than two different ones, or outputs that are not finite)'
             )
         return metrics
 

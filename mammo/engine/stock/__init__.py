@@ -3,5 +3,3 @@
 from mammo.engine.stock.inferencer import extend_inferencer
 from mammo.engine.stock.pictures import UniversalVisualizer
 from mammo.engine.stock.tta import AverageTaskTTA
-
-__all__ = ['AverageTaskTTA', 'UniversalVisualizer', 'extend_inferencer']

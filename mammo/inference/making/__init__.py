@@ -2,5 +2,3 @@
 
 from mammo.inference.making.files import bundle_files
 from mammo.inference.making.sources import Trained, from_checkpoint, from_cross_validation
-
-__all__ = ['Trained', 'bundle_files', 'from_checkpoint', 'from_cross_validation']

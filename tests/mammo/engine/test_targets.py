@@ -18,7 +18,7 @@ def dataset() -> SimpleNamespace:
 def told(monkeypatch) -> list[str]:
     """What is logged."""
     lines: list[str] = []
-    monkeypatch.setattr('mammo.engine.targets.print_log', lambda text, *_: lines.append(text))
+    monkeypatch.setattr('mammo.engine.targets.warn', lambda text, *_: lines.append(text))
     return lines
 
 

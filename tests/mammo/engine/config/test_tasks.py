@@ -29,7 +29,7 @@ SIZE = dict(name='size_mm', kind='regression', standardise=True)
 
 def test_data_without_the_configs_tasks_bring_their_own(meta, monkeypatch) -> None:
     told: list[str] = []
-    monkeypatch.setattr('mammo.engine.config.tasks.print_log', lambda text, *_: told.append(text))
+    monkeypatch.setattr('mammo.engine.config.tasks.tell', lambda text, *_: told.append(text))
     cfg = _config(N)
     resolve_tasks(cfg, meta)
     assert cfg.model.tasks == [dict(name='met', kind='binary'), SIZE]
