@@ -13,7 +13,8 @@ from mmpretrain.registry import DATASETS
 from numpy.typing import NDArray
 
 from dataset.replacement import ReplaceDamagedMixin
-from mammo.records.meta import MetaError, check_path
+from mammo.records.meta import MetaError
+from mammo.records.meta_items import check_path
 
 
 @DATASETS.register_module()

@@ -10,7 +10,8 @@ from typing import Any
 from mmpretrain.registry import DATASETS
 
 from dataset.multi_task import MammoMultiTaskDataset
-from mammo.records.meta import MetaError, check_path, read_meta
+from mammo.records.meta import MetaError, read_meta
+from mammo.records.meta_items import check_path
 
 
 @DATASETS.register_module()

@@ -4,9 +4,9 @@ from models.quiet import mmpretrain  # isort: split
 
 from models.backbones.resnet_ws import ResNetWs
 from models.classifier import ImageTabClassifier
+from models.heads.kinds import BinaryTaskHead, RegressionTaskHead, SingleLinearClsHead
 from models.heads.losses import MSELoss
 from models.heads.multi_task_head import MultiTaskHead
-from models.heads.task_heads import BinaryTaskHead, RegressionTaskHead, SingleLinearClsHead
 from models.necks.dwise_neck import DwiseConvResBlockPooling
 from models.necks.fitting import GlobalAveragePooling
 from models.necks.pooling_necks import (

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mammo.evaluation.attention import in_breast, on_image, with_color_bar
 from mammo.inference.bundle.decisions import FUSED, IMAGES
 from mammo.inference.bundle.network import Pass
-from mammo.inference.exam.reading import ExamImage
+from mammo.inference.exam.images import ExamImage
 from mammo.records.versions import VERSIONS
 
 NOTICE = 'For research use only. Not a medical device.'

@@ -21,10 +21,11 @@ from mammo.inference.bundle.decisions import FUSED, IMAGES, Decisions
 from mammo.inference.bundle.folder import Bundle, BundleError, open_bundle
 from mammo.inference.bundle.fusion import Fusion, Values
 from mammo.inference.bundle.network import Network, Pass, probs_of
-from mammo.inference.exam.reading import Exam, Images, contradicting_ages, read_exam
+from mammo.inference.exam.images import Exam, contradicting_ages
+from mammo.inference.exam.reading import read_exam
 from mammo.inference.exam.request import Given, notes, of_site
 from mammo.inference.exam.samples import one_each, together, used_images
-from mammo.inference.exam.views import SIDES
+from mammo.inference.exam.views import SIDES, Images
 from mammo.inference.prediction import Prediction, Score, score_of
 from mammo.inference.refusals import ExamError, Refusal
 from mammo.patients import of_members

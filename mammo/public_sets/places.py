@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.errors import UserError, listed
-from mammo.records.meta import MetaError, check_path
+from mammo.records.meta import MetaError
+from mammo.records.meta_items import check_path
 
 PICTURES = ('.png', '.jpg', '.jpeg')
 

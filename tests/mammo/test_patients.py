@@ -8,7 +8,7 @@ import pytest
 
 from mammo.errors import UserError
 from mammo.evaluation.cohort.reading import read_patients
-from mammo.inference.exam.reading import ExamImage
+from mammo.inference.exam.images import ExamImage
 from mammo.inference.predictor import used_images
 from mammo.patients import of_members, of_patients, patient_features, speaking, speaking_items
 from mammo.records.predictions import write_predictions

@@ -3,8 +3,7 @@
 DICOM or PNG files of one patient -> Exam: grey images uint8 (H, W) with side and view, warnings
 """
 
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from mammo.inference.exam.views import SIDES, Images, job_of, jobs_of, side_and_view
+from mammo.inference.exam.images import Exam, ExamImage, oddities
+from mammo.inference.exam.views import Images, jobs_of, side_and_view
 from mammo.inference.refusals import ExamError, Refusal
 from mammo.preprocess.description import BY_ROW
 from mammo.preprocess.dicom import headers, kinds, reader
@@ -25,7 +25,6 @@ from mammo.preprocess.settings import Settings
 from mammo.records.storage.files import sha256_of, sha256_of_bytes
 from mammo.records.storage.png import MAX_BYTES, MAX_PIXELS, ImageFileError, read_grey, to_uint8
 
-__all__ = ['MAX_IMAGES', 'Exam', 'ExamError', 'ExamImage', 'Images', 'job_of', 'jobs_of', 'read_exam']
 MAX_IMAGES = 32  # of one exam
 MAX_EXAM_PIXELS = 4 * MAX_PIXELS  # of all its images, cropped
 REWORDED = {  # messages of the preprocessing that name its options
@@ -34,31 +33,6 @@ REWORDED = {  # messages of the preprocessing that name its options
     Reason.FOR_PROCESSING: 'raw detector values (For Processing); give the For Presentation image',
 }
 IMAGE_STARTS = (b'\x89PNG', b'\xff\xd8\xff')  # PNG, JPEG
-MAX_AGE_GAP_YEARS = 1.5  # between the image and today's form
-USUAL_VIEWS = ('CC', 'MLO')
-
-
-@dataclass(frozen=True, eq=False)
-class ExamImage:
-    """One image as the network takes it, before it is resized."""
-
-    name: str  # of the file
-    view: str  # CC, MLO or another one of mammo.preprocess.dicom.headers.VIEWS
-    laterality: str  # L or R
-    found_in: str  # what told side and view: 'header', 'given', 'free text' or 'file name'
-    pixels: NDArray[np.uint8]  # (H, W)
-    scaled: bool  # to the pixel size of the training images, as far as there is one
-    sha256: str = ''  # of the file
-    notes: tuple[str, ...] = ()  # codes of mammo.preprocess.dicom.kinds.NOTES
-    exam_order: float | None = None  # of its exam among those of the patient, if given
-
-
-class Exam(NamedTuple):
-    """The images of one patient, and what is odd about them."""
-
-    images: list[ExamImage]
-    warnings: list[str]
-    ages: tuple[float, ...] = ()  # years, of the headers
 
 
 class _Source(NamedTuple):
@@ -99,15 +73,7 @@ def read_exam(images: Images, settings: Settings, *, cropped_png: bool = False) 
         sources.append(source)
     _refuse_mixed([source.person for source in sources])
     ages = tuple(dict.fromkeys(source.age for source in sources if source.age is not None))
-    return Exam(read, _warnings(read, settings), ages)
-
-
-def contradicting_ages(exam: Exam, clinical_age: float | None) -> list[str]:
-    """A warning where the age that was given is not that of the headers."""
-    is_other = clinical_age is not None and any(
-        abs(age - clinical_age) > MAX_AGE_GAP_YEARS for age in exam.ages
-    )
-    return ['the age that was given is not the one in the header of the images'] if is_other else []
+    return Exam(read, oddities(read, settings.spacing_mm), ages)
 
 
 def _refuse_mixed(persons: list[Person]) -> None:
@@ -185,29 +151,3 @@ def _start(path: Path) -> bytes:
         if isinstance(error, PreprocessError):
             raise
         raise PreprocessError(Reason.UNREADABLE, f'cannot be read: {reason}') from None
-
-
-def _warnings(images: list[ExamImage], settings: Settings) -> list[str]:
-    warnings = []
-    for (side, view), count in Counter((i.laterality, i.view) for i in images).items():
-        if count > 1:
-            warnings.append(f'{count} images show the {SIDES[side]} breast in {view}; all are used')
-        if view not in USUAL_VIEWS:
-            warnings.append(f'view {view} of the {SIDES[side]} breast is not one of {", ".join(USUAL_VIEWS)}')
-    for side in sorted({i.laterality for i in images}):
-        views = {i.view for i in images if i.laterality == side}
-        if len(views) == 1:
-            warnings.append(f'only one view of the {SIDES[side]} breast ({views.pop()})')
-    unscaled = ', '.join(i.name for i in images if not i.scaled)
-    if unscaled:
-        size = f'{settings.spacing_mm:g} mm'
-        warnings.append(
-            f'pixel size unknown, so not brought to the {size} of the training images: {unscaled}'
-        )
-    for code in dict.fromkeys(code for image in images for code in image.notes):
-        names = ', '.join(i.name for i in images if code in i.notes)
-        warnings.append(f'{kinds.NOTES[code]}: {names}')
-    for source in ('file name', 'free text'):
-        guessed = ', '.join(i.name for i in images if i.found_in == source)
-        warnings += [f'side and view are from the {source}: {guessed}'] if guessed else []
-    return warnings

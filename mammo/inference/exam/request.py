@@ -10,7 +10,7 @@ import pandas as pd
 
 from mammo.evaluation.cells import Cell
 from mammo.inference.bundle.decisions import IMAGES
-from mammo.inference.exam.reading import Exam
+from mammo.inference.exam.images import Exam
 
 FEW_EVENTS = 100  # with fewer, calibration is uncertain
 

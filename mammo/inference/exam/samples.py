@@ -4,7 +4,7 @@ images of an exam -> mask, or samples as tuples of places
 """
 
 from mammo.errors import UserError
-from mammo.inference.exam.reading import ExamImage
+from mammo.inference.exam.images import ExamImage
 from mammo.inference.refusals import ExamError, Refusal
 from mammo.patients import shown_together, speaking_items
 

@@ -16,7 +16,7 @@ from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.preprocess.inputs.job import Job
 from mammo.preprocess.inputs.labels import side
 from mammo.records.ids import normal_id, normal_path
-from mammo.records.meta import check_path
+from mammo.records.meta_items import check_path
 from mammo.records.tables.numerals import decimal_points, is_missing, number, plain_values
 from mammo.records.tables.reading import TableError, read_table
 

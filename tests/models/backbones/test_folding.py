@@ -82,7 +82,7 @@ def test_where_nothing_fuses_the_result_is_the_same(monkeypatch: pytest.MonkeyPa
     network = backbone()
     with torch.no_grad():
         fused = fold(network)(images())[0]
-        monkeypatch.setattr('models.backbones.folding._fuses_on_cpu', lambda _: False)
+        monkeypatch.setattr('models.backbones.fused_conv._fuses_on_cpu', lambda _: False)
         plain = fold(network)(images())[0]
     torch.testing.assert_close(plain, fused, atol=1e-5, rtol=0)
 

@@ -8,8 +8,8 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample, MultiTaskDataSample
 
+from models.heads.kinds import BinaryTaskHead, RegressionTaskHead, SingleLinearClsHead
 from models.heads.multi_task_head import MultiTaskHead
-from models.heads.task_heads import BinaryTaskHead, RegressionTaskHead, SingleLinearClsHead
 from models.heads.tasks import head_configs
 
 TASKS = [

@@ -8,7 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from mammo.inference.exam.reading import Exam, ExamError, job_of, jobs_of, read_exam
+from mammo.inference.exam.images import Exam
+from mammo.inference.exam.reading import read_exam
+from mammo.inference.exam.views import job_of, jobs_of
+from mammo.inference.refusals import ExamError
 from mammo.preprocess.dicom.reader import read as read_header
 from mammo.preprocess.images import render
 from mammo.preprocess.inputs.job import Job
