@@ -28,6 +28,7 @@ check: $(READY)
 
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python docs/checks/site.py
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -18,6 +18,9 @@ def test_every_command_has_a_section() -> None:
 
 
 @pytest.mark.parametrize('command', COMMANDS)
-def test_section_names_every_option(command: str) -> None:
-    options = lambda text: set(re.findall(r'(?<![\w-])--[a-z][\w-]*', text))  # noqa: E731
-    assert options(SCRIPT['help_of'](command)) == options(SECTIONS[command])
+def test_section_names_every_option_and_default(command: str) -> None:
+    def named(text: str) -> tuple[set[str], list[str]]:
+        defaults = re.findall(r'\(default: ([^)]*)\)', re.sub(r'\s+', ' ', text))
+        return set(re.findall(r'(?<![\w-])--[a-z][\w-]*', text)), defaults
+
+    assert named(SCRIPT['help_of'](command)) == named(SECTIONS[command])

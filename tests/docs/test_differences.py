@@ -3,6 +3,8 @@
 import runpy
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = runpy.run_path(str(ROOT / 'docs/checks/differences.py'))
 TEXT = '''
@@ -28,8 +30,6 @@ def test_a_note_ends_with_its_paragraph_or_comment() -> None:
     ]
 
 
-def test_every_note_of_the_code_is_on_the_page() -> None:
-    page = (ROOT / 'docs/differences.md').read_text()
-    for name in ('configs/_base_/default_runtime.py', 'models/heads/task_heads.py'):
-        for note in NAMES['notes']((ROOT / name).read_text()):
-            assert note in page
+@pytest.mark.skipif(not (ROOT / '.git').exists(), reason='a copy without history')
+def test_the_page_has_every_note_of_the_code() -> None:
+    assert NAMES['generated']() in (ROOT / 'docs/differences.md').read_text()
