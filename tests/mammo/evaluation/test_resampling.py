@@ -11,7 +11,7 @@ from mammo.evaluation import resampling
 from mammo.evaluation.clinical_use.clinical_utility import slnb_threshold
 from mammo.evaluation.entry.model_entry import _resampled
 from mammo.evaluation.report.options import Options
-from mammo.evaluation.resampling import Replicates, bootstrap, ordered, weighted
+from mammo.evaluation.resampling import Replicates, bootstrap, ordered, percentile_interval, point, weighted
 
 
 def draw(n=150, auc=0.77, rate=0.25, seed=0, m=1):
@@ -36,6 +36,41 @@ def test_weights_give_what_scikit_learn_gives_on_repeated_patients(rows, sensiti
     assert auc[0] == pytest.approx(roc_auc_score(truth, repeated))
     assert ap[0] == pytest.approx(average_precision_score(truth, repeated))
     assert reduction[0] == pytest.approx(np.mean(repeated < slnb_threshold(repeated, truth, sensitivity)))
+
+
+@pytest.mark.parametrize('tied', [False, True])
+def test_statistics_of_the_patients_as_they_are_equal_scikit_learn(tied):
+    (scores,), labels = draw(n=90)
+    scores = scores.round(1) if tied else scores
+    auc, ap, reduction = point(scores, labels, 0.9)
+    assert auc == pytest.approx(roc_auc_score(labels, scores))
+    assert ap == pytest.approx(average_precision_score(labels, scores))
+    assert reduction == pytest.approx(np.mean(scores < slnb_threshold(scores, labels, 0.9)))
+
+
+def test_a_draw_without_a_class_has_no_statistic():
+    order = ordered(np.array([0.1, 0.4, 0.9]), np.array([0, 1.0, 1]))
+    for n_pos, n_neg in ((0, 3), (3, 0)):
+        w_pos, w_neg = np.array([[n_pos, 0]], np.int32), np.array([[n_neg]], np.int32)
+        assert np.isnan(weighted(order, w_pos, w_neg, 0.9)).all()
+
+
+def test_positives_that_were_not_drawn_do_not_spoil_the_precision():
+    """The best positive is left out, so that nobody is called at its score."""
+    order = ordered(np.array([0.9, 0.5, 0.1]), np.array([1.0, 1, 0]))
+    auc, ap, reduction = weighted(order, np.array([[0, 2]], np.int32), np.array([[1]], np.int32), 0.9)
+    assert (auc[0], ap[0], reduction[0]) == pytest.approx((1, 1, 1 / 3))
+
+
+def test_percentile_interval_leaves_out_what_is_undefined():
+    assert percentile_interval(np.r_[np.arange(101.0), np.nan]) == pytest.approx((2.5, 97.5))
+
+
+def test_counts_beyond_16_bits_are_exact():
+    """70,000 patients in one stratum: pairs run into billions."""
+    n = 70_000
+    scores, labels = np.arange(2.0 * n), np.repeat([0.0, 1], n)
+    assert point(scores, labels, 0.9)[0] == 1
 
 
 def test_bootstrap_has_the_distribution_of_a_plain_loop():

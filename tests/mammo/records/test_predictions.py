@@ -244,3 +244,36 @@ def test_codes_of_a_table_made_by_hand_stay_text(tmp_path, cohort):
     (read,) = read_predictions(tmp_path / 'a.csv')
     assert read['cohort'] == cohort
     assert read['note'] == (1.5 if cohort == '1.5' else cohort)
+
+
+@pytest.mark.parametrize('suffix', ['.json', '.pkl', '.csv'])
+def test_a_message_names_file_record_image_and_patient(tmp_path, suffix):
+    place = rf'a\{suffix}: record 1 \(img_path .p1_CC_L.png., patient_id .p1.\): '
+    wrong = dict(
+        view=[2],
+        note=[1],
+        laterality=True,
+        exam_id=[3],
+        tasks={'N': dict(logit=0, pred_score='x', gt_label=0)},
+    )
+    for key, value in wrong.items():
+        with pytest.raises(
+            PredictionError, match=place + "('note'|" + key.replace('tasks', "task 'N': pred_score") + ')'
+        ):
+            write_predictions(tmp_path / f'a{suffix}', [record(), record(**{key: value})])
+    with pytest.raises(PredictionError, match=rf'a\{suffix}: record 0 is 3, .* img_path, patient_id'):
+        write_predictions(tmp_path / f'a{suffix}', [3])
+
+
+def test_read_messages_name_the_file(tmp_path):
+    path = tmp_path / 'a.json'
+    path.write_text(json.dumps(dict(format_version=1, records=[record(density=float('inf'))])))
+    with pytest.raises(
+        PredictionError, match=r"a\.json: record 0 .*'density' is inf, expected a finite number"
+    ):
+        read_predictions(path)
+
+
+def test_json_keeps_letters_of_any_language_readable(tmp_path):
+    write_predictions(tmp_path / 'a.json', [record(patient_id='Zoë-日本')])
+    assert 'Zoë-日本' in (tmp_path / 'a.json').read_text(encoding='utf-8')

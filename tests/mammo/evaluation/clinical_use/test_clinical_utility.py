@@ -10,6 +10,7 @@ from mammo.evaluation.clinical_use.clinical_utility import (
     at_threshold,
     benefit,
     delta_net_benefit,
+    mean_benefit,
     net_benefit,
     slnb,
     slnb_threshold,
@@ -137,3 +138,67 @@ def test_counts_at_a_threshold_by_hand():
     values = {key: estimate['value'] for key, estimate in result.items()}
     expected = dict(sensitivity=1, specificity=0.5, ppv=2 / 3, npv=1, fnr=0, reduction_rate=0.25)
     assert values == pytest.approx(expected)
+
+
+def test_every_share_at_a_threshold_has_its_own_denominator():
+    """Four events and six others, three and two of them called: no two denominators agree."""
+    labels, called = np.repeat([1.0, 0], [4, 6]), np.array([1, 1, 1, 0, 1, 1, 0, 0, 0, 0.0])
+    shares = {key: e['value'] for key, e in at_threshold(called, labels, 0.5).items()}
+    assert shares == pytest.approx(
+        dict(sensitivity=3 / 4, specificity=4 / 6, ppv=3 / 5, npv=4 / 5, fnr=1 / 4, reduction_rate=5 / 10)
+    )
+
+
+def test_threshold_table_counts_at_each_threshold_of_the_design():
+    probs, labels = draw()
+    table = threshold_table(probs, labels)
+    assert [row['threshold'] for row in table] == [0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5]
+    for row in table:
+        assert {k: v for k, v in row.items() if k != 'threshold'} == at_threshold(
+            probs, labels, row['threshold']
+        )
+
+
+def test_a_probability_equal_to_the_threshold_is_called_positive():
+    probs, labels = np.array([0.2, 0.2, 0.1]), np.array([1.0, 0, 0])
+    assert benefit(probs, labels, 0.2).tolist() == pytest.approx([1, -0.25, 0])
+    (row,) = net_benefit(probs, labels, np.array([0.2]))
+    assert row['model'] == pytest.approx((1 - 0.25) / 3)
+
+
+def test_mean_benefit_is_that_of_each_patient_over_thresholds():
+    probs, labels = np.array([0.5, 0.5, 0.15]), np.array([1.0, 0, 0])
+    parts = mean_benefit(probs, labels, np.array([0.1, 0.2]))
+    assert parts.tolist() == pytest.approx([1, -(1 / 9 + 1 / 4) / 2, -(1 / 9) / 2])
+
+
+def wilson(count, n, z=1.959964):
+    """Ends of Wilson's interval."""
+    p = count / n
+    middle, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
+
+
+@pytest.mark.parametrize(('tp', 'fp', 'n', 't'), [(30, 50, 200, 0.4), (3, 1, 12, 0.7), (8, 0, 8, 0.3)])
+def test_net_benefit_interval_is_that_of_zou_and_donner(tp, fp, n, t):
+    """Their formula for w1 p1 + w2 p2 with w2 = -odds and the correlation of two shares of a multinomial."""
+    called = np.arange(n) < tp + fp
+    labels = (np.arange(n) < tp).astype(float)
+    (row,) = net_benefit(np.where(called, 0.9, 0.05), labels, np.array([t]))
+    odds, p, q = t / (1 - t), tp / n, fp / n
+    (l1, u1), (l2, u2) = wilson(tp, n), wilson(fp, n)
+    r = -np.sqrt(p * q / ((1 - p) * (1 - q))) if p < 1 else 0
+    low = np.sqrt((p - l1) ** 2 + odds**2 * (u2 - q) ** 2 - 2 * r * odds * (p - l1) * (u2 - q))
+    high = np.sqrt((u1 - p) ** 2 + odds**2 * (q - l2) ** 2 - 2 * r * odds * (u1 - p) * (q - l2))
+    value = p - odds * q
+    assert (row['model'], row['ci_low'], row['ci_high']) == pytest.approx((value, value - low, value + high))
+
+
+def test_difference_in_net_benefit_tells_threshold_and_method():
+    (a, labels), (b, _) = draw(), draw(seed=1)
+    rows = delta_net_benefit(a, b, labels, np.array([0.1, 0.25]))
+    assert [row['threshold'] for row in rows] == [0.1, 0.25]
+    parts = benefit(a, labels, 0.1) - benefit(b, labels, 0.1)
+    half = 1.959964 * parts.std(ddof=1) / np.sqrt(len(parts))
+    assert rows[0]['ci_high'] - rows[0]['ci_low'] == pytest.approx(2 * half, rel=0.02)
+    assert 'paired' in rows[0]['method']
