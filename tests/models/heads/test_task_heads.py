@@ -145,6 +145,26 @@ def test_single_linear_head_has_a_layer_of_its_own() -> None:
     assert (head.fc.weight.grad != 0).any()
 
 
+def test_single_linear_head_starts_from_narrow_weights_without_bias() -> None:
+    torch.manual_seed(0)
+    head = SingleLinearClsHead()
+    head.init_weights()
+    assert head.fc.weight.shape == (1, 1024)  # of the published backbone
+    assert head.fc.weight.std().item() == pytest.approx(0.01, rel=0.1)
+    assert head.fc.bias.item() == 0
+    other = SingleLinearClsHead(in_channels=8, init_cfg=dict(type='Constant', layer='Linear', val=0.5))
+    other.init_weights()
+    assert (other.fc.weight == 0.5).all()
+
+
+def test_single_linear_head_reads_its_own_layer_whatever_its_place() -> None:
+    head = SingleLinearClsHead(num_classes=2, in_channels=4, task_idx=3, loss_weight=0.25)
+    x = torch.randn(2, 4)
+    assert torch.equal(head((x,)), head.fc(x)[:, 0])
+    loss = head.loss((x,), [task_sample(1.0), task_sample(None)])['loss']
+    assert loss.item() == pytest.approx(0.25 * bce(head((x,))[0].item(), 1), abs=1e-6)
+
+
 def test_single_linear_head_is_for_one_task() -> None:
     with pytest.raises(ValueError, match='num_classes is 5, expected 1'):
         SingleLinearClsHead(num_classes=5)
@@ -359,6 +379,21 @@ class TestStandardisedTargets:
         assert head.loss((z,), raw)['loss'].item() == pytest.approx(
             RegressionTaskHead().loss((z,), plain)['loss'].item(), rel=1e-5
         )
+
+    def test_the_loss_sees_outputs_and_labels_in_deviations_from_the_mean(self, head) -> None:
+        values, targets = head.labelled(
+            (torch.tensor([[0.5], [9.0]]),), [task_sample(18.0), task_sample(None)]
+        )
+        assert values.item() == pytest.approx(0.5, abs=1e-6)
+        assert targets.item() == pytest.approx(4 / (32 / 3) ** 0.5)
+
+    def test_scale_of_large_labels_keeps_its_digits(self) -> None:
+        head = RegressionTaskHead(standardise=True)
+        head.fit_scale([1e6, 1e6 + 0.1, 1e6 + 0.2])
+        assert head.target_std.item() == pytest.approx(0.1 * (2 / 3) ** 0.5, rel=1e-5)
+
+    def test_other_arguments_are_those_of_any_head(self) -> None:
+        assert RegressionTaskHead(1, 8, 2, standardise=True).task_idx == 2
 
     def test_checkpoints_keep_the_scale(self, head) -> None:
         other = RegressionTaskHead(standardise=True)
