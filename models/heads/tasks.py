@@ -37,8 +37,7 @@ def head_configs(tasks: list[dict]) -> dict[str, dict]:
             )
         if kind == 'binary' and task.get('standardise'):
             raise ValueError(f'{place}: standardise is for regression; labels of a binary task are 0 and 1')
-        arguments = {key: task[key] for key in ('loss', 'loss_weight', 'standardise') if key in task}
-        if kind == 'binary':
-            arguments.pop('standardise', None)
+        options = ('loss', 'loss_weight', *(['standardise'] if kind == 'regression' else []))
+        arguments = {key: task[key] for key in options if key in task}
         configs[name] = dict(type=KINDS[kind], task_idx=i, **arguments)
     return configs

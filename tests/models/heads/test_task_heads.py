@@ -112,6 +112,35 @@ def test_regression_score_is_the_value_itself() -> None:
     assert sample.logit.item() == sample.pred_score.item() == 3.25
 
 
+def test_prediction_tells_kind_and_place_of_the_task() -> None:
+    (sample,) = RegressionTaskHead(task_idx=1).predict((torch.zeros(1, 2),))
+    assert (sample.kind, sample.task_idx) == ('regression', 1)
+
+
+def test_prediction_of_more_samples_than_rows_is_refused() -> None:
+    with pytest.raises(ValueError, match='zip'):
+        BinaryTaskHead().predict((torch.zeros(1, 1),), [DataSample(), DataSample()])
+
+
+def test_whole_numbers_can_be_labels() -> None:
+    sample = DataSample()
+    sample.set_field(torch.tensor([2]), 'gt_label', dtype=torch.Tensor)
+    assert RegressionTaskHead().loss((torch.full((1, 1), 0.5),), [sample])['loss'].item() == 1.5**2
+    values, targets = BinaryTaskHead().labelled((torch.zeros(1, 1),), [sample])
+    assert values.dtype == targets.dtype == torch.float32
+
+
+def test_samples_of_several_tasks_are_refused_by_a_lone_head() -> None:
+    with pytest.raises(ValueError, match=r'BinaryTaskHead needs samples of one task: .*MultiTaskHead'):
+        BinaryTaskHead().loss((torch.zeros(1, 1),), [multi_sample(N=1.0)])
+
+
+def test_heads_read_the_last_of_several_outputs() -> None:
+    feats = (torch.zeros(1, 3), torch.ones(1, 3), torch.full((1, 3), 2.0))
+    assert torch.equal(BinaryTaskHead().pre_logits(feats), feats[-1])
+    assert BinaryTaskHead(task_idx=1)(feats).item() == 2
+
+
 def test_prediction_keeps_the_label() -> None:
     (sample,) = BinaryTaskHead().predict((torch.tensor([[3.25]]),), [task_sample(1.0)])
     assert sample.gt_label.item() == 1
@@ -124,7 +153,9 @@ def test_predictions_carry_no_gradient() -> None:
 
 
 def test_column_beyond_the_neck_is_refused() -> None:
-    with pytest.raises(ValueError, match=r'task_idx is 3 but the neck emits 2 numbers.*out_dims'):
+    with pytest.raises(
+        ValueError, match=r'BinaryTaskHead: task_idx is 3 but the neck emits 2 numbers.*out_dims'
+    ):
         BinaryTaskHead(task_idx=3)((torch.zeros(1, 2),))
 
 
@@ -301,6 +332,18 @@ def test_all_tasks_are_counted_and_summed_together(monkeypatch: pytest.MonkeyPat
     assert x.grad[0, 1].item() == pytest.approx(0.5 * 2 * (1 - 3))  # this process's share, times 2
 
 
+def test_processes_share_one_mean_whatever_each_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside this process another one has two labels, and a sum of losses of 5."""
+    others = [torch.tensor([2.0]), torch.tensor([5.0 / 3])]  # labels, share of the mean over all three
+    monkeypatch.setattr('models.heads.task_heads.all_reduce', lambda tensor: tensor.add_(others.pop(0)))
+    monkeypatch.setattr('models.heads.task_heads.get_world_size', lambda: 2)
+    x = torch.tensor([[3.0]], requires_grad=True)
+    loss = RegressionTaskHead(loss_weight=0.5).loss((x,), [task_sample(1.0)])['loss']
+    assert loss.item() == pytest.approx(0.5 * (4 + 5) / 3)
+    loss.backward()  # averaged over two processes it is the gradient of the mean over three labels
+    assert x.grad.item() / 2 == pytest.approx(0.5 * 2 * (3 - 1) / 3)
+
+
 def test_positives_can_weigh_more() -> None:
     (head,) = MultiTaskHead(
         tasks=[dict(name='N', kind='binary', loss=dict(pos_weight=20.0))]
@@ -413,6 +456,15 @@ class TestStandardisedTargets:
         with torch.autocast('cpu', dtype=torch.bfloat16):
             value = head((torch.tensor([[0.25]], dtype=torch.bfloat16),))
         assert value.item() == pytest.approx(1000.5 + 0.125, abs=1e-4)
+
+    def test_a_task_of_the_config_says_so(self) -> None:
+        tasks = [
+            dict(name='size', kind='regression', standardise=True),
+            dict(name='N', kind='binary', standardise=False),
+        ]
+        heads = MultiTaskHead(tasks=tasks).task_heads
+        assert heads['size'].standardise
+        assert not MultiTaskHead(tasks=[dict(name='size', kind='regression')]).task_heads['size'].standardise
 
     def test_binary_tasks_refuse_it(self) -> None:
         with pytest.raises(ValueError, match='standardise is for regression'):

@@ -80,8 +80,11 @@ def test_token_counts_are_those_of_the_published_table(
 
 
 def test_class_defaults_are_the_published_ones() -> None:
-    neck = TransformerNeck(in_dims=16, out_dims=5)
+    neck = TransformerNeck(in_dims=16)
+    assert neck.fc.out_features == 5
     attention = neck.transformer.layers[0]
+    plain = TransformerNeck(in_dims=16, forward_layer=True).transformer.layers[0][1].net
+    assert len(plain) == 3  # no hidden layer
     assert isinstance(attention, Attention)  # no feed-forward
     assert attention.heads == 2
     assert not attention.is_lsa
@@ -235,6 +238,42 @@ def test_resampled_positions_keep_class_token_and_layout() -> None:
     resampled = positions[0, 1:, 0].reshape(16, 3)
     assert torch.allclose(resampled, resampled[:, :1].expand(16, 3), atol=1e-5)
     assert (resampled[1:, 0] > resampled[:-1, 0]).all()
+
+
+def test_a_ramp_over_twice_as_many_tokens_goes_on_at_half_the_step() -> None:
+    """Centres of tokens keep their place on the breast: those of the new grid lie at quarters of the old."""
+    neck = TransformerNeck(**dict(SMALL, pooling_size=4, map_size=(9, 7)))  # 8 x 6 tokens
+    neck.pos_embedding.data[0, 1:] = torch.arange(8.0).repeat_interleave(6)[:, None].expand(-1, 16)
+    rows = neck._positions((16, 6))[0, 1:, 0].reshape(16, 6)[:, 2]
+    inside = slice(4, 12)  # bicubic interpolation is exact there
+    assert torch.allclose(rows[inside], (torch.arange(16) + 0.5)[inside] / 2 - 0.5, atol=1e-4)
+
+
+def test_fewer_tokens_average_over_the_positions_between_them() -> None:
+    """Without antialiasing every third of alternating rows would be taken as it is."""
+    neck = TransformerNeck(**dict(SMALL, pooling_size=4, map_size=(31, 7)))  # 30 x 6 tokens
+    signs = torch.tensor([1.0, -1.0]).repeat(15).repeat_interleave(6)
+    neck.pos_embedding.data[0, 1:] = signs[:, None].expand(-1, 16)
+    assert neck._positions((5, 6))[0, 1:].abs().max() < 0.1
+
+
+def test_pooled_maps_are_read_as_tokens_and_only_the_last() -> None:
+    neck = TransformerNeck(**dict(SMALL, pooling_size=4, map_size=(9, 7))).eval()
+    pooled = TransformerNeck(**dict(SMALL, pooling_size=4, map_size=(9, 7)), pooled=True).eval()
+    pooled.load_state_dict(neck.state_dict())
+    x = torch.randn(2, 16, 9, 7)
+    earlier = torch.zeros(2, 16, 3, 3)
+    assert torch.equal(pooled((earlier, earlier, neck.pool(x)))[0], neck((x,))[0])
+
+
+def test_a_map_as_large_as_the_pool_is_one_token() -> None:
+    neck = TransformerNeck(**dict(SMALL, pooling_size=4, map_size=(2, 2))).eval()
+    assert neck.grid == (1, 1)
+    assert neck((torch.randn(1, 16, 2, 3),))[0].shape == (1, 5)
+    assert neck((torch.randn(1, 16, 3, 2),))[0].shape == (1, 5)
+    for size in ((1, 2), (2, 1)):
+        with pytest.raises(ValueError, match='use larger images or another pooling_size'):
+            neck((torch.zeros(1, 16, *size),))
 
 
 def test_resampled_positions_pass_gradients() -> None:

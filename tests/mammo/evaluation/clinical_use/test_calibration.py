@@ -37,6 +37,7 @@ def test_intercept_and_slope_of_perfect_probabilities_cover_zero_and_one():
     probs, labels = miscalibrated(4000, 0, 1)
     assert intercept(probs, labels)['ci_low'] < 0 < intercept(probs, labels)['ci_high']
     assert slope(probs, labels)['ci_low'] < 1 < slope(probs, labels)['ci_high']
+    assert slope(probs, labels)['method'] == 'maximum likelihood, Wald'
 
 
 def test_recalibration_recovers_simulated_intercept_and_slope():

@@ -108,6 +108,7 @@ def test_slnb_by_hand(case):
     scores, labels = np.array(scores, float), np.array(labels, float)
     found = slnb_threshold(scores, labels, 0.9)
     result = slnb(scores, labels, found, 'test')
+    assert result['threshold_chosen_on'] == 'test'
     assert (found, result['threshold']) == (threshold, threshold)
     assert result['reduction_rate']['count'] == spared
     assert result['reduction_rate']['value'] == pytest.approx(spared / len(scores))
@@ -164,6 +165,7 @@ def test_a_probability_equal_to_the_threshold_is_called_positive():
     assert benefit(probs, labels, 0.2).tolist() == pytest.approx([1, -0.25, 0])
     (row,) = net_benefit(probs, labels, np.array([0.2]))
     assert row['model'] == pytest.approx((1 - 0.25) / 3)
+    assert row['ci_low'] < row['model'] < row['ci_high']
 
 
 def test_mean_benefit_is_that_of_each_patient_over_thresholds():

@@ -5,6 +5,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from mammo.preprocess.dicom import geometry, headers
+from mammo.preprocess.errors import PreprocessError
 
 
 def dataset(**tags):
@@ -123,3 +124,101 @@ def test_impossible_orientation_leaves_the_image(orientation):
 
 def test_numbers_refuses_what_is_not_finite():
     assert headers.numbers(dataset(SeriesDescription='nan'), 'SeriesDescription') == []
+
+
+@pytest.mark.parametrize(
+    ('words', 'expected'),
+    [
+        ('RMLO', ('R', 'MLO')),
+        ('MLO R', ('R', 'MLO')),
+        ('left xccl', ('L', 'XCCL')),
+        ('LEFT 2D', ('L', '')),
+        ('breast RIGHT', ('R', '')),
+        ('LEFT and RIGHT', ('', '')),
+        ('L_LMO', ('L', 'LMO')),
+        ('L CC, L MLO', ('L', '')),
+        ('Right XCCL', ('R', 'XCCL')),
+        ('MEDIAL', ('', '')),
+        ('CC', ('', 'CC')),
+        ('L CC R CC', ('', 'CC')),
+    ],
+)
+def test_side_and_view_of_free_text(words, expected):
+    assert headers.side_and_view_in(words) == expected
+
+
+def test_free_texts_that_tell_are_named_by_what_they_tell():
+    texts = dict(SeriesDescription='LEFT', ProtocolName='MLO', AcquisitionDeviceProcessingDescription='R CC')
+    assert headers.from_texts(dataset(**texts)) == dict(laterality='SeriesDescription', view='ProtocolName')
+    tagged = dataset(**texts, ImageLaterality='L', ViewPosition='MLO')
+    assert headers.from_texts(tagged) == {}
+    assert headers.from_texts(dataset(**texts, ImageLaterality='L')) == dict(view='ProtocolName')
+
+
+@pytest.mark.parametrize(
+    ('tags', 'breast'),
+    [
+        (dict(BodyPartExamined='Breast'), True),
+        (dict(BodyPartExamined='LEFT BREAST'), True),
+        (dict(BodyPartExamined='CHEST'), False),
+        (dict(AnatomicRegionSequence=[code('T-04000')]), True),
+        (dict(AnatomicRegionSequence=[code('T-D3000')]), False),
+        (dict(ViewCodeSequence=[code('R-10242')]), True),
+        (dict(ViewCodeSequence=[code('R-10206')]), False),
+        ({}, False),
+    ],
+)
+def test_a_breast_is_known_by_its_name_or_a_code(tags, breast):
+    assert headers.is_breast(dataset(**tags)) is breast
+
+
+@pytest.mark.parametrize('exaggerated', ['XCCL', 'XCCM'])
+def test_an_exaggerated_view_says_more_than_cc(exaggerated):
+    (coded,) = (code for code, view in headers.VIEW_OF_CODE.items() if view == exaggerated and code[0] == 'R')
+    assert headers.view(dataset(ViewPosition='CC', ViewCodeSequence=[code(coded)])) == exaggerated
+    assert headers.view(dataset(ViewPosition=exaggerated, ViewCodeSequence=[code('R-10242')])) == exaggerated
+
+
+@pytest.mark.parametrize(
+    ('tags', 'message'),
+    [
+        (
+            dict(ViewPosition='ML', ViewCodeSequence=[code('R-10242')]),
+            "ViewPosition says view 'ML', ViewCode.* 'CC'",
+        ),
+        (
+            dict(ViewPosition='XCCL', ViewCodeSequence=[code('R-1024B')]),
+            "'XCCL', ViewCodeSequence says 'XCCM'",
+        ),
+        (dict(ImageLaterality='L', Laterality='R'), "ImageLaterality says side 'L', Laterality says 'R'"),
+        (
+            dict(ImageLaterality='L', AnatomicRegionSequence=[code('T-04020')]),
+            "code of AnatomicRegionSequence says 'R'",
+        ),
+        (
+            dict(FrameLaterality='R', AnatomicRegionModifierSequence=[code('7771000')]),
+            "says side 'R', code of AnatomicRegionModifierSequence says 'L'",
+        ),
+    ],
+)
+def test_contradicting_tags_are_named_with_what_they_say(tags, message):
+    ask = headers.view if 'ViewPosition' in tags else headers.laterality
+    with pytest.raises(PreprocessError, match=message):
+        ask(dataset(**tags))
+
+
+def test_side_written_out_is_its_first_letter_and_unknown_codes_tell_nothing():
+    assert headers.laterality(dataset(ImageLaterality='RIGHT')) == 'R'
+    both = [code('7771000'), code('24028007')]
+    assert headers.laterality(dataset(AnatomicRegionModifierSequence=both)) is None
+    assert headers.view(dataset(ViewPosition='MLO', ViewCodeSequence=[code('X'), code('R-10226')])) == 'MLO'
+    assert headers.view(dataset(ViewCodeSequence=[code('X'), code('127457009'), code('R-10226')])) == 'MLO'
+
+
+def test_values_of_several_parts_or_none_are_read_as_text_and_numbers():
+    ds = dataset(ImageType=['DERIVED ', 'PRIMARY'], PixelSpacing=['0.1', '0.2'], PatientAge=None)
+    assert headers.text(ds, 'ImageType') == 'DERIVED\\PRIMARY'
+    assert headers.text(ds, 'PatientAge') == headers.text(ds, 'StudyDate') == ''
+    assert headers.numbers(ds, 'PixelSpacing') == [0.1, 0.2]
+    assert headers.numbers(ds, 'StudyDate') == []
+    assert headers.codes(dataset(ViewCodeSequence=[code('A'), code('B')]), 'ViewCodeSequence') == ['A', 'B']
