@@ -67,7 +67,7 @@ def neck_table(study: Study, images: pd.DataFrame, task: str) -> str:
     head = f'{task}: {aucs.n} breasts, {aucs.n_pos} positive\n\n| | seeds | AUC | against average pooling |'
     rows = [
         f'| {name} | {len(folders.get(name, [])) or ""} | {aucs.auc(name)} | '
-        f'{aucs.difference(name, REFERENCE) if name != REFERENCE else ""} |'
+        f'{aucs.difference(name, REFERENCE) if name != REFERENCE and REFERENCE in scores else ""} |'
         for name in scores
     ]
     return '\n'.join([head, '|---|---|---|---|', *rows])

@@ -9,7 +9,7 @@ from facts import commands_of, config, count_of, default, project, row, rows, te
 import mammo
 from mammo.study.form import Folds, Study
 
-PHANTOMS, METABRIC, RSNA = (f'docs/results/{name}.md' for name in ('phantoms', 'clinical_nodes', 'rsna'))
+PHANTOMS, CLINICAL, RSNA = (f'docs/results/{name}.md' for name in ('phantoms', 'clinical_nodes', 'rsna'))
 METRICS = dict(N='ROC AUC', LVI='ROC AUC', multifocality='ROC AUC', NumPos='R2', tumor_size='R2')
 DEMO = 'tools/demo.sh'
 PAPER = yaml.safe_load(text('CITATION.cff'))['preferred-citation']
@@ -48,8 +48,14 @@ def folds_of_demo() -> tuple[int, int]:
 
 def claim_3() -> list[str]:
     """ROC AUC of the linear image score, of age, of both."""
-    linear = [cells for cells in rows(RSNA, 'logistic regression on the averaged map') if len(cells) == 6]
-    return [value(cell) for cell in linear[0][1:4]]
+    linear = rows(RSNA, 'logistic regression on the averaged map')[-1]  # claim 3 comes after claim 2
+    return [value(cell) for cell in linear[1:4]]
+
+
+def clinical_arm(model: str) -> tuple[str, str]:
+    """Pooled ROC AUC of a model on METABRIC and on BCNB."""
+    metabric, bcnb = (cells for cells in rows(CLINICAL, model) if cells[0] == model)
+    return value(metabric[2]), value(bcnb[1])
 
 
 def torture(*starts: str) -> tuple[str, ...]:
@@ -89,11 +95,12 @@ TABLE = {
         ('N with clinical variables, ROC AUC | {} | {} (with them)', lambda: (fused(), best('N', 'both'))),
         ('phantoms, {} patients | N {} of {} reachable, {} of {} with clinical variables',
          lambda: (n_patients(), value(of_demo('N')), best('N'), value(fused()), best('N', 'both'))),
-        ('| METABRIC, {} patients |', lambda: count_of(r'\((\d+) patients, \d+ positive', METABRIC)),
-        ('| MLP {}, logistic {} (', lambda: tuple(
-            value(row(METABRIC, name)[2]) for name in ('mlp, 25 members', 'logistic'))),
+        ('| METABRIC, {} patients; BCNB, {} tested |', lambda: (
+            count_of(r'\((\d+) patients, \d+ positive', CLINICAL), count_of(r'(\d+) tested', CLINICAL))),
+        ('| MLP {} and {}, logistic {} and {} (', lambda: (
+            *clinical_arm('mlp, 25 members'), *clinical_arm('logistic'))),
         ('cancer on {} real women', lambda: count_of(r'breasts of (\d+) women', RSNA)),
-        ('RSNA 2022, {} breasts', lambda: count_of(r'seed, (\d+) breasts', RSNA)),
+        ('RSNA 2022, {} breasts', lambda: count_of(r'^(\d+) breasts of', RSNA)),
         ('images {}, age {}, both {};', lambda: tuple(claim_3())),
         ('mini-MIAS, {} women', lambda: count_of(r'splits the (\d+) women', 'docs/results/mini_mias.md')),
         ('| {} kills while saving, {} resumptions, {} bit flips |',
