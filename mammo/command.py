@@ -22,7 +22,7 @@ class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpF
     """Text as it stands, and after each option its default, where it has one that says something."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        silent = action.default in (None, [], argparse.SUPPRESS) or action.default is False  # 0 is shown
+        silent = action.default in (None, '', [], argparse.SUPPRESS) or action.default is False  # 0 is shown
         return action.help if silent else super()._get_help_string(action)
 
 

@@ -17,7 +17,7 @@ def main() -> None:
     example = (
         'python tools/demo_table.py --cross-validation demo/cross_validation --truth demo/dicom/truth.json'
     )
-    parser = tool_parser(__doc__, f'python tools/demo_table.py {example}')
+    parser = tool_parser(__doc__, example)
     parser.add_argument('--cross-validation', type=Path, required=True, help='its --work-dir')
     parser.add_argument('--truth', type=Path, required=True, help='truth.json of the phantoms')
     args = parser.parse_args()

@@ -43,7 +43,7 @@ def main() -> None:
     add('--sensitivity', type=fraction, default=usual.sensitivity, help='to keep, for biopsies spared')
     add('--confidence', type=confidence, help='that the true sensitivity is kept, e.g. 0.95; without it, the sensitivity is that of the development patients')  # fmt: skip  # noqa: E501
     add('--threshold-range', type=threshold_range, default='0.01,0.6', help='threshold probabilities of interest, for the decision curve and its mean')  # fmt: skip  # noqa: E501
-    add('--subgroup', dest='subgroups', action='append', default=[], metavar='COLUMN', help='column of the predictions, e.g. age, density, maker, site, detection')  # fmt: skip  # noqa: E501
+    add('--subgroup', dest='subgroups', action='append', default=[], metavar='COLUMN', help='column of the predictions, e.g. age, density, manufacturer, site, detection')  # fmt: skip  # noqa: E501
     add('--min-group', type=at_least(1), default=usual.min_group, help='smallest subgroup with estimates')
     add('--kind', choices=['auto', 'binary', 'regression'], default=usual.kind, help='of the task')
     add('--strict', action='store_true', help='refuse to compare models on different patients')

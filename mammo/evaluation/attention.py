@@ -15,7 +15,10 @@ from mammo.errors import UserError
 from mammo.evaluation.resampling import percentile_interval
 from mammo.preprocess.picture.breast import NoBreastError, breast_mask
 
+# Test pipelines whose way from file to input can be traced back; a CenterCrop comes after the Resize.
+TRACEABLE = (['Resize'], ['Resize', 'CenterCrop'])
 OPACITY_FRAC = 0.5
+MAX_SIDE_PX = 1024  # of a drawn image
 BAR_FRAC, MIN_BAR_PX = 0.1, 44  # width of the color bar, of the picture's height
 
 
@@ -80,6 +83,13 @@ def pixels_from_cells(axis: Axis, n_drawn: int) -> NDArray:
     weights = np.clip(1 - np.abs(place - np.arange(axis.n_cells)), 0, None)
     seen = (input_px >= -0.5) & (input_px <= axis.input_px - 0.5)
     return np.where(seen[:, None], weights, np.nan)
+
+
+def to_draw(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The image (H, W) at the size at which it is drawn, at most MAX_SIDE_PX high and wide."""
+    shrink = min(1, MAX_SIDE_PX / max(image.shape))
+    height, width = (max(1, round(side * shrink)) for side in image.shape)
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def on_image(attention: NDArray, rows: Axis, columns: Axis, shape: tuple[int, int]) -> NDArray:

@@ -21,6 +21,7 @@ from mammo.engine.config.reading import set_options
 from mammo.engine.run import load_config
 from mammo.errors import DataError
 from mammo.evaluation.attention import (
+    TRACEABLE,
     NoAttentionError,
     axes_of,
     in_breast,
@@ -28,9 +29,10 @@ from mammo.evaluation.attention import (
     on_image,
     ratio_to_chance,
     share_inside,
+    to_draw,
     with_color_bar,
 )
-from mammo.inference.export import steps_of_images
+from mammo.inference.export import OTHER_STEPS, steps_of_images
 from mammo.preprocess.picture.breast import NoBreastError, breast_mask
 from mammo.records.storage.files import replacing, write_json
 from mammo.records.storage.png import read_grey, to_uint8
@@ -38,10 +40,6 @@ from mammo.records.versions import VERSIONS
 from models.necks.attention_maps import attention_maps
 from models.necks.fitting import cells_of
 
-# Test pipelines whose way from file to input can be traced back; a CenterCrop comes after the Resize.
-PIPELINES = (['Resize'], ['Resize', 'CenterCrop'])
-UNMOVED = ('LoadMammogram', 'LoadImageFromFile', 'MammoPackMultiTaskInputs', 'PackInputs')
-MAX_SIDE_PX = 1024  # of a drawn image
 CAPTION_PX = 18
 
 
@@ -99,11 +97,10 @@ def draw_attention(
 
 def build_runner(cfg: Config) -> Runner:
     """The runner with weights loaded, if attention can be drawn for its network and test pipeline."""
-    moves = [
-        t['type'] for t in steps_of_images(cfg.test_dataloader.dataset.pipeline) if t['type'] not in UNMOVED
-    ]
-    if moves not in PIPELINES:
-        raise DataError(f'{cfg.filename}: test pipeline has {moves}, attention is drawn for {PIPELINES} only')
+    steps = [step['type'] for step in steps_of_images(cfg.test_dataloader.dataset.pipeline)]
+    moves = [step for step in steps if step not in OTHER_STEPS]
+    if moves not in TRACEABLE:
+        raise DataError(f'{cfg.filename}: test pipeline has {moves}, attention is drawn for {TRACEABLE} only')
     runner = RUNNERS.build(cfg)
     neck = getattr(runner.model, 'neck', None)
     if not getattr(neck, 'attends', False):
@@ -131,14 +128,12 @@ def attended_images(
         for about, tokens, n_rows in parts_of(data['data_samples'], maps.cpu().numpy(), feats[-1].shape[2]):
             item = items[about['img_name']]
             grey, bits = read_grey(item['img_path'])
-            shrink = min(1, MAX_SIDE_PX / max(grey.shape))
-            shape = tuple(max(1, round(side * shrink)) for side in grey.shape)
-            image = cv2.resize(to_uint8(grey, bits=bits), shape[::-1], interpolation=cv2.INTER_AREA)
+            image = to_draw(to_uint8(grey, bits=bits))
             rows, columns = axes_of(about, model.neck.geometry, (n_rows, feats[-1].shape[3]), *cells)
             lesions = item.get('lesions')
             if lesions is not None:
-                lesions = lesion_mask(lesions, grey.shape, shape)
-            yield item, image, on_image(tokens, rows, columns, shape), lesions
+                lesions = lesion_mask(lesions, grey.shape, image.shape)
+            yield item, image, on_image(tokens, rows, columns, image.shape), lesions
 
 
 def parts_of(samples: list[Any], maps: NDArray, n_rows: int) -> Iterator[tuple[dict[str, Any], NDArray, int]]:

@@ -11,14 +11,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo.evaluation.attention import in_breast, on_image, with_color_bar
+from mammo.evaluation.attention import in_breast, on_image, to_draw, with_color_bar
 from mammo.inference.bundle.decisions import FUSED, IMAGES
 from mammo.inference.bundle.network import Pass
 from mammo.inference.exam.images import ExamImage
 from mammo.records.versions import VERSIONS
 
 NOTICE = 'For research use only. Not a medical device.'
-MAX_SIDE_PX = 1024  # of an overlay
 MODEL_WORDS = {IMAGES: 'from the images alone', FUSED: 'from images and clinical values'}
 
 
@@ -94,10 +93,8 @@ class Prediction:
         for image, seen in self.shown:
             if seen.attention is None or seen.axes is None:
                 continue
-            shrink = min(1, MAX_SIDE_PX / max(image.pixels.shape))
-            height, width = (max(1, round(side * shrink)) for side in image.pixels.shape)
-            small = cv2.resize(image.pixels, (width, height), interpolation=cv2.INTER_AREA)
-            maps = on_image(seen.attention, *seen.axes, (height, width))
+            small = to_draw(image.pixels)
+            maps = on_image(seen.attention, *seen.axes, small.shape)
             drawn[_free(f'{image.laterality}_{image.view}', drawn)] = (small, maps)
         return drawn
 

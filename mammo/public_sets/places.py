@@ -21,8 +21,10 @@ def with_pictures(images: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, int
     The picture of ``patient/image.dcm`` is called ``patient_image`` or ``patient/image``, in any subfolder.
 
     Raises:
-        UserError: the folder has no picture of any image, or two of one.
+        UserError: there is no such folder, or it has no picture of any image, or two of one.
     """
+    if not folder.is_dir():
+        raise UserError(f'--image-dir {folder}: no such folder')
     pictures: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob('*')):
         if path.suffix.lower() in PICTURES:

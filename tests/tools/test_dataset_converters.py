@@ -145,6 +145,15 @@ def test_pictures_that_are_two_of_one_or_none_at_all_are_refused(
     assert message in capsys.readouterr().err
 
 
+def test_a_folder_of_pictures_that_is_not_there_is_named_as_such(tmp_path, monkeypatch, capsys):
+    (tmp_path / 'train.csv').write_text(TABLES['rsna2022']['train.csv'])
+    paths = ('--image-dir', tmp_path / 'pgn', '--out-dir', tmp_path / 'out')
+    with pytest.raises(SystemExit) as end:
+        call(monkeypatch, 'rsna2022', tmp_path / 'train.csv', *paths)
+    assert end.value.code == 2
+    assert f'{tmp_path / "pgn"}: no such folder' in capsys.readouterr().err
+
+
 def test_a_renamed_download_is_found_only_if_it_is_the_only_one(tmp_path):
     (tmp_path / 'case/date').mkdir(parents=True)
     (tmp_path / 'case/date/1-1.dcm').touch()

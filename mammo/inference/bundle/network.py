@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import models  # noqa: F401  (registers names)
-from mammo.evaluation.attention import Axis, axes_of
+from mammo.evaluation.attention import TRACEABLE, Axis, axes_of
 from mammo.inference.bundle.architecture import BACKBONE, check_model
 from mammo.inference.bundle.folder import BundleError
 from mammo.inference.export import SIZE_STEPS
@@ -23,7 +23,6 @@ from models.ensemble import Ensemble
 from models.necks.attention_maps import attention_maps
 from models.necks.fitting import cells_of
 
-TRACEABLE = (['Resize'], ['Resize', 'CenterCrop'])  # steps that attention can be carried back through
 Maps = dict[int, tuple[Tensor, ...]]  # of one image, by backbone
 
 

@@ -17,7 +17,7 @@ from mammo.inference.bundle.decisions import FUSED, IMAGES
 from mammo.records.fusion_set import read_split
 
 CHOSEN_ON = 'cross-validated predictions of all outer folds'
-MODE = 'clinical-mammo'
+FUSION_MODE = 'clinical-mammo'
 
 
 def image_cells(
@@ -46,7 +46,7 @@ def fused_cells(
     groups: dict[str, list[Member]] = {}
     for name in names:
         fusion = folder / name / 'fusion'
-        split = read_split(fusion / 'data', 'test', MODE)
+        split = read_split(fusion / 'data', 'test', FUSION_MODE)
         member = Member.of(read_model(fusion / model / 'checkpoint.pth'), split)
         groups.setdefault(name.partition('/')[0], []).append(member)
     scored = rescored([*groups.values()])

@@ -15,10 +15,9 @@ from mammo.fusion.model import read_model
 from mammo.fusion.partial import KNOWN
 from mammo.inference.bundle.decisions import FUSED, IMAGES
 from mammo.inference.bundle.folder import BundleError
-from mammo.inference.making.decisions import decisions
+from mammo.inference.making.decisions import FUSION_MODE, decisions
 from mammo.records.storage.files import sha256_of
 
-FUSION_MODE = 'clinical-mammo'
 KEPT = ('sensitivity', 'reduction_rate', 'fnr', 'npv')
 SENSITIVITY = 0.9  # to keep, where no report says another
 
