@@ -63,7 +63,7 @@ def main() -> int:
 
     import signal
 
-    from mammo.crossval.plan import Request
+    from mammo.crossval.inputs import Request
     from mammo.crossval.run import cross_validate
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -15,8 +15,9 @@ import pandas as pd
 
 from mammo.crossval.folds import Fold, read_part
 from mammo.crossval.fusion import FUSION, fuse_all
+from mammo.crossval.inputs import Request
 from mammo.crossval.jobs.state import FINISHED, finished, read_json
-from mammo.crossval.plan import Plan, Request
+from mammo.crossval.plan import Plan
 from mammo.crossval.settings import RECORD
 from mammo.errors import UserError
 from mammo.evaluation.cohort.ensemble import mean_records

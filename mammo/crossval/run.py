@@ -13,11 +13,12 @@ from typing import Any
 
 from mammo.crossval.external import together_spec
 from mammo.crossval.finish import complete, finish
+from mammo.crossval.inputs import Request
 from mammo.crossval.jobs import engines
 from mammo.crossval.jobs.progress import progress
 from mammo.crossval.jobs.slurm import SlurmEngine
 from mammo.crossval.jobs.state import FINISHED, STATE, finished, tail
-from mammo.crossval.plan import Plan, Request, make_plan
+from mammo.crossval.plan import Plan, make_plan
 from mammo.records.predictions import PredictionError
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,12 @@ def cross_validate(request: Request) -> Path | None:
     plan = make_plan(request)
     chosen = [plan.specs[name] for name in plan.chosen]
     todo = [spec for spec in chosen if not finished(spec)]
-    logger.info('%d folds, %d to do; leak check: %s', len(chosen), len(todo), plan.leaks)
+    logger.info(
+        '%d folds, %d to do; leak check: %d patients of the folds, %d of external sets, %d pretrained on; '
+        'none on two sides',
+        len(chosen), len(todo), plan.leaks['patients'], sum(plan.leaks['external_patients'].values()),
+        plan.leaks['pretraining_patients'],
+    )  # fmt: skip
     if todo and not run(plan.before, lambda specs: _engine(specs, request, plan, devices=1)):
         return None
     done = run(chosen, lambda specs: _engine(specs, request, plan, devices=request.devices))

@@ -17,29 +17,18 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
+from mammo.engine.config.complete import complete
 from mammo.engine.config.keys import building
-from mammo.engine.config.tasks import resolve_tasks, train_meta
-from mammo.engine.config.text import format_once
 from mammo.engine.faults import resources_explained
 from mammo.engine.launch import adapt_to_cpu, init_cpu_group, use_cpu, without_sync_bn
+from mammo.engine.learning_rate import scale_lr
 from mammo.engine.loading.checkpoint import CheckpointError, report_pretrained, require_pretrained
-from mammo.engine.log import tell, use_terminal
-from mammo.engine.monitor.trackers import add_trackers
+from mammo.engine.log import use_terminal
 from mammo.engine.pretrain import check_batches
 from mammo.engine.saving.files import find_intact
 from mammo.engine.saving.schedule import Schedule
 from mammo.engine.saving.stop import handling_signals, wrappers_of
 from mammo.engine.targets import fit_scales
-
-
-def complete_loader(loader: Config, *, is_training: bool) -> None:
-    """Settings that published configs leave to the published tools, and those that torch wants."""
-    loader.setdefault('collate_fn', dict(type='default_collate'))
-    if loader.get('num_workers', 0) == 0:
-        loader.persistent_workers = False  # torch refuses it without workers
-    if not is_training and loader.dataset.get('pipeline') is not None:
-        # NOTE[DIFF]: published configs leave it False, so that a damaged image is replaced by another
-        loader.dataset.setdefault('test_mode', True)
 
 
 @RUNNERS.register_module()
@@ -60,20 +49,9 @@ class MammoRunner(Runner):
         Raises:
             UserError: the config cannot be used.
         """
-        resolve_tasks(cfg, train_meta(cfg))
-        format_once(cfg)
-        add_trackers(cfg)
+        complete(cfg)
         if use_cpu():
             adapt_to_cpu(cfg)
-        for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-            if cfg.get(key):
-                complete_loader(cfg[key], is_training=key == 'train_dataloader')
-        if cfg.get('train_dataloader'):
-            # NOTE[DIFF]: workers that outlive an epoch have random numbers that a resumed run cannot have
-            cfg.train_dataloader.persistent_workers = False
-        for key in ('train_dataloader', 'val_dataloader'):  # signals are for the main process
-            if cfg.get(key):
-                cfg[key].setdefault('worker_init_fn', dict(type='seed_worker'))
         return super().from_cfg(cfg)
 
     def setup_env(self, env_cfg: dict) -> None:
@@ -120,27 +98,14 @@ class MammoRunner(Runner):
         return loop
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
-        """Scale learning rates by the images of one optimizer step over ``base_batch_size``.
-
-        NOTE[DIFF]: mmengine leaves out ``accumulative_counts``.
-        """
+        """As mmengine, if enabled, with accumulated batches among the images of a step."""
         if not (auto_scale_lr or {}).get('enable'):
             return
         assert auto_scale_lr is not None
         loader = self._train_dataloader
         batch_size = loader['batch_size'] if isinstance(loader, dict) else loader.batch_size
         for wrapper in wrappers_of(optim_wrapper):
-            counts = wrapper._accumulative_counts
-            images = self.world_size * batch_size * counts
-            ratio = images / auto_scale_lr['base_batch_size']
-            before = sorted({group['lr'] for group in wrapper.optimizer.param_groups})
-            for group in wrapper.optimizer.param_groups:
-                group['lr'] *= ratio
-            tell(
-                f'learning rate {", ".join(f"{lr:g}" for lr in before)} scaled by {ratio:g}: {images} images '
-                f'per step ({self.world_size} processes x {batch_size} x {counts} accumulated) instead of '
-                f'{auto_scale_lr["base_batch_size"]}'
-            )
+            scale_lr(wrapper, self.world_size, batch_size, auto_scale_lr['base_batch_size'])
 
     def train(self) -> nn.Module:
         """Train until the end, from the start or from where the run was stopped.

@@ -49,7 +49,8 @@ def write_results(work_dir: Path, fitted: dict[str, Any], splits: dict[str, Spli
                 np.save(tmp, logit)
     plain = {k: fitted[k] for k in RECORDED if k in fitted}
     write_json(work_dir / 'stats.json', plain | dict(epochs=len(fitted['history']), splits=stats))
-    logging.getLogger(__name__).info('%s: %s', work_dir, stats)
+    aucs = ', '.join(f'{name} {_auc_text(stat)}' for name, stat in stats.items())
+    logging.getLogger(__name__).info('%s: ROC AUC %s', work_dir.name, aucs)
 
 
 def _stats(y: NDArray, logit: NDArray) -> dict[str, Any]:
@@ -63,6 +64,11 @@ def _stats(y: NDArray, logit: NDArray) -> dict[str, Any]:
         auc, pr = roc_auc_score(y, logit), average_precision_score(y, logit)
         stats |= dict(roc_auc=auc, pr_auc=pr, loss=float(loss))
     return stats
+
+
+def _auc_text(stat: dict[str, Any]) -> str:
+    auc = 'undefined' if stat['roc_auc'] is None else f'{stat["roc_auc"]:.3f}'
+    return f'{auc} ({stat["n"]} patients, {stat["events"]} positive)'
 
 
 def _plot(path: Path, fitted: dict[str, Any]) -> None:

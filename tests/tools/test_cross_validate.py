@@ -333,9 +333,9 @@ def test_a_leak_ends_with_one_message_before_anything_is_written(
 
 
 def test_patients_of_the_pretraining_list_are_refused(call, tmp_path: Path, capsys, monkeypatch) -> None:
-    from mammo.crossval import plan
+    from mammo.crossval import inputs
 
-    monkeypatch.setattr(plan, 'patients_of_list', lambda _: {'p3'})
+    monkeypatch.setattr(inputs, 'patients_of_list', lambda _: {'p3'})
     assert call('--pretrain-list', tmp_path / 'list.txt') == 2
     assert '1 patients are in the pretraining list and the test patients: p3' in capsys.readouterr().err
 
