@@ -27,7 +27,7 @@ def parser() -> ArgumentParser:
     add('--voi', help="VOI view by index or explanation, e.g. 'SOFTER'; without it the first")
     add('--for-processing', choices=('refuse', 'tone'), default='refuse', help='raw detector images')
     add('--keep', default='', metavar='CODE,...', help='kinds of images to keep and mark, e.g. MAGNIFICATION')
-    add('--invert', choices=('refuse', 'auto'), default='refuse', help='PNG with a bright background')
+    add('--invert', choices=('refuse', 'auto'), default='refuse', help='images with a bright background')
     add('--flip-to', choices=('L', 'R'), help='mirror so that the chest wall is on this side')
     add('--id-key', type=Path, help='file with a secret: ids and paths are replaced by pseudonyms')
     add('--key-map', action='store_true', help='with --id-key: write KEY_MAP.csv, for the owner only')

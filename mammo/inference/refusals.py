@@ -62,7 +62,7 @@ class Refusal(StrEnum):
     TRUNCATED = 'TRUNCATED', 'the file ends early', AGAIN
     BAD_HEADER = 'BAD_HEADER', 'a tag that is needed is missing, unreadable or impossible', AGAIN
     DECODE_FAILED = 'DECODE_FAILED', 'no decoder can read the pixels', 'Export the image again without compression, then give it once more.'  # fmt: skip  # noqa: E501
-    INVERTED = 'INVERTED', 'a PNG with a bright background', 'Invert the image, so that dense tissue is bright, then give it once more.'  # fmt: skip  # noqa: E501
+    INVERTED = 'INVERTED', 'an image with a bright background', 'Invert the image, so that dense tissue is bright, then give it once more.'  # fmt: skip  # noqa: E501
     SPECIMEN = 'SPECIMEN', 'tissue outside the body', ROUTINE
     MAGNIFICATION = 'MAGNIFICATION', 'a magnified part of a breast', ROUTINE
     SPOT_COMPRESSION = 'SPOT_COMPRESSION', 'a part of a breast under a small paddle', ROUTINE

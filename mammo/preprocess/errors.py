@@ -31,7 +31,7 @@ class Reason(StrEnum):
     CONTRAST = 'CONTRAST'  # high-energy or subtracted image of contrast-enhanced mammography
     CLEAVAGE = 'CLEAVAGE'  # the inner parts of both breasts
     TWO_BREASTS = 'TWO_BREASTS'  # both breasts side by side in one image
-    INVERTED = 'INVERTED'  # a PNG with a bright background, and nothing says how it is meant
+    INVERTED = 'INVERTED'  # a bright background, and no table says how it is meant
     MIXED_PATIENTS = 'MIXED_PATIENTS'  # one patient id that stands for several people
     STUDY_OF_TWO_PATIENTS = 'STUDY_OF_TWO_PATIENTS'  # one study under several patient ids
     MULTI_FRAME = 'MULTI_FRAME'  # tomosynthesis or cine

@@ -20,6 +20,7 @@ from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.preprocess.inputs.job import Job
 from mammo.preprocess.picture import breast, png_input
 from mammo.preprocess.picture.hanging import Upright, hung
+from mammo.preprocess.picture.negatives import righted
 from mammo.preprocess.picture.two_breasts import shows_two
 from mammo.preprocess.privacy import HIDDEN, names_somebody, pseudonym, redact
 from mammo.preprocess.settings import Settings
@@ -116,15 +117,18 @@ def _render(job: Job, header: Dataset | None, settings: Settings) -> Rendered:
 
 def _shown(job: Job, header: Dataset | None, about: Description, settings: Settings) -> display.Display:
     """Grey values as a reader would see them, brighter = denser."""
+    photometric = job.given.get('photometric', '')
     if header is None:
-        shown, is_inverted = png_input.grey_values(job, settings.invert)
-        about.item['inverted'] = is_inverted or None
-        return shown
-    ds = reader.read(job.path)
-    shown = display.display_values(
-        pixels.stored_values(ds), ds, voi=settings.voi, tone=reader.is_for_processing(ds)
-    )
-    about.facts['voi'] = HIDDEN if names_somebody(shown.rule, ds) else shown.rule
+        shown = png_input.grey_values(job)
+    else:
+        ds = reader.read(job.path)
+        ds.PhotometricInterpretation = photometric or ds.PhotometricInterpretation
+        shown = display.display_values(
+            pixels.stored_values(ds), ds, voi=settings.voi, tone=reader.is_for_processing(ds)
+        )
+        about.facts['voi'] = HIDDEN if names_somebody(shown.rule, ds) else shown.rule
+    shown, is_inverted = righted(shown, photometric, settings.invert, may_have_frame=header is not None)
+    about.item['inverted'] = is_inverted or None
     return shown
 
 

@@ -22,7 +22,7 @@ class Settings:
     for_processing: Literal['refuse', 'tone'] = 'refuse'
     flip_to: Side | None = None  # side of the chest wall in every PNG; None leaves it
     keep: tuple[str, ...] = ()  # reasons of errors.KEEPABLE that do not refuse an image
-    invert: Literal['refuse', 'auto'] = 'refuse'  # PNG files with a bright background
+    invert: Literal['refuse', 'auto'] = 'refuse'  # images with a bright background
     key: bytes | None = None
 
     def __post_init__(self) -> None:

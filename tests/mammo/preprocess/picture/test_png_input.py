@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mammo.preprocess.picture.png_input import has_bright_border
+from mammo.preprocess.picture.negatives import has_bright_border
 from mammo.records.storage import png
 from tests.mammo.preprocess.test_images import outcome
 from tests.support.dicom_files import breast_image
