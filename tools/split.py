@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument('--seed', type=int, default=0, help='same seed, same folds')
     args = parser.parse_args()
 
-    from mammo.splits.split import write_folds
+    from mammo.splits.write import write_folds
 
     print(write_folds(**vars(args)))
     folds = args.out_dir or args.meta.parent / 'folds'

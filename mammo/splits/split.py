@@ -1,29 +1,22 @@
 """Nested cross-validation folds in which no patient is on two sides.
 
-META -> FOLDS/<outer>/<inner>/{train,val,test}.json, and a report that counts shared patients
+items of a meta file -> groups of images in train, val and test of each fold
 """
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
 from mammo.errors import UserError, listed
-from mammo.records.folds import PARTS, REPORT, outer_name
-from mammo.records.meta import read_meta, write_meta
-from mammo.records.storage.files import write_json
-from mammo.records.versions import VERSIONS
-from mammo.splits.report import describe_folds
-from mammo.splits.strata import Images, check_groups, group_strata
+from mammo.records.folds import PARTS, outer_name
+from mammo.splits.strata import group_strata
 
 logger = logging.getLogger(__name__)
-FORMAT_VERSION = VERSIONS['split_report']
 
 
 class Fold(NamedTuple):
@@ -32,50 +25,6 @@ class Fold(NamedTuple):
     outer: str
     inner: int
     parts: dict[str, frozenset[str]]
-
-
-def write_folds(
-    *, meta: Path, out_dir: Path | None, data_root: Path | None, strict: bool, **settings: Any
-) -> str:
-    """Read a meta file, split its patients, write the folds and their report -> one sentence about them.
-
-    Args:
-        out_dir: new or empty folder; default: ``folds`` beside ``meta``.
-        data_root: folder of the images, in which identical copies are looked for; default: that of ``meta``.
-        strict: refuse patients whose ids hardly differ, instead of a warning.
-        **settings: those of :func:`make_folds`, and ``labelled_only`` of :class:`Images`.
-
-    Raises:
-        UserError: the folder holds something, or the meta file cannot be split so.
-    """
-    out_dir = out_dir or meta.parent / 'folds'
-    if out_dir.is_dir() and any(out_dir.iterdir()):
-        raise UserError(f'--out-dir {out_dir} is not empty; folds of two splits must not mix')
-    content = read_meta(meta)
-    items, tasks = content['data_list'], content['metainfo']['tasks']
-    group, labelled_only = settings['group'], settings.pop('labelled_only')
-    check_groups(items, group, data_root or meta.parent, strict=strict)
-    folds, holdout = make_folds(items, **settings)
-    images = Images(items, group, labelled_only=labelled_only)
-    written = {
-        (fold.outer, fold.inner): {part: images.of(part, groups) for part, groups in fold.parts.items()}
-        for fold in folds
-    }
-    for (outer, inner), parts in written.items():
-        for part, chosen in parts.items():
-            write_meta(out_dir / outer / str(inner) / f'{part}.json', chosen, tasks)
-    kept_out = images.of('holdout', holdout)
-    if holdout:
-        write_meta(out_dir / 'holdout.json', kept_out, tasks)
-    report = describe_folds(written, kept_out, group)
-    head = dict(format_version=FORMAT_VERSION, settings=settings | dict(labelled_only=labelled_only))
-    noted = dict(images=os.path.relpath(data_root or meta.parent, out_dir))  # for mammo.records.folds
-    write_json(out_dir / REPORT, head | noted | report)
-    return (
-        f'{len(folds)} folds of {report["patients"] - report["patients_held_out"]} patients, '
-        f'{report["patients_held_out"]} held out; '
-        f'shared between any two parts: {report["shared_patients_max"]}'
-    )
 
 
 def make_folds(

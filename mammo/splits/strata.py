@@ -106,7 +106,9 @@ def _sides(items: Sequence[dict], unit: str) -> list[str]:
     if unit == 'patient':
         return [''] * len(items)
     sides = [str(item.get('laterality')) for item in items]
-    unclear = [str(item.get('img_path')) for item, side in zip(items, sides, strict=True) if side not in 'LR']
+    unclear = [
+        str(item.get('img_path')) for item, side in zip(items, sides, strict=True) if side not in ('L', 'R')
+    ]
     if unclear:
         raise UserError(
             f'--unit {unit}: {len(unclear)} images have no laterality L or R: {listed(unclear)}; write it '

@@ -119,8 +119,9 @@ def test_with_the_breast_as_unit_the_labels_of_both_breasts_count():
     assert set(strata.group_strata(items, 'patient_id', ['N'])) == {'1.0'}
 
 
-def test_with_the_breast_as_unit_an_image_without_a_side_is_refused():
-    items = [dict(img_path='a.png', patient_id='A', gt_label={})]
+@pytest.mark.parametrize('side', [None, '', 'B'])
+def test_with_the_breast_as_unit_an_image_without_a_side_is_refused(side):
+    items = [dict(img_path='a.png', patient_id='A', laterality=side, gt_label={})]
     with pytest.raises(UserError, match=r'--unit breast: 1 images have no laterality L or R: a\.png'):
         strata.group_strata(items, 'patient_id', [], 'breast')
 
