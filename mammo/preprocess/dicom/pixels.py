@@ -15,6 +15,7 @@ from mammo.preprocess.dicom import bombs, headers
 from mammo.preprocess.errors import PreprocessError, Reason
 
 MAX_COMPRESSION = 1000  # mammograms reach about 100; more is a header that lies about tiny data
+MANY_GREYS = 64  # more than a burned-in label has
 OVERLAY_GROUPS = range(0x6000, 0x6020, 2)  # PS3.5 7.6
 
 
@@ -22,9 +23,16 @@ def stored_values(ds: Dataset) -> NDArray[Any]:
     """Decode the pixel data with the first decoder that can, whatever the encoding to the same values.
 
     Raises:
-        PreprocessError: NO_PIXELS, TRUNCATED, DECODE_FAILED, or BAD_HEADER for values beyond BitsStored.
+        PreprocessError: NO_PIXELS, TRUNCATED, DECODE_FAILED, or BAD_HEADER for values beyond BitsStored, or
+            of the other sign than PixelRepresentation says.
     """
-    return used_bits(_words(ds), ds)
+    values = used_bits(_words(ds), ds)
+    if _is_sign_wrong(values, ds):
+        text = (
+            f'PixelRepresentation is {ds.PixelRepresentation}, but the picture is torn unless it is the other'
+        )
+        raise PreprocessError(Reason.BAD_HEADER, text)
+    return values
 
 
 def used_bits(words: NDArray[Any], ds: Dataset) -> NDArray[Any]:
@@ -88,13 +96,17 @@ def _words(ds: Dataset) -> NDArray[Any]:
     """Decoded words with all their bits."""
     data = headers.value(ds, 'PixelData')
     if not data:
-        raise PreprocessError(Reason.NO_PIXELS, 'no PixelData: the image was removed from the file')
+        text = 'no PixelData: the image was removed, or the file is cut off; copy it again'
+        raise PreprocessError(Reason.NO_PIXELS, text)
     syntax = ds.file_meta.TransferSyntaxUID
     if syntax not in AllTransferSyntaxes:
         raise PreprocessError(Reason.DECODE_FAILED, f'unknown transfer syntax {str(syntax)[:64]!r}')
     expected = ds.Rows * ds.Columns * ds.BitsAllocated // 8
-    if len(data) * (MAX_COMPRESSION if syntax.is_compressed else 1) < expected:
+    if len(data) * (MAX_COMPRESSION if syntax.is_encapsulated else 1) < expected:
         raise PreprocessError(Reason.TRUNCATED, f'PixelData has {len(data)} of {expected} bytes')
+    if not syntax.is_encapsulated and len(data) >= expected + expected // ds.Rows:  # a row; padding is less
+        text = f'PixelData has {len(data)} bytes, {ds.Rows} x {ds.Columns} pixels take {expected}'
+        raise PreprocessError(Reason.BAD_HEADER, text)
     try:
         if syntax.is_encapsulated:
             bombs.check_codestream(ds)
@@ -108,6 +120,22 @@ def _words(ds: Dataset) -> NDArray[Any]:
             Reason.DECODE_FAILED, f'decodes to shape {words.shape}, the header says {(ds.Rows, ds.Columns)}'
         )
     return words
+
+
+def _is_sign_wrong(values: NDArray[Any], ds: Dataset) -> bool:
+    """Whether grey values that go on in the other reading of their sign are torn apart in this one."""
+    quarter = 2 ** (int(ds.BitsStored) - 2)
+    if ds.PixelRepresentation == 0:  # negative numbers lie at the upper end, and nothing between
+        upper = values >= 3 * quarter
+        is_parted = upper.any() and not ((values > quarter) & ~upper).any()
+        return bool(is_parted and len(np.unique(values[upper])) > MANY_GREYS)
+    if values.min() >= 0:
+        return False
+    rows, is_image = values[::4].astype(np.int32), ~is_padding(values[::4], ds)
+    pairs = is_image[:, 1:] & is_image[:, :-1]
+    readings = rows, np.where(rows < 0, rows + 4 * quarter, rows)
+    signed, unsigned = (((abs(np.diff(v)) > 3 * quarter) & pairs).sum() for v in readings)
+    return bool(signed > 10 * (unsigned + 1))
 
 
 def _signed(raw: NDArray[Any], bits: int) -> NDArray[Any]:

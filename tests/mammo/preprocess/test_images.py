@@ -119,7 +119,8 @@ def test_a_good_file_gives_an_8_bit_png_and_its_item(tmp_path):
         (dict(PatientID=''), 'NO_PATIENT_ID'),
         (dict(WindowCenter=5, WindowWidth=0), 'BAD_HEADER'),
         (dict(VOILUTSequence=[lut([5], bits=99)]), 'BAD_HEADER'),
-        (dict(PixelRepresentation=1), 'image'),
+        (dict(PixelRepresentation=1), 'BAD_HEADER'),  # the values need a bit more with a sign
+        (dict(PixelRepresentation=1, BitsStored=13, HighBit=12), 'image'),
     ],
 )
 def test_header_decides_the_outcome(tags, reason, tmp_path):

@@ -138,3 +138,58 @@ def test_padding_changes_no_grey_value_of_the_image(value, tags, photometric):
     assert np.array_equal(plain.image[inside], with_padding.image[inside])
     assert with_padding.padding.sum() == 30 * 160 + 226 * 20
     assert (with_padding.image[:30] == with_padding.image[inside].min()).all()
+
+
+def smooth_breast():
+    """Grey values from 0 to 4000 without a step, as skin has them."""
+    y, x = np.indices((256, 160))
+    depth = 1 - (x / 130) ** 2 - ((y - 128) / 110) ** 2
+    return (4000 * depth.clip(0, 1) ** 0.5).astype(np.uint16)
+
+
+@pytest.mark.parametrize('encoding', ['native', 'rle'])
+@pytest.mark.parametrize(
+    ('words', 'header'),
+    [
+        (smooth_breast(), dict(BitsStored=12, HighBit=11, PixelRepresentation=1)),
+        (smooth_breast() * 16, dict(PixelRepresentation=1)),
+        (smooth_breast() - np.uint16(2000), dict(PixelRepresentation=0)),
+    ],
+)
+def test_a_sign_that_tears_the_picture_apart_is_refused(words, header, encoding, tmp_path):
+    with pytest.raises(PreprocessError, match='picture is torn') as caught:
+        stored_values(encoded(words, encoding, tmp_path, **header))
+    assert caught.value.reason == Reason.BAD_HEADER
+
+
+PADDED = np.pad(smooth_breast() * 8, 9, constant_values=2**15)
+LABELLED = np.where(np.indices((256, 160))[0] > 250, 65535, smooth_breast()).astype(np.uint16)
+
+
+@pytest.mark.parametrize(
+    ('words', 'header'),
+    [
+        (smooth_breast() - np.uint16(2000), dict(PixelRepresentation=1)),
+        (PADDED, dict(PixelRepresentation=1, PixelPaddingValue=-(2**15))),
+        (LABELLED, dict(PixelRepresentation=0)),
+        (smooth_breast() * 16, dict(PixelRepresentation=0)),
+        (LABELLED & 4095, dict(BitsStored=12, HighBit=11)),
+    ],
+)  # fmt: skip
+def test_a_sign_that_fits_is_taken_at_its_word(words, header, tmp_path):
+    values = stored_values(encoded(words, 'native', tmp_path, **header))
+    assert np.array_equal(values.astype(np.uint16), words)
+
+
+@pytest.mark.parametrize('more', [dict(Rows=255), dict(Columns=159), dict(Columns=158)])
+def test_pixels_of_another_number_than_the_header_says_are_refused(more):
+    ds = mammogram(**more)
+    with pytest.raises(PreprocessError, match='PixelData has 81920 bytes') as caught:
+        stored_values(ds)
+    assert caught.value.reason == Reason.BAD_HEADER
+
+
+def test_a_few_bytes_behind_the_pixels_do_no_harm():
+    ds = mammogram()
+    ds.PixelData += bytes(100)
+    assert np.array_equal(stored_values(ds), breast_image())
