@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -22,14 +21,13 @@ from mammo.inference.bundle.folder import Bundle, BundleError, open_bundle
 from mammo.inference.bundle.fusion import Fusion, Values
 from mammo.inference.bundle.network import Network, Pass, probs_of
 from mammo.inference.exam.images import Exam, contradicting_ages
-from mammo.inference.exam.reading import read_exam
-from mammo.inference.exam.request import Given, notes, of_site
+from mammo.inference.exam.reading import exam_settings, read_exam
+from mammo.inference.exam.request import Inputs, notes, of_site
 from mammo.inference.exam.samples import one_each, together, used_images
 from mammo.inference.exam.views import SIDES, Images
 from mammo.inference.prediction import Prediction, Score, score_of
 from mammo.inference.refusals import ExamError, Refusal
 from mammo.patients import of_members
-from mammo.preprocess.settings import Settings
 
 
 class Predictor:
@@ -53,7 +51,7 @@ class Predictor:
     def __init__(self, bundle: Bundle, device: torch.device) -> None:
         model, preprocessing = bundle.json('model.json'), bundle.json('preprocessing.json')
         self.bundle_id, self.card = bundle.id, bundle.read('MODEL_CARD.md').decode()
-        self.settings = settings_of(preprocessing['preprocess'])
+        self.settings = exam_settings(preprocessing['preprocess'])
         self.preprocessed = preprocessing['preprocess'] is not None  # how the PNG of training were made
         self.decisions = Decisions(bundle.json('decision.json'))
         self.members: list[str] = model['members']
@@ -64,10 +62,8 @@ class Predictor:
             self.network.add(own if i else shared | own, member_file(i))
         self.tasks, self.label = self.network.tasks, model['label']
         declared = {task['name']: task for task in model['model'].get('tasks') or ()}
-        self.units = {
-            name: (declared.get(name, {}).get('unit', ''), declared.get(name, {}).get('scale', 1.0))
-            for name in self.tasks
-        }
+        by_task = {name: declared.get(name, {}) for name in self.tasks}
+        self.units = {n: dict(unit=t.get('unit', ''), scale=t.get('scale', 1.0)) for n, t in by_task.items()}
         self.fusion: Fusion | None = None
         if 'clinical.json' in bundle.files:
             weights = [bundle.arrays(f'fusion/{member_file(i)}') for i in range(len(self.members))]
@@ -126,7 +122,7 @@ class Predictor:
         if tumor_side not in (None, *SIDES):
             raise ExamError(Refusal.BAD_SIDE, f'tumor side is {tumor_side!r}, expected L, R or nothing')
         cropped = not self.preprocessed if cropped_png is None else cropped_png
-        given = self._given(clinical or {}, tumor_side)._replace(cropped_png=cropped)
+        inputs = self._inputs(clinical or {}, tumor_side)._replace(cropped_png=cropped)
         exam = read_exam(images, self.settings, cropped_png=cropped)
         used = used_images(exam.images, tumor_side)
         if not any(used):
@@ -134,58 +130,61 @@ class Predictor:
         samples = together(exam.images, self.network.n_views)
         with self._lock:
             passes = self.network([image.pixels for image in exam.images], progress, samples)
-        return self._answer(exam, passes, used, one_each(samples, used), given)
+        return self._answer(exam, passes, used, one_each(samples, used), inputs)
 
-    def _given(self, values: Values, tumor_side: str | None) -> Given:
+    def _inputs(self, values: Values, tumor_side: str | None) -> Inputs:
         if self.fusion is None:
             if values:
                 raise ExamError(
                     Refusal.CLINICAL_NAME, 'this bundle takes no clinical values: it has no fused model'
                 )
-            return Given({}, None, tumor_side)
+            return Inputs({}, None, tumor_side)
         frame = self.fusion.check(values)
         named = self.fusion.named(values)
         clinical = {str(name): named[str(name)] for name in frame if frame[name].notna().all()}
-        return Given(clinical, frame if clinical else None, tumor_side)
+        return Inputs(clinical, frame if clinical else None, tumor_side)
 
     def _answer(
-        self, exam: Exam, passes: list[Pass], used: list[bool], counted: list[bool], given: Given
+        self, exam: Exam, passes: list[Pass], used: list[bool], counted: list[bool], inputs: Inputs
     ) -> Prediction:
         logits = np.stack([p.logits for p in passes])  # (images, members, tasks)
         scores = probs_of(logits, self.tasks.values()).astype(np.float64)
-        side_known, label = given.tumor_side is not None, self.label
-        image_cell = self.decisions.cell(IMAGES, side_known=side_known)
-        tasks = self._by_task(scores[counted])
-        tasks[label] = self._decided(tasks[label], image_cell)
-        model, fused, fused_cell = IMAGES, None, None
-        if self.fusion and given.values is not None:
-            features = logits[counted].mean(axis=0)  # FEATURE_POOLING of mammo.patients
-            probs = expit(self.fusion.logits(given.values, features, side_known=side_known))
-            fused_cell = self.decisions.cell(FUSED, side_known=side_known, n_known=given.n_known)
-            fused = self._decided(score_of('binary', probs), fused_cell)
-            better = FUSED not in self.decisions.content or (fused_cell or {}).get('better')
-            model = FUSED if better else IMAGES
-        images = [
+        tasks, label = self._by_task(scores[counted]), self.label
+        cell = self.decisions.cell(IMAGES, side_known=inputs.tumor_side is not None)
+        tasks[label] = self._decided(tasks[label], cell)
+        fused, fused_cell = self._fused(logits[counted], inputs)
+        is_better = FUSED not in self.decisions.content or (fused_cell or {}).get('better')
+        model, cell = (FUSED, fused_cell) if fused and is_better else (IMAGES, cell)
+        missing = [v['name'] for v in self.schema if v['name'] not in inputs.clinical]
+        warnings = exam.warnings + contradicting_ages(exam, inputs.age)
+        warnings += notes(inputs, len(self.schema), model, cell) + of_site(self.decisions.site)
+        return Prediction(
+            self.bundle_id, label, model, tasks, fused, self._images(exam, used, scores), missing, warnings,
+            inputs.record(exam), list(zip(exam.images, passes, strict=True)),
+        )  # fmt: skip
+
+    def _fused(self, logits: np.ndarray, inputs: Inputs) -> tuple[Score | None, Cell | None]:
+        """(images, members, tasks) -> with the clinical values, and what is known of such an input."""
+        if self.fusion is None or inputs.values is None:
+            return None, None
+        features, side_known = logits.mean(axis=0), inputs.tumor_side is not None  # FEATURE_POOLING
+        probs = expit(self.fusion.logits(inputs.values, features, side_known=side_known))
+        cell = self.decisions.cell(FUSED, side_known=side_known, n_known=inputs.n_known)
+        return self._decided(score_of('binary', probs), cell), cell
+
+    def _images(self, exam: Exam, used: list[bool], scores: np.ndarray) -> list[dict[str, Any]]:
+        """What is said of each image; its scores are the mean over members."""
+        return [
             dict(file=i.name, view=i.view, laterality=i.laterality, found_in=i.found_in, used=u,
                  pred_score=dict(zip(self.tasks, s.mean(axis=0).tolist(), strict=True)))
             for i, u, s in zip(exam.images, used, scores, strict=True)
         ]  # fmt: skip
-        missing = [v['name'] for v in self.schema if v['name'] not in given.clinical]
-        cell = fused_cell if model == FUSED else image_cell
-        warnings = exam.warnings + contradicting_ages(exam, given.age)
-        warnings += notes(given, len(self.schema), model, cell) + of_site(self.decisions.site)
-        shown = list(zip(exam.images, passes, strict=True))
-        return Prediction(
-            self.bundle_id, label, model, tasks, fused, images, missing, warnings, given.record(exam), shown
-        )
 
     def _by_task(self, scores: np.ndarray) -> dict[str, Score]:
         """(images, members, tasks) -> SPEC 8: mean over members, then max over images, mean of a value."""
-        kinds = enumerate(self.tasks.items())
-        shown = {name: dict(unit=unit, scale=scale) for name, (unit, scale) in self.units.items()}
         return {
-            name: replace(score_of(kind, of_members(scores[..., i], kind)), **shown[name])
-            for i, (name, kind) in kinds
+            name: replace(score_of(kind, of_members(scores[..., i], kind)), **self.units[name])
+            for i, (name, kind) in enumerate(self.tasks.items())
         }
 
     def _decided(self, score: Score, cell: Cell | None) -> Score:
@@ -201,9 +200,3 @@ class Predictor:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
-
-
-def settings_of(preprocess: dict[str, Any] | None) -> Settings:
-    """Settings in preprocess.json of the training images -> the same for the images of an exam."""
-    names = ('spacing_mm', 'voi', 'for_processing', 'flip_to')
-    return Settings(Path('.'), **{name: preprocess[name] for name in names if preprocess})

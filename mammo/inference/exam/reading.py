@@ -5,7 +5,7 @@ DICOM or PNG files of one patient -> Exam: grey images uint8 (H, W) with side an
 
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,12 @@ REWORDED = {  # messages of the preprocessing that name its options
     Reason.FOR_PROCESSING: 'raw detector values (For Processing); give the For Presentation image',
 }
 IMAGE_STARTS = (b'\x89PNG', b'\xff\xd8\xff')  # PNG, JPEG
+
+
+def exam_settings(preprocess: dict[str, Any] | None) -> Settings:
+    """Settings in preprocess.json of the training images -> the same for the images of an exam."""
+    names = ('spacing_mm', 'voi', 'for_processing', 'flip_to')
+    return Settings(Path('.'), **{name: preprocess[name] for name in names if preprocess})
 
 
 class _Source(NamedTuple):

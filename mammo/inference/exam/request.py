@@ -15,7 +15,7 @@ from mammo.inference.exam.images import Exam
 FEW_EVENTS = 100  # with fewer, calibration is uncertain
 
 
-class Given(NamedTuple):
+class Inputs(NamedTuple):
     """What is known of a patient beside the images."""
 
     clinical: dict[str, str]  # value as given, by name of the variable; only those that are known
@@ -37,25 +37,25 @@ class Given(NamedTuple):
 
     def record(self, exam: Exam) -> dict[str, Any]:
         """What an answer is for; no header."""
-        told = dict(clinical=self.clinical, tumor_side=self.tumor_side, cropped_png=self.cropped_png)
+        beside = dict(clinical=self.clinical, tumor_side=self.tumor_side, cropped_png=self.cropped_png)
         files = [dict(file=image.name, sha256=image.sha256) for image in exam.images]
-        return told | dict(files=files, time=datetime.now(UTC).isoformat(timespec='seconds'))
+        return beside | dict(files=files, time=datetime.now(UTC).isoformat(timespec='seconds'))
 
 
-def notes(given: Given, n_variables: int, model: str, cell: Cell | None) -> list[str]:
+def notes(inputs: Inputs, n_variables: int, model: str, cell: Cell | None) -> list[str]:
     """What a reader must know of an answer with part of the input unknown."""
     texts = []
-    if given.tumor_side is None:
+    if inputs.tumor_side is None:
         texts.append('the side of the tumor is not given: the images of both breasts were used')
-    if n_variables and not given.n_known:
+    if n_variables and not inputs.n_known:
         texts.append('no clinical value: answered from the images alone')
-    elif model == IMAGES and given.n_known:
+    elif model == IMAGES and inputs.n_known:
         texts.append(
-            f'with {given.n_known} of {n_variables} clinical values the images alone did as well on '
+            f'with {inputs.n_known} of {n_variables} clinical values the images alone did as well on '
             'patients whose outcome is known, so the answer is theirs'
         )
-    elif given.n_known < n_variables:
-        texts.append(f'{n_variables - given.n_known} of {n_variables} clinical values are missing')
+    elif inputs.n_known < n_variables:
+        texts.append(f'{n_variables - inputs.n_known} of {n_variables} clinical values are missing')
     return texts + of_cell(cell)
 
 
