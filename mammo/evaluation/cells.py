@@ -80,7 +80,10 @@ def achieved(rows: pd.DataFrame, threshold: float) -> dict[str, dict[str, Any]]:
 
 
 def _estimate(hit: pd.Series, among: pd.Series, subset: pd.Series) -> dict[str, Any]:
-    """Share over all rows; interval of the share of one subset drawn at random: Jeffreys' for each."""
+    """Share over all rows; interval of the share of one subset drawn at random: Jeffreys' for each.
+
+    Brown, Cai & DasGupta 2001, Stat. Sci. 16:101; ends of 0 and 1 where none or all are hit.
+    """
     by_subset = pd.DataFrame(dict(hit=hit, among=among)).groupby(subset.to_numpy()).sum()
     by_subset = by_subset[by_subset.among > 0]
     if by_subset.empty:
