@@ -5,13 +5,16 @@ jobs, their records, labels -> OUT/meta.json, skipped.csv, preprocess.json, over
 
 import csv
 import io
+import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mammo.errors import listed
 from mammo.preprocess import overview
+from mammo.preprocess.dicom.notes import NOTES
 from mammo.preprocess.errors import PreprocessError
 from mammo.preprocess.images import FOLDERS
 from mammo.preprocess.inputs.copies import copies
@@ -24,6 +27,7 @@ from mammo.records.meta import write_meta
 from mammo.records.storage.files import write_json, write_text
 from mammo.records.storage.out_dir import OutDir, Record
 
+logger = logging.getLogger(__name__)
 KEY_MAP = 'KEY_MAP.csv'
 FILES = ['meta.json', 'skipped.csv', 'preprocess.json', 'overview.html', KEY_MAP]
 
@@ -58,6 +62,8 @@ def write(
     """
     items, skipped = settle(records, labels)
     words = check_labels(labels, items, key=settings.key, allow=allow_unmatched, strict=strict)
+    for sentence in oddities(items):
+        logger.warning(sentence)
     by_id = {record['id']: record for record in records}
     kept = [by_id[Path(item['img_path']).stem] for item in items]
     write_meta(out.folder / 'meta.json', items, labels.tasks)
@@ -94,6 +100,21 @@ def settle(records: Sequence[Record], labels: Labels) -> tuple[list[dict], list[
         labels.join(item, record['exams'])
         items.append(item)
     return items, skipped
+
+
+def oddities(items: Sequence[dict[str, Any]]) -> list[str]:
+    """What is odd about images that were kept, in sentences."""
+    groups = {NOTES[code]: [i for i in items if code in i.get('notes', ())] for code in NOTES}
+    groups['no plausible pixel size, so not resampled'] = [i for i in items if 'spacing_mm' not in i]
+    dated = {item['patient_id'] for item in items if 'exam_order' in item}
+    groups['no date, so never of the latest exam of a patient who has dated ones'] = [
+        item for item in items if 'exam_order' not in item and item['patient_id'] in dated
+    ]
+    return [
+        f'{len(group)} of {len(items)} images: {text}: {listed([item["source"] for item in group])}'
+        for text, group in groups.items()
+        if group
+    ]
 
 
 def _problems(

@@ -8,14 +8,18 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from mammo.preprocess.dicom import geometry, headers, kinds, reader
+from mammo.preprocess.dicom import geometry, headers, kinds, notes, reader
 from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.preprocess.inputs.job import Job
 from mammo.preprocess.inputs.persons import Person, exam_day, person_of
 from mammo.preprocess.privacy import HIDDEN, digest, is_personal, names_somebody
 from mammo.preprocess.settings import Settings
 from mammo.records.ids import normal_id
+from mammo.records.tables.numerals import is_missing
 
+NOBODY = frozenset(
+    {'anon', 'anonymized', 'anonymised', 'anonymous', 'none', 'unknown', 'deidentified', 'removed'}
+)
 BY_ROW = ('view', 'laterality')  # where a row and a header may contradict each other
 
 
@@ -32,7 +36,7 @@ class Description:
     exams: tuple[str, ...] = ()  # ids by which labels may name the exam, the first one in meta.json
     sop: str = ''
     day: int | None = None  # of the exam, shifted by a number of days that only the patient determines
-    notes: list[str] = field(default_factory=list)  # codes of kinds.NOTES
+    notes: list[str] = field(default_factory=list)  # codes of notes.NOTES
 
 
 def describe(job: Job, header: Dataset | None, settings: Settings) -> Description:
@@ -61,9 +65,10 @@ def _of_header(job: Job, ds: Dataset, settings: Settings) -> Description:
     reader.check_usable(ds, for_processing=settings.for_processing)
     kinds.check_kinds(special, settings.keep)
     kinds.check_orientation(ds)
-    patient = job.given.get('patient_id') or normal_id(headers.text(ds, 'PatientID'))
-    if not patient:
-        raise PreprocessError(Reason.NO_PATIENT_ID, 'PatientID is empty; give patient_id in an input CSV')
+    patient = job.given.get('patient_id') or normal_id(headers.text(ds, 'PatientID')) or ''
+    if not job.given.get('patient_id') and (is_missing(patient) or patient.lower() in NOBODY):
+        text = f'PatientID is {patient!r}, which is nobody in particular; give patient_id in an input CSV'
+        raise PreprocessError(Reason.NO_PATIENT_ID, text)
     person = person_of(ds, patient)
     maker = headers.text(ds, 'Manufacturer')
     maker = '' if names_somebody(maker, ds) else maker
@@ -71,7 +76,6 @@ def _of_header(job: Job, ds: Dataset, settings: Settings) -> Description:
         patient_id=patient, view=headers.view(ds), laterality=headers.laterality(ds), manufacturer=maker
     )
     _refuse_contradictions(job, item)
-    notes = kinds.notes(ds)
     item |= _given_fields(job, ds, settings.key) | dict(
         read_from=headers.from_texts(ds) or None,
         kinds=[*special] or None,
@@ -93,7 +97,7 @@ def _of_header(job: Job, ds: Dataset, settings: Settings) -> Description:
         exams=(job.given['exam_id'],) if 'exam_id' in job.given else exams,
         sop=digest('sop', headers.text(ds, 'SOPInstanceUID') or job.source, settings.key),
         day=_shifted_day(exam_day(person), patient, settings.key),
-        notes=notes,
+        notes=notes.notes(ds),
     )
 
 

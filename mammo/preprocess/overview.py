@@ -38,7 +38,7 @@ _FIGURE = (
     '<figure><div class="frame"><img loading="lazy" src="thumbs/{name}" alt="{title}">'
     '<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none">'
     '<rect x="{x}" y="{y}" width="{w}" height="{h}"/></svg></div>'
-    '<figcaption><b>{title}</b><br>{source}<br>{spacing}</figcaption></figure>'
+    '<figcaption><b>{title}</b><br>{source}<br>{spacing}<br>{notes}</figcaption></figure>'
 )
 
 
@@ -65,6 +65,7 @@ def _figure(item: dict, frame: dict) -> str:
         name=escape(Path(item['img_path']).name),
         title=escape(title),
         source=escape(item['source']),
+        notes=escape(', '.join((*item.get('notes', ()), *item.get('kinds', ())))),
         spacing=f'{x1 - x0} x {y1 - y0} px, {size}',
         **dict(x=x0, y=y0, w=x1 - x0, h=y1 - y0, width=frame['width'], height=frame['height']),
     )

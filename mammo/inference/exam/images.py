@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammo.inference.exam.views import SIDES
-from mammo.preprocess.dicom import kinds
+from mammo.preprocess.dicom.notes import NOTES
 
 MAX_AGE_GAP_YEARS = 1.5  # between the image and today's form
 USUAL_VIEWS = ('CC', 'MLO')
@@ -28,7 +28,7 @@ class ExamImage:
     pixels: NDArray[np.uint8]  # (H, W)
     scaled: bool  # to the pixel size of the training images, as far as there is one
     sha256: str = ''  # of the file
-    notes: tuple[str, ...] = ()  # codes of mammo.preprocess.dicom.kinds.NOTES
+    notes: tuple[str, ...] = ()  # codes of mammo.preprocess.dicom.notes.NOTES
     exam_order: float | None = None  # of its exam among those of the patient, if given
 
 
@@ -60,7 +60,7 @@ def oddities(images: list[ExamImage], spacing_mm: float) -> list[str]:
         )
     for code in dict.fromkeys(code for image in images for code in image.notes):
         names = ', '.join(i.name for i in images if code in i.notes)
-        warnings.append(f'{kinds.NOTES[code]}: {names}')
+        warnings.append(f'{NOTES[code]}: {names}')
     for source in ('file name', 'free text'):
         guessed = ', '.join(i.name for i in images if i.found_in == source)
         warnings += [f'side and view are from the {source}: {guessed}'] if guessed else []

@@ -15,7 +15,7 @@ from mammo.inference.exam.images import Exam, ExamImage, oddities
 from mammo.inference.exam.views import Images, jobs_of, side_and_view
 from mammo.inference.refusals import ExamError, Refusal
 from mammo.preprocess.description import BY_ROW
-from mammo.preprocess.dicom import headers, kinds, reader
+from mammo.preprocess.dicom import headers, notes, reader
 from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.preprocess.images import render
 from mammo.preprocess.inputs.job import Job
@@ -108,7 +108,7 @@ def _read(job: Job, settings: Settings, cropped_png: bool) -> tuple[ExamImage, _
             pixels, is_scaled = _from_png(job, settings, cropped_png)
             side, view, told_by = side_and_view(job, {})
             source = _Source(Person(job.given.get('patient_id', '')), '')
-            notes = []
+            codes = []
         else:
             header = reader.read(job.path, header_only=True)
             patient = headers.text(header, 'PatientID') or job.given.get('patient_id', '')
@@ -118,16 +118,16 @@ def _read(job: Job, settings: Settings, cropped_png: bool) -> tuple[ExamImage, _
             )
             image, _, record = render(replace(job, given=row), header, settings)
             pixels, is_scaled = image, 'spacing_mm' in record['item']
-            notes = record['item'].get('notes', [])
+            codes = record['item'].get('notes', [])
             side, view, told_by = side_and_view(job, record['item'])
             told_by = 'free text' if told_by == 'header' and 'read_from' in record['item'] else told_by
-            source = _Source(person_of(header, patient), record['sop'], kinds.age_years(header))
+            source = _Source(person_of(header, patient), record['sop'], notes.age_years(header))
     except PreprocessError as error:
         message = REWORDED.get(error.reason, redact(error.message, header, settings.key))
         raise ExamError(Refusal[error.reason], f'{job.source}: {message}') from None
     source = source._replace(key=source.key or sha256_of_bytes(pixels.tobytes()))
     order = job.given.get('exam_order')
-    about = (pixels, is_scaled, sha256_of(job.path), tuple(notes), order)
+    about = (pixels, is_scaled, sha256_of(job.path), tuple(codes), order)
     return ExamImage(job.source, view, side, told_by, *about), source
 
 

@@ -157,7 +157,8 @@ def _tagged_view(ds: Dataset) -> str | None:
     position = text(ds, 'ViewPosition').upper()
     coded = {VIEW_OF_CODE.get(code, '') for code in codes(ds, 'ViewCodeSequence')} - {'', SPECIMEN}
     by_code = coded.pop() if len(coded) == 1 else ''
-    values = dict(ViewPosition=position if position in VIEWS else '', ViewCodeSequence=by_code)
+    position = position if position in VIEWS else side_and_view_in(position)[1]  # 'RCC', 'MLO R'
+    values = dict(ViewPosition=position, ViewCodeSequence=by_code)
     exaggerated = {'CC', 'XCCL', 'XCCM'} & set(values.values())
     if len(exaggerated) == 2 and 'CC' in exaggerated:  # one tag says more than the other
         values = dict.fromkeys(values, max(exaggerated, key=len))
@@ -166,6 +167,7 @@ def _tagged_view(ds: Dataset) -> str | None:
 
 def _tagged_side(ds: Dataset) -> str | None:
     values = {keyword: text(ds, keyword).upper()[:1] for keyword in _LATERALITIES}
+    values['ViewPosition'] = side_and_view_in(text(ds, 'ViewPosition'))[0]
     for part in (ds, *items(ds, 'AnatomicRegionSequence')):  # PS3.3 C.8.11.7.1.1: modifier in or beside it
         for keyword in ('AnatomicRegionModifierSequence', 'AnatomicRegionSequence'):
             sides = {SIDE_OF_CODE[code] for code in codes(part, keyword) if code in SIDE_OF_CODE}

@@ -1,10 +1,9 @@
-"""Images that are no routine view of one breast, and what else a reader of the result should know.
+"""Images that are no routine view of one breast.
 
-pydicom Dataset -> reason codes with what was seen; notes
+pydicom Dataset -> reason codes with what was seen
 """
 
 import re
-from datetime import datetime
 
 from pydicom.dataset import Dataset
 
@@ -45,15 +44,15 @@ _PADDLES = (
     (r'\bSPOT', Reason.SPOT_COMPRESSION),
     (r'BIOPS|STEREO|NEEDLE|LOCALI[SZ]', Reason.BIOPSY),
 )
+_SERIES = (  # not ProtocolName: routine views have been seen under STEREO
+    (r'\bMAG(S|\b|NIF)', Reason.MAGNIFICATION),
+    (r'\bSPOT', Reason.SPOT_COMPRESSION),
+    (r'\bSTEREO', Reason.STEREO),
+    (r'BIOPS|\bBX\b|NEEDLE|\bWIRE|LOCALI[SZ]ATION|\bCLIP\b', Reason.BIOPSY),
+    (r'SPECIMEN', Reason.SPECIMEN),
+    (r'SUBTRACT|RECOMBIN|HIGH.?ENERGY', Reason.CONTRAST),
+)
 PROJECTION_CLASSES = ('1.2.840.10008.5.1.4.1.1.13.1.4', '1.2.840.10008.5.1.4.1.1.13.1.5')
-MAX_AGE_GAP_YEARS = 1.5
-NOTES = {
-    'IMPLANT': 'the breast holds an implant; the networks were trained on breasts without',
-    'PARTIAL_VIEW': 'the image shows a part of the breast only',
-    'UNKNOWN_VENDOR': 'the header names no manufacturer',
-    'AGE': "the patient's age and birth date in the header contradict each other",
-    'ORIENTATION': 'PatientOrientation cannot be true, so the image was left as it is stored',
-}
 
 
 def special_kinds(ds: Dataset) -> dict[Reason, str]:
@@ -62,11 +61,7 @@ def special_kinds(ds: Dataset) -> dict[Reason, str]:
     for name in modifiers(ds):
         if (reason := REASON_OF_MODIFIER[name]) is not None:
             kinds.setdefault(reason, f'view modifier code {name!r}')
-    kinds = _of_image_type(ds) | kinds
-    paddle = headers.text(ds, 'PaddleDescription')
-    for pattern, reason in _PADDLES:
-        if re.search(pattern, paddle.upper()):
-            kinds.setdefault(reason, f'PaddleDescription is {paddle!r}')
+    kinds = _of_texts(ds) | _of_image_type(ds) | kinds
     factor = geometry.magnification(ds)
     if factor >= geometry.MAGNIFIED:
         kinds.setdefault(Reason.MAGNIFICATION, f'magnified {factor:.2f} times')
@@ -84,8 +79,12 @@ def special_kinds(ds: Dataset) -> dict[Reason, str]:
 def modifiers(ds: Dataset) -> list[str]:
     """Meanings of the view modifier codes; they lie within the view code, in some files beside it."""
     places = (*headers.items(ds, 'ViewCodeSequence'), ds)
-    every_code = [code for place in places for code in headers.codes(place, 'ViewModifierCodeSequence')]
-    return list(dict.fromkeys(MODIFIER_OF_CODE[code] for code in every_code if code in MODIFIER_OF_CODE))
+    every_code = [item for place in places for item in headers.items(place, 'ViewModifierCodeSequence')]
+    names = [
+        MODIFIER_OF_CODE.get(headers.text(item, 'CodeValue'), headers.text(item, 'CodeMeaning').lower())
+        for item in every_code
+    ]
+    return list(dict.fromkeys(name for name in names if name in REASON_OF_MODIFIER))
 
 
 def check_kinds(kinds: dict[Reason, str], keep: tuple[str, ...]) -> None:
@@ -120,26 +119,13 @@ def check_orientation(ds: Dataset) -> None:
         raise PreprocessError(Reason.BAD_HEADER, text)
 
 
-def notes(ds: Dataset) -> list[str]:
-    """Codes of ``NOTES`` that hold for an image."""
-    implant = headers.text(ds, 'BreastImplantPresent').upper() == 'YES' or 'implant displaced' in modifiers(
-        ds
-    )
-    orientation = headers.text(ds, 'PatientOrientation').strip('\\')
-    holds = dict(
-        IMPLANT=implant,
-        PARTIAL_VIEW=headers.text(ds, 'PartialView').upper() == 'YES',
-        UNKNOWN_VENDOR=not headers.text(ds, 'Manufacturer'),
-        AGE=_ages_contradict(ds),
-        ORIENTATION=bool(orientation) and geometry.orientation(ds) is None,
-    )
-    return [code for code, is_true in holds.items() if is_true]
-
-
-def age_years(ds: Dataset) -> float | None:
-    """PatientAge (PS3.5 6.2, AS) in years, None if it is not there or no age."""
-    match = re.fullmatch(r'(\d{3})([DWMY])', headers.text(ds, 'PatientAge').upper())
-    return int(match[1]) / dict(D=365.25, W=52.18, M=12, Y=1)[match[2]] if match else None
+def _of_texts(ds: Dataset) -> dict[Reason, str]:
+    kinds: dict[Reason, str] = {}
+    for keyword, patterns in (('PaddleDescription', _PADDLES), ('SeriesDescription', _SERIES)):
+        words = headers.text(ds, keyword)
+        seen = [reason for pattern, reason in patterns if re.search(pattern, words.upper())]
+        kinds = dict.fromkeys(seen, f'{keyword} is {words!r}') | kinds
+    return kinds
 
 
 def _of_image_type(ds: Dataset) -> dict[Reason, str]:
@@ -152,17 +138,6 @@ def _of_image_type(ds: Dataset) -> dict[Reason, str]:
     if 'LOW_ENERGY' in values:  # looks like a routine image, and is read as one
         kinds.pop(Reason.CONTRAST, None)
     return kinds
-
-
-def _ages_contradict(ds: Dataset) -> bool:
-    age = age_years(ds)
-    try:
-        dates = [
-            datetime.strptime(headers.text(ds, tag), '%Y%m%d') for tag in ('PatientBirthDate', 'StudyDate')
-        ]
-    except ValueError:
-        return False
-    return age is not None and abs((dates[1] - dates[0]).days / 365.25 - age) > MAX_AGE_GAP_YEARS
 
 
 def _is_oblique(letters: str) -> bool:

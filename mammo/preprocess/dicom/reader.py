@@ -5,6 +5,7 @@ DICOM file -> pydicom Dataset -> stored values (H, W)
 
 import logging
 import os
+import re
 import warnings
 from pathlib import Path
 from typing import Literal
@@ -23,7 +24,7 @@ warnings.filterwarnings('ignore', module=r'pydicom\.')
 PROJECTION_MODALITIES = frozenset({'RG', 'CR', 'DX', 'OT'})  # used for mammograms by digitisers and archives
 FOR_PROCESSING_CLASS = '1.2.840.10008.5.1.4.1.1.1.2.1'
 TOMOSYNTHESIS_CLASS = '1.2.840.10008.5.1.4.1.1.13.1.3'
-QUALITY_VIEWS = frozenset({'FLATFIELD', 'FLAT FIELD', 'PHANTOM', 'QC'})
+QUALITY_WORDS = re.compile(r'FLAT ?FIELD|\bPHANTOM|\bQC\b')
 
 ForProcessing = Literal['refuse', 'tone']
 
@@ -70,8 +71,9 @@ def check_usable(ds: Dataset, *, for_processing: ForProcessing = 'refuse') -> No
     modality, sop_class = headers.text(ds, 'Modality'), headers.text(ds, 'SOPClassUID')
     if modality != 'MG' and not (modality in PROJECTION_MODALITIES and headers.is_breast(ds)):
         raise PreprocessError(Reason.NOT_MAMMOGRAM, f'Modality is {modality!r} and no tag names a breast')
-    if headers.text(ds, 'ViewPosition').upper() in QUALITY_VIEWS:
-        raise PreprocessError(Reason.QUALITY_IMAGE, f'ViewPosition is {headers.text(ds, "ViewPosition")!r}')
+    for keyword in ('ViewPosition', 'SeriesDescription', 'ImageType'):
+        if QUALITY_WORDS.search(headers.text(ds, keyword).upper()):
+            raise PreprocessError(Reason.QUALITY_IMAGE, f'{keyword} is {headers.text(ds, keyword)!r}')
     n_frames = (headers.numbers(ds, 'NumberOfFrames') or [1])[0]
     if n_frames > 1 or sop_class == TOMOSYNTHESIS_CLASS:
         what = f'{n_frames:.0f} frames' if n_frames > 1 else 'one frame of a tomosynthesis object'

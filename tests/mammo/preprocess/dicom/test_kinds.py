@@ -3,17 +3,16 @@
 import numpy as np
 import pytest
 
-from mammo.preprocess.dicom import kinds
 from mammo.preprocess.errors import KEEPABLE, PreprocessError, Reason
 from mammo.preprocess.picture.two_breasts import shows_two
 from tests.mammo.preprocess.test_images import made, outcome
 from tests.support.dicom_files import breast_image, mammogram, save
 
 
-def code(value, *modifiers):
+def code(value, *modifiers, meaning='x'):
     item = mammogram()
     item.clear()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, 'SCT', 'x'
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, 'SCT', meaning
     if modifiers:
         item.ViewModifierCodeSequence = [code(modifier) for modifier in modifiers]
     return item
@@ -41,6 +40,14 @@ SPECIAL = [
     (dict(ViewPosition='SPECIMEN'), 'SPECIMEN'),
     (dict(ImageLaterality='B', PatientOrientation=None), 'CLEAVAGE'),
     (dict(ViewCodeSequence=[code('399162004', 'R-102D2')]), 'CLEAVAGE'),
+    (dict(ViewModifierCodeSequence=[code('99X', meaning='Magnification')]), 'MAGNIFICATION'),
+    (dict(SeriesDescription='L MAG CC'), 'MAGNIFICATION'),
+    (dict(SeriesDescription='L CC Spot'), 'SPOT_COMPRESSION'),
+    (dict(SeriesDescription='L CC STEREO -15'), 'STEREO'),
+    (dict(SeriesDescription='Post Biopsy L CC'), 'BIOPSY'),
+    (dict(SeriesDescription='L CC wire loc'), 'BIOPSY'),
+    (dict(SeriesDescription='Specimen L'), 'SPECIMEN'),
+    (dict(SeriesDescription='L CC CEM Subtracted'), 'CONTRAST'),
 ]
 ROUTINE = [
     image_type(''),
@@ -51,6 +58,8 @@ ROUTINE = [
     dict(DistanceSourceToDetector=660, DistanceSourceToPatient=630),
     dict(DistanceSourceToDetector=660, DistanceSourceToPatient=0),
     dict(ViewCodeSequence=[code('399162004', '399226006')]),  # rolled medial
+    dict(ProtocolName='STEREO'),
+    dict(SeriesDescription='Image of L CC, standard'),
 ]
 
 
@@ -89,6 +98,7 @@ def test_messages_say_what_was_seen(tmp_path):
 CONTRADICTIONS = [
     (dict(ViewPosition='CC', ViewCodeSequence=[code('399368009')]), ("'CC'", "'MLO'")),
     (dict(ImageLaterality='L', Laterality='R'), ("'L'", "'R'")),
+    (dict(ImageLaterality='L', ViewPosition='RCC'), ("'L'", "'R'")),
     (dict(ImageLaterality='L', AnatomicRegionSequence=[code('73056007')]), ("'L'", "'R'")),
     (dict(ViewPosition='MLO', PatientOrientation=['A', 'R']), ("'MLO'", r"'A\\R'")),
     (dict(ViewPosition='CC', PatientOrientation=['A', 'F']), ("'CC'", r"'A\\F'")),
@@ -108,6 +118,8 @@ def test_tags_that_contradict_each_other_are_refused_with_both_values(tags, valu
     [
         (dict(ViewPosition='CC', ViewCodeSequence=[code('399192008')]), 'XCCL'),  # one says more
         (dict(ViewPosition='MLO', PatientOrientation=['A', 'FR']), 'MLO'),
+        (dict(ViewPosition='LMLO', PatientOrientation=['A', 'F']), 'MLO'),
+        (dict(ViewPosition='CC L', ImageLaterality=None, PatientOrientation=None), 'CC'),
         (dict(ViewPosition='MLO', ImageLaterality='R', PatientOrientation=['P', 'FL']), 'MLO'),
     ],
 )
@@ -143,22 +155,6 @@ def test_side_and_view_from_a_free_text_are_marked(tmp_path):
         'CC',
         {'laterality': 'ProtocolName'},
     )
-
-
-@pytest.mark.parametrize(
-    ('tags', 'notes'),
-    [
-        (dict(BreastImplantPresent='YES'), ['IMPLANT']),
-        (dict(ViewCodeSequence=[code('399162004', '399209000')]), ['IMPLANT']),
-        (dict(PartialView='YES'), ['PARTIAL_VIEW']),
-        (dict(Manufacturer=''), ['UNKNOWN_VENDOR']),
-        (dict(PatientAge='040Y'), ['AGE']),  # born 1951, seen 2020
-        (dict(PatientAge='068Y', BreastImplantPresent='NO', PartialView='NO'), []),
-        (dict(PatientAge='000Y', PatientBirthDate='00000000'), []),
-    ],
-)
-def test_what_a_reader_should_know_is_noted(tags, notes):
-    assert kinds.notes(mammogram(**tags)) == notes
 
 
 def test_two_breasts_in_one_image_are_refused(tmp_path):
