@@ -25,7 +25,7 @@ def main() -> None:
     add('--bundle', type=Path, required=True, help='folder of tools/make_bundle.py; stays as it is')
     add('--batch', type=Path, required=True, metavar='TABLE', help='images as tools/predict.py --batch takes them')  # fmt: skip  # noqa: E501
     add('--clinical-table', type=Path, help='table with a row per patient')
-    add('--labels', type=Path, required=True, help='table with patient_id and a column named as the main task, 0 or 1; empty if unknown')  # fmt: skip  # noqa: E501
+    add('--labels', type=Path, required=True, help='table with patient_id, a column named as the main task (0 or 1; empty if unknown), and where known tumor_side')  # fmt: skip  # noqa: E501
     add('--out', type=Path, required=True, help='bundle to make')
     add('--out-dir', type=Path, help='folder for the answers of the patients, from which a stopped run goes on; without it OUT with _answers')  # fmt: skip  # noqa: E501
     add('--site', default='this site', metavar='NAME', help='how card and answers call it')

@@ -58,7 +58,6 @@ def phantoms(n_patients: int, seed: int) -> Study:
     table.insert(0, 'patient_id', [f'p{i}' for i in range(n_patients)])
     schema = read_schema(ROOT / 'configs/clinical/phantom.yaml')
     columns = [v.column for v in schema.variables]
-    table['size_imaging_mm'] = table['size_imaging_mm'].clip(1, 200)
     cells = drop_values(table, columns, 0.05, rng)[['patient_id', *columns]].astype(object)
     values = check_table(cells.where(cells.notna(), '').astype(str), schema)
     seen = image_score(table).to_numpy() + 0.7 * rng.standard_normal(n_patients)

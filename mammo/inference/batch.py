@@ -7,7 +7,7 @@ import csv
 import json
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -58,10 +58,15 @@ class Asked(NamedTuple):
     refusal: ExamError | None = None
 
 
-def answer_table(args: Namespace, predictor: Predictor) -> BatchSummary:
+def answer_table(
+    args: Namespace, predictor: Predictor, further: Mapping[str, dict[str, str]] | None = None
+) -> BatchSummary:
     """All patients of a table; predictions.csv gets a row after each of them.
 
     A killed run loses nothing that was done: with ``resume`` it goes on, and ends with the same files.
+
+    Args:
+        further: by patient, cells of another table, such as tumor_side; the other patients are left out.
 
     Raises:
         ClinicalError: the clinical table is not one for the bundle.
@@ -79,12 +84,16 @@ def answer_table(args: Namespace, predictor: Predictor) -> BatchSummary:
     head = dict(tool=TOOL, bundle_id=predictor.bundle_id, options=options)
     inputs = [job.path for _, jobs in patients for job in jobs]
     with out_dir(args.out_dir, head, inputs=inputs, resume=args.resume, fresh=args.fresh) as out:
-        asked = [_asked(patient, jobs, cells.get(patient, {}), args, predictor) for patient, jobs in patients]
+        asked = [
+            _asked(patient, jobs, [cells.get(patient, {}), (further or {}).get(patient, {})], args, predictor)
+            for patient, jobs in patients
+            if further is None or patient in further
+        ]
         return BatchSummary.of(_answer_all(asked, out, args, predictor))
 
 
 def _asked(
-    patient: str, jobs: list[Job], cells: dict[str, Any], args: Namespace, predictor: Predictor
+    patient: str, jobs: list[Job], cells: list[dict[str, Any]], args: Namespace, predictor: Predictor
 ) -> Asked:
     try:
         clinical, tumor_side = told_of(jobs, cells, predictor)

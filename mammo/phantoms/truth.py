@@ -99,7 +99,7 @@ def _clinical(table: pd.DataFrame, rng: np.random.Generator) -> dict[str, Any]:
         histological_type=rng.choice(['ductal', 'lobular', 'other'], n, p=[0.75, 0.15, 0.1]),
         mode_of_detection=rng.choice(['screening', 'symptomatic'], n, p=[0.6, 0.4]),
         tumor_location=np.char.add(np.char.add(vertical, '-'), lateral),
-        size_imaging_mm=(table['diameter_mm'] * reading).round(1),
+        size_imaging_mm=np.clip(table['diameter_mm'] * reading, 1, 200).round(1),
     )
 
 

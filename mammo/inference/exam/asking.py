@@ -70,16 +70,16 @@ def clinical_of(path: Path, predictor: Predictor) -> dict[str, dict[Any, str]]:
 
 
 def told_of(
-    jobs: list[Job], cells: dict[str, Any], predictor: Predictor
+    jobs: list[Job], cells: list[dict[str, Any]], predictor: Predictor
 ) -> tuple[dict[str, Any], str | None]:
-    """What the rows of a patient's images and of the clinical table say -> clinical values, tumor side.
+    """What the rows of a patient's images and of further tables say -> clinical values, tumor side.
 
     Raises:
         ExamError: two rows contradict each other, or the side is none.
     """
     names = {name for v in predictor.schema for name in (v['name'], v['column'])}
     told: dict[str, dict[str, Any]] = {}
-    for row in [cells, *(job.given.get('clinic_vars', {}) for job in jobs)]:
+    for row in [*cells, *(job.given.get('clinic_vars', {}) for job in jobs)]:
         for name, value in row.items():
             if name == SIDE and value:
                 told.setdefault(name, {})[_side(value)] = _side(value)

@@ -36,10 +36,7 @@ def site_entry(rows: pd.DataFrame, name: str, target: float, confidence: float |
         UserError: too few patients of a class, or scores that mean nothing there.
     """
     probs, labels = rows.prob.to_numpy(float), rows.label.to_numpy(float)
-    n_events = int(labels.sum())
-    if min(n_events, len(labels) - n_events) < MIN_CLASS:
-        found = f'{n_events} positive and {len(labels) - n_events} negative patients'
-        raise UserError(f'{name}: {found} with answer and label; {MIN_CLASS} of each are the least')
+    check_classes(rows.label, name)
     try:
         update = closed_tests(probs, labels)
     except UndefinedError as reason:
@@ -49,9 +46,20 @@ def site_entry(rows: pd.DataFrame, name: str, target: float, confidence: float |
     decision = decided(rows.assign(prob=after, subset=0), target, confidence)
     return dict(
         name=name, chosen_on=f'patients of {name}', target_sensitivity=target, confidence=confidence,
-        n_patients=len(labels), n_events=n_events, before=_measures(probs, labels),
+        n_patients=len(labels), n_events=int(labels.sum()), before=_measures(probs, labels),
         after=_measures(after, labels), needed=_needed(probs, labels), **update, **decision,
     )  # fmt: skip
+
+
+def check_classes(labels: pd.Series, name: str) -> None:
+    """
+    Raises:
+        UserError: too few patients of a class.
+    """
+    n_events = int(labels.sum())
+    if min(n_events, len(labels) - n_events) < MIN_CLASS:
+        found = f'{n_events} positive and {len(labels) - n_events} negative patients'
+        raise UserError(f'{name}: {found}; {MIN_CLASS} of each are the least')
 
 
 def site_lines(site: dict[str, Any]) -> Iterator[str]:

@@ -6,6 +6,7 @@ BUNDLE, table of images, table of labels -> answers of the patients, a new BUNDL
 import json
 import logging
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from mammo.inference.answers import RECORD
 from mammo.inference.batch import TABLE, answer_table, patients_of
 from mammo.inference.bundle.decisions import FUSED
 from mammo.inference.bundle.folder import Bundle, BundleError, canonical, open_bundle, write_bundle
-from mammo.inference.making.site import MIN_EVENTS, site_entry, site_lines
+from mammo.inference.exam.asking import SIDE
+from mammo.inference.making.site import MIN_EVENTS, check_classes, site_entry, site_lines
 from mammo.inference.predictor import Predictor
+from mammo.preprocess.inputs.labels import side
 from mammo.records.ids import normal_id
 from mammo.records.tables.matching import check_patients
 from mammo.records.tables.numerals import numbers
@@ -46,11 +49,7 @@ def update_bundle(args: Namespace) -> list[str]:
         raise BundleError(
             f'{args.bundle}: is updated already, for {decisions.site["name"]}; update bundle {base[:12]}'
         )
-    labels = labels_of(args.labels, predictor.label)
-    patients = {patient for patient, _ in patients_of(args)}
-    check_patients({*labels.index}, patients, args.labels.name, allow=args.allow_unmatched)
-    logger.info('%s', answer_table(Namespace(**vars(args), resume=True, fresh=False), predictor))
-    rows = scored(args.out_dir, labels)
+    rows = _answered(args, predictor)
     target = args.sensitivity or decisions.content['target_sensitivity']
     confidence = args.confidence or decisions.content['confidence']
     site = dict(base=predictor.bundle_id, **site_entry(rows, args.site, target, confidence))
@@ -63,19 +62,36 @@ def update_bundle(args: Namespace) -> list[str]:
     return [*site_lines(site), f'{args.out}: id {made.bundle_id}']
 
 
-def labels_of(path: Path, task: str) -> pd.Series:
-    """Column of the task -> label by patient; patients without one are left out.
+def _answered(args: Namespace, predictor: Predictor) -> pd.DataFrame:
+    """Score the patients who have a label -> see ``scored``; what cannot end well is refused before."""
+    table = labels_of(args.labels, predictor.label)
+    patients = {patient for patient, _ in patients_of(args)}
+    check_patients({*table.index}, patients, args.labels.name, allow=args.allow_unmatched)
+    labelled = table[table.label.notna() & table.index.isin(patients)]
+    unlabelled = int(table.label.isna().sum())
+    if unlabelled:
+        logger.warning('%d of %d patients of %s have no label', unlabelled, len(table), args.labels.name)
+    check_classes(labelled.label, args.site)
+    sides = {str(patient): {SIDE: side} for patient, side in labelled[SIDE].items()}
+    logger.info('%s', answer_table(Namespace(**vars(args), resume=True, fresh=False), predictor, sides))
+    return scored(args.out_dir, labelled.label)
+
+
+def labels_of(path: Path, task: str) -> pd.DataFrame:
+    """Rows of the table -> label (NaN: unknown) and tumor_side ('': not told here) by patient.
+
+    As in tables of tools/preprocess.py, the laterality of a row without tumor_side is the side of the tumor.
 
     Raises:
-        UserError: an id is there twice, a label is neither 0 nor 1, or all are equal.
+        UserError: an id is there twice, a label is neither 0 nor 1, all are equal, or a side is none.
     """
-    table = read_table(path, ['patient_id', task])
+    table = read_table(path, ['patient_id', task], kept=(SIDE, 'laterality'))
     ids = [normal_id(cell, f'{path}: patient_id') or '' for cell in table.patient_id]
-    values = pd.Series(numbers(table[task], f'{path}: column {task}').to_numpy(), ids)
-    repeated = sorted(set(values.index[values.index.duplicated()]))
-    if repeated or '' in values.index:
+    repeated = sorted(name for name, n in Counter(ids).items() if n > 1)
+    if repeated or '' in ids:
         found = f'patients are there more than once: {listed(repeated)}' if repeated else 'a row has no id'
         raise UserError(f'{path}: {found}; keep one row per patient')
+    values = numbers(table[task], f'{path}: column {task}').set_axis(ids)
     labels = values.dropna()
     odd = labels[~labels.isin([0, 1])]
     if len(odd):
@@ -84,7 +100,14 @@ def labels_of(path: Path, task: str) -> pd.Series:
     if labels.nunique() < 2:
         found = f'all {len(labels)} are {labels.iloc[0]:g}' if len(labels) else 'there is none'
         raise UserError(f'{path}: labels of both classes are needed, {found}')
-    return labels
+    rows = zip(table.index, table.to_dict('records'), strict=True)
+    sides = [_side(row, f'{path}: row {line}') for line, row in rows]
+    return pd.DataFrame({'label': values, SIDE: sides}, ids)
+
+
+def _side(row: dict[Any, str], place: str) -> str:
+    tumor_side, laterality = (side(row.get(name, ''), place, name) for name in (SIDE, 'laterality'))
+    return tumor_side or laterality
 
 
 def scored(folder: Path, labels: pd.Series) -> pd.DataFrame:

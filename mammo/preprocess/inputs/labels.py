@@ -64,7 +64,7 @@ def read_labels(path: Path, key: bytes | None) -> Labels:
         patient = normal_id(row['patient_id'], f'{place}: patient_id')
         if patient is None or is_missing(patient):
             raise UserError(f'{place}: patient_id is empty; remove the row, or say whose it is')
-        breast, tumor_side = (side(row.get(name, ''), place) for name in ('laterality', 'tumor_side'))
+        breast, tumor_side = (side(row.get(n, ''), place, n) for n in ('laterality', 'tumor_side'))
         exam = pseudonym('exam', row.get('exam_id', ''), key)
         where = pseudonym('patient', patient, key), breast, exam
         present = values.loc[line].dropna().to_dict()
@@ -107,10 +107,10 @@ def check_labels(
     return f'{words}, {labelled} labelled, {len(rows)} rows of labels unmatched'
 
 
-def side(value: str, place: str) -> str:
+def side(value: str, place: str, column: str = 'laterality') -> str:
     """L, R, or '' if unknown."""
     if is_missing(value):
         return ''
     if value.lower() not in _SIDES:
-        raise UserError(f'{place}: laterality is {value!r}, expected L or R')
+        raise UserError(f'{place}: {column} is {value!r}, expected L or R')
     return _SIDES[value.lower()]

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -91,7 +90,7 @@ def faked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Answers of known probs in the place of the networks -> how many patients were asked for."""
     asked: list[int] = []
 
-    def answer_table(args: Namespace, predictor: Predictor) -> str:
+    def answer_table(args: Namespace, predictor: Predictor, further: dict) -> str:
         args.out_dir.mkdir(exist_ok=True)
         with (args.out_dir / 'predictions.csv').open('w', newline='') as file:
             table = csv.DictWriter(file, ['patient_id', 'folder', 'reason'])
@@ -151,28 +150,3 @@ def test_labels_of_other_patients_are_refused_before_anything_is_scored(
     assert not asked
     args.allow_unmatched = True
     assert update_bundle(args)
-
-
-def test_a_stopped_update_goes_on_with_the_answers_that_are_there(
-    args: Namespace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[int] = []
-    predict = Predictor.predict
-
-    def stopping(self: Predictor, *given: Any, **options: Any) -> Any:
-        asked.append(1)
-        if len(asked) == 3:
-            raise KeyboardInterrupt
-        return predict(self, *given, **options)
-
-    rows = args.batch.read_text().split('\n')
-    args.batch.write_text('\n'.join(rows[:5]))
-    args.labels.write_text('\n'.join(args.labels.read_text().split('\n')[:5]))
-    monkeypatch.setattr(Predictor, 'predict', stopping)
-    with pytest.raises(KeyboardInterrupt):
-        update_bundle(args)
-    with pytest.raises(UserError, match='5 of each are the least'):
-        update_bundle(args)
-    assert len(asked) == 3 + 2
-    assert not args.out.exists()
-    shutil.rmtree(args.out_dir)
