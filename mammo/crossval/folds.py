@@ -72,8 +72,10 @@ def read_part(path: Path, images: str | os.PathLike = '') -> Part:
     items = read_meta(path)['data_list']
     unnamed = [item['img_path'] for item in items if not item.get('patient_id')]
     if unnamed or not items:
-        what = f'{len(unnamed)} images have no patient_id: {listed(unnamed)}' if items else 'it has no image'
-        raise DataError(f'{path}: {what}; cross-validation needs the patient of every image')
+        problem = (
+            f'{len(unnamed)} images have no patient_id: {listed(unnamed)}' if items else 'it has no image'
+        )
+        raise DataError(f'{path}: {problem}; cross-validation needs the patient of every image')
     labels: dict[str, set[float]] = {}
     for item in items:
         for task, value in item['gt_label'].items():

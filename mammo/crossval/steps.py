@@ -143,9 +143,9 @@ def _score_together(spec: dict[str, Any], folder: Path) -> None:
     write_json(folder / FINISHED, dict(done=[]))
 
 
-def shared(spec: dict[str, Any], what: str, *options: str) -> dict[str, Any]:
+def shared(spec: dict[str, Any], step: str, *options: str) -> dict[str, Any]:
     """What every run of a fold is told; images were checked once for all folds."""
-    name = f'experiment_name={what}_{spec["name"].replace("/", "_")}'  # for its logs
+    name = f'experiment_name={step}_{spec["name"].replace("/", "_")}'  # for its logs
     return dict(amp=spec['amp'], check_data=False, cfg_options=[name, *options])
 
 

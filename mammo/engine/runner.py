@@ -113,8 +113,8 @@ class MammoRunner(Runner):
         Raises:
             UserError: a start weight is missing, memory ran out, or the training diverged.
         """
-        if self.cfg.get('auto_resume') and (found := find_intact(self.cfg)):
-            self._resume, self._load_from = True, found
+        if self.cfg.get('auto_resume') and (checkpoint := find_intact(self.cfg)):
+            self._resume, self._load_from = True, checkpoint
         if not self._resume:  # a checkpoint to go on from replaces what training once started from
             require_pretrained(self.cfg.model, self._load_from)
         with resources_explained(self), handling_signals():

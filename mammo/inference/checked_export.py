@@ -81,4 +81,4 @@ def largest_difference(path: Path, model: nn.Module) -> float:
     size = (batch if isinstance(batch, int) else 3, 1, height, width)
     image = np.random.default_rng(0).uniform(0, 255, size).astype(np.float32)
     pairs = zip(session.run(None, {'image': image}), model(torch.from_numpy(image)), strict=True)
-    return max(float(np.abs(found - expected.numpy()).max()) for found, expected in pairs)
+    return max(float(np.abs(output - expected.numpy()).max()) for output, expected in pairs)

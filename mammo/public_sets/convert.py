@@ -87,8 +87,8 @@ def read(paths: Sequence[Path], layout: Layout) -> pd.DataFrame:
         table.columns = table.columns.str.replace(' ', '_')
         missing = [name for name in layout.required if name not in table]
         if missing or not table.columns.is_unique:
-            what = f'{missing} missing' if missing else 'a column twice'
-            raise TableError(f'{path}: {what} for {layout.name} ({layout.source}); found {list(table)}')
+            problem = f'{missing} missing' if missing else 'a column twice'
+            raise TableError(f'{path}: {problem} for {layout.name} ({layout.source}); found {list(table)}')
         tables.append(table.assign(file=path.name, place=[f'{path.name} row {line}' for line in table.index]))
     return pd.concat(tables, ignore_index=True)
 

@@ -91,12 +91,14 @@ def cohort_tests(items: Sequence[dict], group: str) -> dict[str, pd.Index]:
     n_cohorts = table.groupby('group').cohort.agg(lambda cohorts: cohorts.nunique(dropna=False))
     unclear = sorted({*table.group[table.cohort.isna()], *n_cohorts.index[n_cohorts > 1]})
     if unclear or table.cohort.nunique() < 2:
-        what = (
+        problem = (
             f'{len(unclear)} patients have none or several: {listed(unclear)}'
             if unclear
             else 'is one cohort only'
         )
-        raise UserError(f'--leave-one-cohort-out: every image needs a cohort, one per patient; here {what}')
+        raise UserError(
+            f'--leave-one-cohort-out: every image needs a cohort, one per patient; here {problem}'
+        )
     cohorts = table.astype({'cohort': str}).groupby('cohort').group.unique()
     return {str(i): pd.Index(sorted(groups)) for i, groups in enumerate(cohorts.sort_index())}
 

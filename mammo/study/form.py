@@ -97,5 +97,9 @@ def read_study(path: Path) -> Study:
 def _told(problem: Any) -> str:
     """``folds.outer: Input should be greater than or equal to 2, found 1``."""
     place = '.'.join(str(part) for part in problem['loc'])
-    found = '' if problem['type'] in ('missing', 'value_error') else f', found {problem["input"]!r}'
-    return f'{place}: {problem["msg"]}{found}' if place else str(problem['msg']).removeprefix('Value error, ')
+    input_text = '' if problem['type'] in ('missing', 'value_error') else f', found {problem["input"]!r}'
+    return (
+        f'{place}: {problem["msg"]}{input_text}'
+        if place
+        else str(problem['msg']).removeprefix('Value error, ')
+    )

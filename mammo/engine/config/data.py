@@ -37,9 +37,9 @@ def find_images(cfg: Config, meta: Path) -> None:
     first = os.path.join(dataset.get('data_prefix') or '', items[0]['img_path']) if items else ''
     if not first or os.path.isfile(os.path.join(dataset.get('data_root') or '', first)):
         return
-    found = image_folder(meta, first)
-    if found:
-        tell(f'images: {found}')
+    folder = image_folder(meta, first)
+    if folder:
+        tell(f'images: {folder}')
         for part in PARTS:
             if cfg.get(f'{part}_dataloader'):
-                cfg[f'{part}_dataloader'].dataset.data_root = str(found)
+                cfg[f'{part}_dataloader'].dataset.data_root = str(folder)

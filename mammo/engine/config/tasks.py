@@ -87,15 +87,17 @@ def _guessed(
 ) -> dict[str, Any]:
     name, values = task['name'], labels.get(task['name'])
     if not values:
-        there = listed(other for other, found in labels.items() if found)
+        there = listed(other for other, known_labels in labels.items() if known_labels)
         raise ConfigError(
             f'{metas[0]}: no image has a label {name!r}; there are labels of {there or "no task"}'
         )
     if {*values} <= {0.0, 1.0}:
-        found = f'0 and 1, {int(sum(values))} of {len(values)} are 1'
+        description = f'0 and 1, {int(sum(values))} of {len(values)} are 1'
         entry: dict[str, Any] = dict(kind='binary')
     else:
-        found = f'{min(values):g} to {max(values):g}, mean {sum(values) / len(values):.3g}; standardised'
+        description = (
+            f'{min(values):g} to {max(values):g}, mean {sum(values) / len(values):.3g}; standardised'
+        )
         entry = dict(kind='regression', standardise=True)
-    tell(f'task {name}: {entry["kind"]}, since its labels are {found}')
+    tell(f'task {name}: {entry["kind"]}, since its labels are {description}')
     return task | entry

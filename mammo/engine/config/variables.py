@@ -30,10 +30,10 @@ def copies(cfg: Config, key: str) -> list[str]:
         return []
     places = [place for place in _places(cfg._cfg_dict, cfg[key], key) if place != key]
     if not places or any(place.rpartition('.')[2] != key for place in places):
-        what = (
+        reason = (
             f'was copied when the config was read; set {listed(places)}' if places else 'is read by nothing'
         )
-        raise ConfigError(f'--cfg-options {key}: to set it has no effect: it {what}')
+        raise ConfigError(f'--cfg-options {key}: to set it has no effect: it {reason}')
     tell(f'--cfg-options {key}: sets {", ".join(places)}')
     return places
 

@@ -84,8 +84,8 @@ def _load_members(runner: Runner, checkpoints: Sequence[str | Path]) -> Ensemble
         runner.load_checkpoint(str(checkpoint))
         ensemble.add(runner.model)
     n, distinct = len(checkpoints), ensemble.num_backbones
-    what = 'runs once for all' if distinct == 1 else f'differs: {distinct} passes per image'
-    tell(f'{n} members, their backbone {what}')
+    passes = 'runs once for all' if distinct == 1 else f'differs: {distinct} passes per image'
+    tell(f'{n} members, their backbone {passes}')
     return ensemble
 
 

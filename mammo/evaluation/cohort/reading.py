@@ -134,8 +134,8 @@ def _outside_merged(rows: pd.DataFrame) -> pd.DataFrame:
     """
     n_folds = rows.groupby('patient_id').fold.nunique()
     odd = n_folds[n_folds != n_folds.mode()[0]]
-    what = 'patients are in the test part of more, or of fewer, outer folds than the others'
-    _refuse('test parts', odd > 0, odd.index.to_series(), what)
+    problem = 'patients are in the test part of more, or of fewer, outer folds than the others'
+    _refuse('test parts', odd > 0, odd.index.to_series(), problem)
     outside = n_folds.iloc[0] == rows.fold.nunique()
     return rows.assign(fold='') if outside else rows
 
@@ -162,7 +162,7 @@ def _one_row_per_patient(images: pd.DataFrame, aggregate: str, label: str) -> pd
     return table.reset_index('fold')
 
 
-def _refuse(place: str | Path, wrong: pd.Series, names: pd.Series, what: str) -> None:
+def _refuse(place: str | Path, wrong: pd.Series, names: pd.Series, problem: str) -> None:
     if wrong.any():
         places = listed(names[wrong.to_numpy()].astype(str))
-        raise PredictionError(f'{place}: {int(wrong.sum())} {what}: {places}')
+        raise PredictionError(f'{place}: {int(wrong.sum())} {problem}: {places}')

@@ -89,8 +89,8 @@ def _decision(rows: dict[str, list[dict]], recalibrated: bool = False) -> Drawn:
     ax.set(ylim=(-0.15 * max(top, 0.1), max(top, 0.05) * 1.3), xlim=(low, high), title=title)
     ax.set(xlabel='threshold probability', ylabel='net benefit')
     ax.legend()
-    what = 'of the risks after logistic recalibration on development data' if recalibrated else 'of biopsy'
-    caption = f'Net benefit {what} from the threshold probability up; bands are 95 % intervals.'
+    scope = 'of the risks after logistic recalibration on development data' if recalibrated else 'of biopsy'
+    caption = f'Net benefit {scope} from the threshold probability up; bands are 95 % intervals.'
     name = 'decision_recalibrated' if recalibrated else 'decision'
     data = pd.concat([frame.assign(model_name=name) for name, frame in frames.items()])
     return Drawn(name, 'use', caption, figure, data)

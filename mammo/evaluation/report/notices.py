@@ -26,11 +26,11 @@ def notices(report: dict[str, Any]) -> list[str]:
 def _few(name: str, model: dict[str, Any]) -> str:
     if model['n_events'] is None:
         return ''
-    n_rare, what = min((model['n_events'], 'with'), (model['n_patients'] - model['n_events'], 'without'))
+    n_rare, side = min((model['n_events'], 'with'), (model['n_patients'] - model['n_events'], 'without'))
     if n_rare >= MIN_EVENTS:
         return ''
     return (
-        f'{name}: only {n_rare} patients {what} the event. With fewer than {MIN_EVENTS}, intervals and p '
+        f'{name}: only {n_rare} patients {side} the event. With fewer than {MIN_EVENTS}, intervals and p '
         'values are not reliable, and none of these figures should guide a decision.'
     )
 

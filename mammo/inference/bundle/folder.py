@@ -158,13 +158,13 @@ def open_bundle(folder: str | os.PathLike) -> Bundle:
 
 def versions() -> dict[str, str]:
     """Of Python and of the libraries that decide about numbers, as far as installed."""
-    found = dict(python=platform.python_version())
+    versions = dict(python=platform.python_version())
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _id(manifest: dict[str, Any]) -> str:

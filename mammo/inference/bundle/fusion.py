@@ -56,7 +56,7 @@ class Fusion:
         if len(given) < len(values):
             raise ExamError(Refusal.CLINICAL_NAME, f'a clinical variable is given twice: {", ".join(values)}')
         parsed = {v.name: _parsed(v, text) for v, text in given.items() if not _unknown(v, text)}
-        problems = [found for found in parsed.values() if isinstance(found, str)]
+        problems = [result for result in parsed.values() if isinstance(result, str)]
         if problems:
             raise ExamError(Refusal.CLINICAL_VALUE, '; '.join(problems))
         return pd.DataFrame([parsed], columns=[v.name for v in self.schema.variables], dtype=float)

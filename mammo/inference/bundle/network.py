@@ -96,8 +96,8 @@ class Network:
             axes.append([None if v is None else self._axes(v, maps[-1], len(sample)) for v in views])
             if progress:
                 progress(done, len(samples))
-        together = len({tuple(m.shape for part in found.values() for m in part) for found in maps}) == 1
-        batches = [maps] if together else [[found] for found in maps]
+        shapes = {tuple(m.shape for part in of_sample.values() for m in part) for of_sample in maps}
+        batches = [maps] if len(shapes) == 1 else [[of_sample] for of_sample in maps]
         seen = [one for batch in batches for one in self._through_necks(batch)]
         passes: dict[int, Pass] = {}
         for sample, (logits, attention), places in zip(samples, seen, axes, strict=True):
@@ -116,12 +116,12 @@ class Network:
     def _maps(self, image: NDArray[np.uint8]) -> Maps:
         """(H, W) -> maps of each distinct backbone."""
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)[None, None]
-        found: Maps = {}
+        by_backbone: Maps = {}
         for member in self.ensemble.members:
-            if id(member.backbone) not in found:
+            if id(member.backbone) not in by_backbone:
                 inputs = member.data_preprocessor(dict(inputs=pixels))['inputs']
-                found[id(member.backbone)] = member.maps(inputs)
-        return found
+                by_backbone[id(member.backbone)] = member.maps(inputs)
+        return by_backbone
 
     def _axes(self, results: dict[str, Any], maps: Maps, n_views: int) -> tuple[Axis, Axis] | None:
         if self.cells is None:
@@ -138,7 +138,7 @@ class Network:
         batch = maps * 2 if len(maps) == 1 else maps
         logits, attention = [], []
         for member in self.ensemble.members:
-            of_images = [found[id(member.backbone)] for found in batch]
+            of_images = [by_backbone[id(member.backbone)] for by_backbone in batch]
             feats, looked = self._through_neck(member, tuple(map(torch.cat, zip(*of_images, strict=True))))
             logits.append(torch.stack([z.float() for z in member.head(feats).values()], dim=1))
             attention += [] if looked is None else [looked]

@@ -72,6 +72,6 @@ def side_and_view(job: Job, header: dict[str, Any]) -> tuple[str, str, str]:
 
 def _from_name(name: str) -> tuple[str, str]:
     """Side and view that a file name states exactly once, else two empty texts."""
-    found = [m.groupdict() for m in _IN_NAME.finditer(Path(name).stem.upper().replace('_', '-'))]
-    pairs = {((m['s0'] or m['s1'])[0], m['v0'] or m['v1']) for m in found}
+    matches = [m.groupdict() for m in _IN_NAME.finditer(Path(name).stem.upper().replace('_', '-'))]
+    pairs = {((m['s0'] or m['s1'])[0], m['v0'] or m['v1']) for m in matches}
     return pairs.pop() if len(pairs) == 1 else ('', '')

@@ -105,16 +105,16 @@ def _cell(cell: dict[str, Any]) -> str:
     patients = f'{cell["n_patients"]} ({cell["n_events"]})'
     if cell['threshold'] is None:
         return f'{patients} | {cell.get("reason", UNKNOWN)} | | | '
-    found = cell.get('achieved') or cell.get('tested') or {}
-    shown = [estimate_text(found.get(key)) for key in ('sensitivity', 'reduction_rate')]
+    figures = cell.get('achieved') or cell.get('tested') or {}
+    shown = [estimate_text(figures.get(key)) for key in ('sensitivity', 'reduction_rate')]
     answers = 'yes' if cell.get('better', True) else 'no: the images alone are as good'
     return f'{patients} | {cell["threshold"]:.4g} | {shown[0]} | {shown[1]} | {answers}'
 
 
-def estimate_text(found: dict[str, Any] | None) -> str:
+def estimate_text(estimate: dict[str, Any] | None) -> str:
     """Value and interval, or that they are unknown."""
-    if not found or found.get('value') is None:
+    if not estimate or estimate.get('value') is None:
         return UNKNOWN
-    text = f'{found["value"]:.3f}'
-    low = found.get('ci_low')
-    return text if low is None else f'{text} ({low:.3f} to {found["ci_high"]:.3f})'
+    text = f'{estimate["value"]:.3f}'
+    low = estimate.get('ci_low')
+    return text if low is None else f'{text} ({low:.3f} to {estimate["ci_high"]:.3f})'

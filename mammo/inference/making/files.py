@@ -74,8 +74,8 @@ def _check_fusion(path: Path, inputs: dict[str, Any], trained: Trained) -> None:
             f'{path}: learned from {features["columns"]}, the network gives {tasks} in this order'
         )
     if not encoding.get('x_preope') or inputs['mode'] == 'mammo-only' or made != ('head', 'mean'):
-        found = f'mode {inputs["mode"]}, features {made}'
+        fusion = f'mode {inputs["mode"]}, features {made}'
         raise BundleError(
-            f'{path}: {found}; a bundle needs clinical variables with the encoders of tools/build_fusion.py, '
+            f'{path}: {fusion}; a bundle needs clinical variables with the encoders of tools/build_fusion.py, '
             'and as features the mean of the raw outputs (tools/extract_features.py --stage head)'
         )

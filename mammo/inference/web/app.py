@@ -74,7 +74,7 @@ class Calculator:
 
     async def predict(self, request: Request) -> Response:
         """The filled form -> the page of its answer, or the form again with what is wrong."""
-        turn = await self.accept(request, lambda found, turn: self.pages.result(found, turn.key))
+        turn = await self.accept(request, lambda prediction, turn: self.pages.result(prediction, turn.key))
         return RedirectResponse(f'/exam/{turn.key}/predict', 303)
 
     async def answer(self, key: str, request: Request) -> Response:
@@ -91,7 +91,7 @@ class Calculator:
 
     async def api_predict(self, request: Request) -> Response:
         """Answer the images of one exam, as prediction.json."""
-        turn = await self.accept(request, lambda found, _: found.to_json())
+        turn = await self.accept(request, lambda prediction, _: prediction.to_json())
         while not await turn.finished(0.5):
             if await request.is_disconnected():
                 turn.seen_s = -math.inf  # so that it is dropped when its turn comes

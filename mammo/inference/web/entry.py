@@ -72,8 +72,10 @@ class Entry:
             ExamError: NUMBER_OF_IMAGES, FIELD, CLINICAL_NAME.
         """
         if self.unknown or self.repeated:
-            what = f'no field is called {", ".join(self.unknown)}' if self.unknown else 'a field comes twice'
-            raise ExamError(Refusal.FIELD, f'{what}; there are {", ".join(fields(predictor))}')
+            problem = (
+                f'no field is called {", ".join(self.unknown)}' if self.unknown else 'a field comes twice'
+            )
+            raise ExamError(Refusal.FIELD, f'{problem}; there are {", ".join(fields(predictor))}')
         problems: dict[str, str] = {}
         for name, value in self.clinical.items() if predictor.fusion else ():
             try:

@@ -76,8 +76,8 @@ def check_usable(ds: Dataset, *, for_processing: ForProcessing = 'refuse') -> No
             raise PreprocessError(Reason.QUALITY_IMAGE, f'{keyword} is {headers.text(ds, keyword)!r}')
     n_frames = (headers.numbers(ds, 'NumberOfFrames') or [1])[0]
     if n_frames > 1 or sop_class == TOMOSYNTHESIS_CLASS:
-        what = f'{n_frames:.0f} frames' if n_frames > 1 else 'one frame of a tomosynthesis object'
-        raise PreprocessError(Reason.MULTI_FRAME, f'{what}; give the 2D view of this exam')
+        frames = f'{n_frames:.0f} frames' if n_frames > 1 else 'one frame of a tomosynthesis object'
+        raise PreprocessError(Reason.MULTI_FRAME, f'{frames}; give the 2D view of this exam')
     if 'Rows' not in ds or 'Columns' not in ds:
         raise PreprocessError(Reason.NO_PIXELS, 'no Rows or Columns: a header without image')
     _check_format(ds)
