@@ -76,6 +76,7 @@ def _check_fusion(path: Path, inputs: dict[str, Any], trained: Trained) -> None:
     if not encoding.get('x_preope') or inputs['mode'] == 'mammo-only' or made != ('head', 'mean'):
         fusion = f'mode {inputs["mode"]}, features {made}'
         raise BundleError(
-            f'{path}: {fusion}; a bundle needs clinical variables with the encoders of tools/build_fusion.py, '
-            'and as features the mean of the raw outputs (tools/extract_features.py --stage head)'
+            f'{path}: {fusion}; a bundle needs clinical variables with the encoders of '
+            'tools/build_fusion.py, and as features the mean of the raw outputs '
+            '(tools/extract_features.py --stage head)'
         )
