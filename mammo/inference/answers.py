@@ -3,6 +3,8 @@
 Prediction -> prediction.json, overlays; cells of predictions.csv
 """
 
+import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from mammo.inference.prediction import Prediction
 from mammo.inference.predictor import Predictor
 from mammo.records.storage.files import replacing
 
+logger = logging.getLogger(__name__)
 OVERLAY, RECORD = '{}_attention.png', 'prediction.json'
 Row = dict[str, Any]
 
@@ -24,12 +27,22 @@ def answer_files(prediction: Prediction) -> dict[str, bytes]:
 def write_answer(folder: Path, files: dict[str, bytes]) -> None:
     """JSON and overlays; those of an earlier answer in this folder go first."""
     if (folder / RECORD).is_file():
+        if _files_in((folder / RECORD).read_bytes()) != _files_in(files[RECORD]):
+            logger.warning('%s: the answer for other images was here, and is replaced', folder / RECORD)
         (folder / RECORD).unlink()
         for path in folder.glob(OVERLAY.format('*')):
             path.unlink()
     for name, content in files.items():
         with replacing(folder / name) as tmp:
             tmp.write_bytes(content)
+
+
+def _files_in(record: bytes) -> set[str]:
+    """Hashes of the images that an answer is for; none if it is not of this release."""
+    try:
+        return {file['sha256'] for file in json.loads(record)['inputs']['files']}
+    except (ValueError, KeyError, TypeError):
+        return set()
 
 
 def columns_of(predictor: Predictor) -> list[str]:

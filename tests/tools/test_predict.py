@@ -177,9 +177,11 @@ def test_overlays_of_an_earlier_answer_do_not_stay_beside_another(
     call: Call, study: Path, bundle: Path, tmp_path: Path
 ) -> None:
     (tmp_path / 'notes.png').write_bytes(b'mine')
-    for files in (['P0001_L_CC.dcm', 'P0001_R_MLO.dcm'], ['P0002_L_CC.dcm']):
+    first = ['P0001_L_CC.dcm', 'P0001_R_MLO.dcm']
+    for files, is_other in ((first, False), (first, False), (['P0002_L_CC.dcm'], True)):
         images = [study / name for name in files]
-        assert call('predict.py', '--bundle', bundle, *images, '--out-dir', tmp_path)[0] == 0
+        code, _, error = call('predict.py', '--bundle', bundle, *images, '--out-dir', tmp_path)
+        assert (code, 'the answer for other images was here' in error) == (0, is_other)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {'L_CC_attention.png', 'prediction.json', 'notes.png'}
 

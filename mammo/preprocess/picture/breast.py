@@ -19,6 +19,7 @@ WORK_SPACING_MM = 0.2  # fine enough to find a breast in; finer images are shrun
 FILM_LONG_SIDE_MM = 240  # an 18 x 24 cm film, assumed where the spacing is unknown
 LOW_THRESHOLD_FRAC = 0.01  # enough where the background is flat, as in digital images
 MAX_GROWTH = 1.05  # up to which the low threshold finds skin and dark fat; beyond, film background
+MIN_BREAST_MM = 20  # of its longer side; less is a wrong pixel size, or a thumbnail
 MIN_AREA_FRAC = 0.01  # less of the image than this is a label, not a breast
 WIDEN = ((3, 1.5), (2, 1.4), (0, 1.4))  # from this height / width on, the box is this much wider (SPEC 9)
 
@@ -100,6 +101,9 @@ def breast_box(mask: NDArray[np.bool_], *, vendor: str = 'default', spacing_mm: 
         raise NoBreastError(f'the breast mask of shape {mask.shape} is empty; leave the image out')
     core = _largest_part(_opened(mask, _pixels(vendor_settings(vendor).core_px, mask.shape, spacing_mm)))
     y0, x0, y1, x1 = bounds(core if core.any() else mask)
+    longer_mm = max(y1 - y0, x1 - x0) * (spacing_mm or math.inf)
+    if longer_mm < MIN_BREAST_MM:
+        raise NoBreastError(f'the breast would be {longer_mm:.0f} mm long; is the pixel size right?')
     widen = next(widen for ratio, widen in WIDEN if (y1 - y0) / (x1 - x0) >= ratio)
     # NOTE[DIFF]: 15 to 20 % off the top is not copied: that loses the axillary tail, and lesions with it.
     # NOTE[DIFF]: widened on the nipple side only; behind a chest wall off the border there is only padding.

@@ -5,6 +5,7 @@ PNG or JPEG file -> uint8 image (H, W)
 
 import io
 import os
+import re
 import stat
 import struct
 from pathlib import Path
@@ -20,6 +21,7 @@ from mammo.records.storage.plain_png import decode_plain_png
 PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 MAX_PIXELS = 64_000_000  # the largest detectors and film digitisers stay below 50 million
 MAX_BYTES = 16 * MAX_PIXELS  # four channels of 16 bits, and as much again
+EXIF, EXIF_WITHIN, ORIENTATION = re.compile(b'Exif|eXIf'), 2**16, 0x0112
 BAD_IMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises
 
 
@@ -38,7 +40,7 @@ class TooLargeError(ImageFileError):
 def read_grey(path: str | os.PathLike) -> tuple[NDArray, int]:
     """Read an image file as grey values, undamaged or not at all.
 
-    Colour is turned to grey, an alpha channel is ignored, a palette is looked up.
+    Colour is turned to grey, an alpha channel is ignored, a palette is looked up, EXIF orientation followed.
 
     Returns:
         image (H, W) uint8 or uint16, and the number of bits its values use: for 16-bit files what
@@ -52,7 +54,7 @@ def read_grey(path: str | os.PathLike) -> tuple[NDArray, int]:
 
 def decode_grey(data: bytes, path: str | os.PathLike) -> tuple[NDArray, int]:
     """The same from the content of a file; ``path`` is what messages call it."""
-    _opened(data, path)
+    header = _opened(data, path)
     image: NDArray | None = decode_plain_png(data)
     if image is None:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -62,6 +64,7 @@ def decode_grey(data: bytes, path: str | os.PathLike) -> tuple[NDArray, int]:
         raise ImageFileError(f'{path}: values are {image.dtype}, expected 8 or 16 bits; convert it to PNG')
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGRA2GRAY if image.shape[2] == 4 else cv2.COLOR_BGR2GRAY)
+    image = _upright(image, header, data)
     return image, (_declared_bits(data) or 16) if image.dtype == np.uint16 else 8
 
 
@@ -119,6 +122,16 @@ def _opened(data: bytes, path: str | os.PathLike) -> Image.Image:
             f'{path}: the header claims {width} x {height} pixels, a mammogram has at most {MAX_PIXELS}'
         )
     return image
+
+
+def _upright(image: NDArray, header: Image.Image, data: bytes) -> NDArray:
+    """Turned as cameras and viewers mean it (EXIF, tag Orientation), which the decoder leaves. (H, W)"""
+    if not EXIF.search(data, 0, EXIF_WITHIN):  # else Pillow decodes a whole PNG to look for it
+        return image
+    orientation = header.getexif().get(ORIENTATION, 1)
+    turned = image.T if orientation in (5, 6, 7, 8) else image
+    turned = turned[:, ::-1] if orientation in (2, 3, 6, 7) else turned
+    return np.ascontiguousarray(turned[::-1] if orientation in (3, 4, 7, 8) else turned)
 
 
 def _declared_bits(data: bytes) -> int | None:

@@ -90,6 +90,14 @@ def test_a_good_file_gives_an_8_bit_png_and_its_item(tmp_path):
     assert known.items() <= record['item'].items()
 
 
+def test_a_breast_of_the_size_of_a_thumbnail_is_a_wrong_pixel_size(tmp_path):
+    record, result = made(tmp_path, ImagerPixelSpacing=[0.05, 0.05])
+    assert (result, record['message']) == (
+        'NO_BREAST',
+        'the breast would be 11 mm long; is the pixel size right?',
+    )
+
+
 @pytest.mark.parametrize(
     ('tags', 'reason'),
     [

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mammo.records.storage.png import MAX_BYTES, ImageFileError, check_image, read_grey, to_uint8
 
@@ -257,3 +257,14 @@ def test_real_16_bit_exam_uses_the_whole_range(real_data: Path) -> None:
         grey = to_uint8(image, bits=bits)
         assert grey.max() == 255
         assert np.unique(grey).size > 100
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.png'])
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_a_picture_is_turned_as_a_viewer_turns_it(orientation: int, suffix: str, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = np.kron([[0, 90, 180], [250, 30, 120]], np.ones((16, 16))).astype(np.uint8)
+    path = save(tmp_path / f'a{suffix}', stored, quality=100, exif=exif)
+    seen = np.asarray(ImageOps.exif_transpose(Image.open(path)))
+    assert np.abs(read_grey(path)[0].astype(int) - seen).max() <= 1
