@@ -6,13 +6,16 @@ jobs, their records, labels -> OUT/meta.json, skipped.csv, preprocess.json, over
 import csv
 import io
 import logging
+import math
 import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mammo.errors import listed
+import pandas as pd
+
+from mammo.errors import UserError, listed
 from mammo.preprocess import overview
 from mammo.preprocess.dicom.notes import NOTES
 from mammo.preprocess.errors import PreprocessError
@@ -29,6 +32,7 @@ from mammo.records.storage.out_dir import OutDir, Record
 
 logger = logging.getLogger(__name__)
 KEY_MAP = 'KEY_MAP.csv'
+NUMBERED = ('patient_id', 'exam_order')
 FILES = ['meta.json', 'skipped.csv', 'preprocess.json', 'overview.html', KEY_MAP]
 
 
@@ -61,7 +65,10 @@ def write(
         UserError: too many labels or images match nothing; what was made stays in the journal.
     """
     items, skipped = settle(records, labels)
-    words = check_labels(labels, items, key=settings.key, allow=allow_unmatched, strict=strict)
+    try:
+        words = check_labels(labels, items, key=settings.key, allow=allow_unmatched, strict=strict)
+    except UserError as error:
+        raise UserError(f'{error}{_why_skipped(skipped)}') from None
     for sentence in oddities(items):
         logger.warning(sentence)
     by_id = {record['id']: record for record in records}
@@ -88,18 +95,24 @@ def settle(records: Sequence[Record], labels: Labels) -> tuple[list[dict], list[
     problems |= _problems(left, contradictions([record['person'] for record in left]))
     skipped = [_skipped(r, problems.get(r['id'])) for r in records if 'item' not in r or r['id'] in problems]
     images = [record for record in left if record['id'] not in problems]
-    days: dict[str, set[int]] = {}
-    for record in images:
-        if record['day'] is not None:
-            days.setdefault(record['item']['patient_id'], set()).add(record['day'])
-    items = []
-    for record in images:
-        item = dict(record['item'])
-        if record['day'] is not None:
-            item['exam_order'] = 1 + sorted(days[item['patient_id']]).index(record['day'])
+    items = [dict(record['item']) for record in images]
+    number_exams(items, [record['day'] for record in images])
+    for item, record in zip(items, images, strict=True):
         labels.join(item, record['exams'])
-        items.append(item)
     return items, skipped
+
+
+def number_exams(items: Sequence[dict[str, Any]], days: Sequence[int | None]) -> None:
+    """Write ``exam_order`` 1, 2, ... of each patient: as the table of images orders them, else by the day."""
+    images = pd.DataFrame([{name: item.get(name) for name in NUMBERED} for item in items], columns=NUMBERED)
+    images['day'] = list(days)
+    orders = images.exam_order.astype(float)
+    has_table = orders.notna().groupby(images.patient_id).transform('any')
+    orders = orders.where(has_table, images.day.astype(float))
+    for item, place in zip(items, orders.groupby(images.patient_id).rank('dense'), strict=True):
+        item.pop('exam_order', None)
+        if not math.isnan(place):
+            item['exam_order'] = int(place)
 
 
 def oddities(items: Sequence[dict[str, Any]]) -> list[str]:
@@ -109,6 +122,11 @@ def oddities(items: Sequence[dict[str, Any]]) -> list[str]:
     dated = {item['patient_id'] for item in items if 'exam_order' in item}
     groups['no date, so never of the latest exam of a patient who has dated ones'] = [
         item for item in items if 'exam_order' not in item and item['patient_id'] in dated
+    ]
+    exams = {(item['patient_id'], item.get('exam_id')) for item in items if item['patient_id'] not in dated}
+    n_exams = Counter(patient for patient, _ in exams)
+    groups['of several exams without an order, so that all of them count; give exam_order'] = [
+        item for item in items if n_exams[item['patient_id']] > 1
     ]
     return [
         f'{len(group)} of {len(items)} images: {text}: {listed([item["source"] for item in group])}'
@@ -127,6 +145,13 @@ def _skipped(record: Record, problem: PreprocessError | None) -> Record:
     if problem is None:
         return record
     return dict(source=record['source'], reason=str(problem.reason), message=problem.message)
+
+
+def _why_skipped(skipped: Sequence[Record]) -> str:
+    reasons = Counter(str(record['reason']) for record in skipped).most_common()
+    return (
+        f'; {len(skipped)} inputs were skipped: {listed(f"{r} {n}" for r, n in reasons)}' if skipped else ''
+    )
 
 
 def _counts(items: Sequence[dict], skipped: Sequence[Record], kept: Sequence[Record]) -> dict[str, Any]:

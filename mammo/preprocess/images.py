@@ -25,7 +25,6 @@ from mammo.preprocess.picture.two_breasts import shows_two
 from mammo.preprocess.privacy import HIDDEN, names_somebody, pseudonym, redact
 from mammo.preprocess.settings import Settings
 from mammo.records.storage.files import replacing
-from mammo.records.storage.out_dir import signature_of
 
 logger = logging.getLogger(__name__)
 FOLDERS = ('png', 'thumbs')
@@ -49,7 +48,7 @@ def process(job: Job, settings: Settings) -> dict[str, Any]:
         becomes a reason.
     """
     cv2.setNumThreads(1)  # one image per process
-    record: dict[str, Any] = dict(source=job.name(settings.key), signature=signature_of(job.path))
+    record: dict[str, Any] = dict(source=job.name(settings.key), signature=job.signature(settings.key))
     header = None
     try:
         if job.error is not None:

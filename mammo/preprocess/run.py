@@ -24,7 +24,7 @@ from mammo.preprocess.inputs.labels import Labels, read_labels
 from mammo.preprocess.inputs.persons import Person, person_of
 from mammo.preprocess.privacy import HIDDEN, read_key, redact
 from mammo.preprocess.settings import Settings
-from mammo.records.storage.out_dir import OutDir, Record, out_dir, signature_of
+from mammo.records.storage.out_dir import OutDir, Record, out_dir
 from mammo.workers import WorkerDiedError, each
 
 logger = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def preprocess(
 def make_images(jobs: Sequence[Job], settings: Settings, out: OutDir, runner: Any) -> list[Record]:
     """Process what the journal does not have yet; records in the order of the jobs, with their persons."""
     ids = [job.id(settings.key) for job in jobs]
-    wanted = {i: signature_of(job.path) for i, job in zip(ids, jobs, strict=True)}
+    wanted = {i: job.signature(settings.key) for i, job in zip(ids, jobs, strict=True)}
     done = {r['id']: r for r in out.records if wanted.get(r['id']) == r['signature'] and _is_whole(r, out)}
     out.start(list(done.values()), [f'{f}/{i}.png' for i in ids for f in FOLDERS] + data_set.FILES)
     again = [job for job, i in zip(jobs, ids, strict=True) if 'item' in done.get(i, {})]

@@ -13,8 +13,9 @@ from typing import Any
 import pandas as pd
 
 from mammo.records.ids import ID_FIELDS, clean
+from mammo.records.tables.header import TableError, check_columns
 from mammo.records.tables.numerals import NumberError, decimal_points, number, plain_values
-from mammo.records.tables.reading import TableError, check_columns, parse_table
+from mammo.records.tables.reading import parse_table
 from mammo.records.versions import VERSIONS
 
 TEXT_FIELDS = ('img_path', 'patient_id', 'exam_id', 'view', 'laterality')

@@ -459,3 +459,49 @@ def test_codes_in_further_columns_stay_text(tmp_path):
     assert [item['clinic_vars'] for item in meta] == [
         dict(site='042', batch='1E5', code='1_5', age=54), dict(site='112', batch='7', code='8', age=None)
     ]  # fmt: skip
+
+
+def test_resuming_redoes_a_row_that_says_something_else(tmp_path):
+    cv2.imwrite(str(tmp_path / 'a.png'), breast_image().astype(np.uint8))
+    for patient in ('P1', 'P2'):
+        (tmp_path / 'images.csv').write_text(f'png_path,patient_id,laterality\na.png,{patient},L\n')
+        call(tmp_path / 'images.csv', '--out-dir', tmp_path / 'out', '--resume')
+        meta, _ = records(tmp_path / 'out')
+        assert [item['patient_id'] for item in meta] == [patient]
+
+
+ORDERED = 'png_path,patient_id,laterality,exam_id,exam_order,tumor_side\n'
+
+
+def two_exams(tmp_path, text):
+    for name in 'ab':
+        cv2.imwrite(str(tmp_path / f'{name}.png'), breast_image().astype(np.uint8))
+    (tmp_path / 'images.csv').write_text(text)
+    (tmp_path / 'labels.csv').write_text('patient_id,tumor_side,N\nP,R,1\n')
+    return tmp_path / 'images.csv', '--out-dir', tmp_path / 'out'
+
+
+def test_a_table_of_images_tells_the_order_of_exams_and_the_side_of_the_tumor(tmp_path):
+    call(*two_exams(tmp_path, f'{ORDERED}a.png,P,L,x,2021,R\nb.png,P,R,y,2019,R\n'))
+    meta, _ = records(tmp_path / 'out')
+    assert [(item['exam_order'], item['tumor_side']) for item in meta] == [(2, 'R'), (1, 'R')]
+    assert 'clinic_vars' not in meta[0]
+
+
+def test_tables_that_contradict_about_the_side_of_the_tumor_are_refused(tmp_path, capsys):
+    command = two_exams(tmp_path, f'{ORDERED}a.png,P,L,x,,L\nb.png,P,R,x,,L\n')
+    assert call(*command, '--labels', tmp_path / 'labels.csv') == 2
+    assert 'the tumor side of P is R, and L in the table of images' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('exam', 'is_warned'), [('y', True), ('x', False)])
+def test_several_exams_without_an_order_are_named(exam, is_warned, tmp_path, caplog):
+    call(*two_exams(tmp_path, f'{ORDERED}a.png,P,L,x,,\nb.png,P,R,{exam},,\n'))
+    assert ('2 of 2 images: of several exams without an order' in caplog.text) == is_warned
+
+
+def test_rows_without_image_are_told_beside_the_reasons_of_skipped_inputs(tmp_path, capsys):
+    command = two_exams(tmp_path, 'png_path,patient_id\nnone.png,P\n')
+    assert call(*command, '--labels', tmp_path / 'labels.csv') == 2
+    assert 'match no image' in (message := capsys.readouterr().err)
+    assert '1 inputs were skipped: UNREADABLE 1' in message

@@ -3,6 +3,7 @@
 import io
 import logging
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,17 @@ def workbook(cell: Any) -> bytes:
     return buffer.getvalue()
 
 
+def merged_rows() -> bytes:
+    """An Excel file whose cells B2 and B3 are one."""
+    book = openpyxl.Workbook()
+    for row in (('a', 'b'), (1, 2), (3, None)):
+        book.active.append(row)
+    book.active.merge_cells('B2:B3')
+    buffer = io.BytesIO()
+    book.save(buffer)
+    return buffer.getvalue()
+
+
 def warning(call: Any, *args: Any) -> str:
     """The first line that a function logs."""
     lines: list[str] = []
@@ -85,6 +97,13 @@ TABLE = {
                lambda: refusal(parse_table, b'a,b\n1,2\n1\n1,2,3\n', 'labels.csv')),
         quoted("column 'N' is there 2 times (columns 2, 3); keep or rename one",
                lambda: refusal(parse_table, b'id,N,N\n1,2,3\n', 'labels.csv')),
+        quoted("columns are read by their exact names; rename 'Laterality' to 'laterality'",
+               lambda: refusal(partial(parse_table, kept=['laterality']), b'Laterality\nL\n', 'labels.csv')),
+        quoted('columns that differ only by case: N, n; each is read as one',
+               lambda: warning(parse_table, b'N,n\n1,2\n', 'labels.csv')),
+        quoted('the cells B2:B3 are merged, so that only the first of their rows has the value; unmerge them '
+               'and fill in each',
+               lambda: refusal(parse_table, merged_rows(), 'labels.xlsx')),
         quoted("column ['patient_id'] is missing, found [...]; rename 'Patient ID'?",
                lambda: refusal(parse_table, b'Patient ID,N\n1,2\n', 'labels.csv', ['patient_id'])),
         quoted("columns left out: number 2 (no name), 'c' (no value)",

@@ -59,7 +59,7 @@ def clinical_of(path: Path, predictor: Predictor) -> dict[str, dict[Any, str]]:
     if predictor.fusion is None:
         raise ClinicalError(f'{path}: the bundle has no fused model; leave --clinical-table out')
     schema = predictor.fusion.schema
-    cells = read_table(path, kept=[schema.patient_id, *(v.column for v in schema.variables)])
+    cells = read_table(path, kept=[schema.patient_id, SIDE, *(v.column for v in schema.variables)])
     check_table(cells, schema, str(path))
     for v in schema.variables:
         cells[v.column] = decimal_points(list(cells[v.column])) if v.range else cells[v.column]
@@ -79,7 +79,8 @@ def told_of(
     """
     names = {name for v in predictor.schema for name in (v['name'], v['column'])}
     told: dict[str, dict[str, Any]] = {}
-    for row in [*cells, *(job.given.get('clinic_vars', {}) for job in jobs)]:
+    of_images = [{SIDE: job.given.get(SIDE)} | job.given.get('clinic_vars', {}) for job in jobs]
+    for row in [*cells, *of_images]:
         for name, value in row.items():
             if name == SIDE and value:
                 told.setdefault(name, {})[_side(value)] = _side(value)

@@ -7,6 +7,7 @@ import json
 import math
 import unicodedata
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from mammo.preprocess.inputs.job import Job
 from mammo.preprocess.inputs.labels import side
 from mammo.records.ids import normal_id, normal_path
 from mammo.records.meta_items import check_path
+from mammo.records.tables.header import TableError
 from mammo.records.tables.numerals import decimal_points, is_missing, number, plain_values
-from mammo.records.tables.reading import TableError, read_table
+from mammo.records.tables.reading import read_table
 
 PATHS = ('dicom_path', 'png_path')
 
@@ -102,6 +104,10 @@ def _discs(cell: str, place: str) -> list[list[float]]:
     return discs
 
 
+def _order(cell: str, place: str) -> float:
+    return number(cell, f'{place}: exam_order')
+
+
 def _photometric(cell: str, place: str) -> str:
     if cell.upper() not in ('MONOCHROME1', 'MONOCHROME2'):
         raise UserError(f'{place}: photometric is {cell!r}, expected MONOCHROME1 or MONOCHROME2')
@@ -130,7 +136,9 @@ def _text(cell: str, place: str) -> str:
 FIELDS: dict[str, Callable[[str, str], Any]] = dict(
     view=_view,
     laterality=side,
+    tumor_side=partial(side, column='tumor_side'),
     exam_id=normal_id,
+    exam_order=_order,
     cohort=normal_id,
     manufacturer=_text,
     spacing_mm=_spacing,

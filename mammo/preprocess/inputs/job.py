@@ -3,6 +3,7 @@
 path, what a table says of it -> Job, with the names that records give it
 """
 
+import json
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from mammo.preprocess.errors import PreprocessError
 from mammo.preprocess.privacy import digest
+from mammo.records.storage.out_dir import signature_of
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class Job:
     def file_id(self, key: bytes | None) -> str:
         """The same for all rows that name one file."""
         return digest('file', unicodedata.normalize('NFC', self.source), key)
+
+    def signature(self, key: bytes | None) -> list[int | str]:
+        """Of the file and of what the table says of it: a run that goes on redoes what has another."""
+        row = json.dumps(self.given, sort_keys=True, default=str)
+        return [*signature_of(self.path), *([digest('row', row, key)] if self.given else [])]
 
     def id(self, key: bytes | None) -> str:
         """Name of the input in the journal and of its PNG; says nothing to who lacks the key."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from mammo.errors import UserError
+from mammo.errors import UserError, listed
 from mammo.preprocess.privacy import pseudonym
 from mammo.records.ids import check_look_alikes, normal_id
 from mammo.records.tables.matching import Unmatched, check_unmatched
@@ -43,6 +43,11 @@ class Labels:
                     self.matched.add(key)
                     item['gt_label'] = item['gt_label'] | self.rows[key]
         sides = self.tumor_sides.get(patient, set())
+        if sides and not {item.get('tumor_side', '')} <= {*sides, ''}:
+            raise UserError(
+                f'{self.place}: the tumor side of {patient} is {listed(sorted(sides))}, and '
+                f'{item["tumor_side"]} in the table of images; correct one of them'
+            )
         if len(sides) == 1:  # with tumours on both sides either breast may decide
             item['tumor_side'] = next(iter(sides))
 

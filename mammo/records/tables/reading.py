@@ -5,20 +5,19 @@ file -> frame of text without blanks at the ends of cells; its index is the line
 
 import codecs
 import csv
-import difflib
 import io
 import logging
 import os
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from mammo.errors import UserError, listed
+from mammo.errors import listed
 from mammo.records.ids import clean
+from mammo.records.tables.header import TableError, check_header
 
 logger = logging.getLogger(__name__)
 SUFFIXES = ('.csv', '.tsv', '.xlsx', '.xlsm')
@@ -28,10 +27,6 @@ ENCODINGS = {codecs.BOM_UTF8: 'utf-8-sig', codecs.BOM_UTF32_LE: 'utf-32', codecs
     codecs.BOM_UTF16_LE: 'utf-16', codecs.BOM_UTF16_BE: 'utf-16'
 }  # fmt: skip
 Rows = list[tuple[int, list[str]]]  # line and cells
-
-
-class TableError(UserError):
-    """A table that cannot be used; the message names file, line, column, value and remedy."""
 
 
 def read_table(
@@ -55,8 +50,8 @@ def read_table(
         Frame of str, indexed by line.
 
     Raises:
-        TableError: the file cannot be read, a column is missing or there twice, a quote does not close, or
-            a row has more or fewer cells than the header.
+        TableError: the file cannot be read, a column is missing, there twice or spelt unlike one of ``kept``,
+            a quote does not close, or a row has more or fewer cells than the header.
     """
     try:
         content = Path(path).read_bytes()
@@ -85,24 +80,10 @@ def parse_table(
             f'{place}: lines {listed(ragged, 5)} have not the {len(header)} cells of the header; put quotes '
             'around cells that hold the separator, or is the file cut short?'
         )
-    _check_header(header, place, needed)
+    check_header(header, place, needed, kept or ())
     frame = pd.DataFrame([cells for _, cells in rows[1:]], columns=range(len(header)), dtype=str)
     frame.index = pd.Index([i for i, _ in rows[1:]], name='line')
     return _with_names(frame, header, place, {*header} if kept is None else {*needed, *kept})
-
-
-def check_columns(columns: Collection[str], needed: Sequence[str], place: str) -> None:
-    """See that columns are there.
-
-    Raises:
-        TableError: one is missing; it names what looks like it.
-    """
-    missing = [name for name in needed if name not in columns]
-    if missing:
-        by_case = {name.casefold(): name for name in columns}
-        near = difflib.get_close_matches(missing[0].casefold(), by_case, n=1)
-        hint = f'; rename {by_case[near[0]]!r}?' if near else ''
-        raise TableError(f'{place}: column {missing} is missing, found {list(columns)}{hint}')
 
 
 def _rows(content: bytes, place: str) -> Rows:
@@ -167,17 +148,6 @@ def _refuse_line_breaks(rows: Rows, place: str) -> None:
                 f'{place}: line {line}: a cell goes on over the end of its line ({broken[0][:40]!r}); close '
                 'its quote, or take the line break out'
             )
-
-
-def _check_header(header: list[str], place: str, needed: Sequence[str]) -> None:
-    twice = [name for name, count in Counter(header).items() if count > 1 and name]
-    if twice:
-        places = [i for i, name in enumerate(header, start=1) if name == twice[0]]
-        raise TableError(
-            f'{place}: column {twice[0]!r} is there {len(places)} times (columns {listed(places)}); '
-            'keep or rename one'
-        )
-    check_columns(list(filter(None, header)), needed, place)
 
 
 def _with_names(frame: pd.DataFrame, header: list[str], place: str, kept: set[str]) -> pd.DataFrame:

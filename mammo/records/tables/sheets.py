@@ -14,7 +14,7 @@ from openpyxl import load_workbook
 from openpyxl.utils.exceptions import InvalidFileException
 
 from mammo.records.ids import LARGEST_EXACT
-from mammo.records.tables.reading import TableError
+from mammo.records.tables.header import TableError
 
 LARGEST_BYTES = 1 << 29  # unpacked; a million rows of ten columns have half of it
 # what openpyxl raises for files that are no workbooks
@@ -32,10 +32,11 @@ def sheet_rows(content: bytes, place: str) -> tuple[list[tuple[int, list[str]]],
         Row numbers and cells, and a sentence about what else is in the file, or ''.
 
     Raises:
-        TableError: the file is damaged, or a cell holds another value than it shows.
+        TableError: the file is damaged, a cell holds another value than it shows, or rows share a cell.
     """
     _check_size(content, place)
     book, sheet = _first_sheet(content, place, data_only=False)
+    _refuse_merged(sheet, place)
     rows = list(sheet.iter_rows())
     if any(cell.data_type == 'f' for row in rows for cell in row):
         _, values = _first_sheet(content, place, data_only=True)
@@ -65,6 +66,16 @@ def _check_size(content: bytes, place: str) -> None:
         raise TableError(f'{place}: not a readable Excel file: {error}; save it again as .xlsx') from None
     if size > LARGEST_BYTES:
         raise TableError(f'{place}: unpacks to {size} bytes, more than any table has; save it as CSV UTF-8')
+
+
+def _refuse_merged(sheet: Any, place: str) -> None:
+    """A cell over several rows is seen in all of them, and stands in the first."""
+    for cells in sheet.merged_cells.ranges:
+        if cells.max_row > cells.min_row and cells.start_cell.value is not None:
+            raise TableError(
+                f'{place}: the cells {cells.coord} are merged, so that only the first of their rows has the '
+                'value; unmerge them and fill in each'
+            )
 
 
 def _check_formulas(sheet: Any, values: Any, place: str) -> None:

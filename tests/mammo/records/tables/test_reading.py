@@ -116,6 +116,23 @@ def test_a_missing_column_is_named_beside_what_looks_like_it():
         parse_table(b'Patient ID,N\n1,2\n', 't.csv', ['patient_id'])
 
 
+@pytest.mark.parametrize('name', ['Laterality', 'Tumour side', 'EXAM-ID'])
+def test_a_column_in_another_spelling_than_it_is_read_by_is_refused(name):
+    kept = ('laterality', 'tumor_side', 'exam_id')
+    with pytest.raises(TableError, match=rf"read by their exact names; rename '{name}' to '"):
+        parse_table(f'patient_id,{name}\n1,L\n'.encode(), 't.csv', ['patient_id'], kept=kept)
+
+
+def test_columns_whose_declared_names_differ_by_punctuation_are_both_read(caplog):
+    assert list(parse_table(b'ER+,%\n1,2\n', 't.csv', kept=['ER+', 'ER-'])) == ['ER+', '%']
+    assert not caplog.text
+
+
+def test_columns_that_differ_by_case_are_named(caplog):
+    assert list(parse_table(b'N,n\n1,2\n', 't.csv')) == ['N', 'n']
+    assert 't.csv: columns that differ only by case: N, n; each is read as one' in caplog.text
+
+
 # Excel
 
 
@@ -149,6 +166,21 @@ def test_an_excel_formula_without_a_stored_value_is_no_empty_cell():
 def test_a_line_break_inside_an_excel_cell_is_refused():
     with pytest.raises(TableError, match='line 2: a cell goes on over the end of its line'):
         parse_table(excel([['a', 'b'], ['1', 'x\ny']]), 't.xlsx')
+
+
+@pytest.mark.parametrize(('cells', 'is_refused'), [('B2:B3', True), ('A2:B2', False), ('B3:B4', False)])
+def test_excel_cells_over_several_rows_are_refused(cells, is_refused):
+    book = openpyxl.Workbook()
+    for row in (['a', 'b'], [1, 1], [2, None], [3, None]):
+        book.active.append(row)
+    book.active.merge_cells(cells)
+    content = io.BytesIO()
+    book.save(content)
+    if not is_refused:
+        assert len(parse_table(content.getvalue(), 't.xlsx')) == 3
+        return
+    with pytest.raises(TableError, match=rf'the cells {cells} are merged, .* fill in each'):
+        parse_table(content.getvalue(), 't.xlsx')
 
 
 def test_what_else_an_excel_file_holds_is_said(caplog):
