@@ -105,7 +105,11 @@ def test_ids_may_have_spaces_around_them(answer: Callable) -> None:
     ('images', 'reason', 'message'),
     [
         (IMAGES.replace('{1},P1,L', '{1},P1,R'), 'CONTRADICTION', 'tumor_side is L and R; give one value'),
-        (IMAGES.replace('{1},P1,L', '{1},P1,middle'), 'BAD_SIDE', "tumor_side is 'middle', expected L, R"),
+        (
+            IMAGES.replace('{1},P1,L', '{1},P1,middle'),
+            'BAD_ROW',
+            "row 3: tumor_side is 'middle', expected L or R",
+        ),
     ],
 )
 def test_sides_that_contradict_are_named_and_the_others_answered(
