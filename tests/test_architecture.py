@@ -26,6 +26,7 @@ LIGHT = (
     'mammo.public_sets',
     'mammo.evaluation',
     'mammo.leaks',
+    'mammo.pages',
     'mammo.patients',
     'mammo.command',
 )

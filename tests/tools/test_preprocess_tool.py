@@ -75,7 +75,7 @@ def test_every_input_is_in_meta_or_skipped(archive, tmp_path):
     assert summary['summary']['images'] == len(meta) == 8
     assert summary['counts']['laterality'] == {'L': 4, 'R': 4}
     page = (tmp_path / 'out/overview.html').read_text()
-    assert page.count('<figure>') == 8
+    assert page.count('<figure ') == 8
     assert all((tmp_path / 'out/thumbs' / Path(item['img_path']).name).is_file() for item in meta)
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import matplotlib as mpl
 
 from mammo.evaluation.cohort.pooling import Model
@@ -20,6 +19,7 @@ from mammo.evaluation.page.checklist import checklist
 from mammo.evaluation.page.curves import curves
 from mammo.evaluation.page.drawing import REPORT_RC, Drawn
 from mammo.evaluation.page.panels import Members, instability, panels
+from mammo.pages.environment import environment
 from mammo.records.storage.files import replacing, write_json, write_text
 
 
@@ -63,13 +63,7 @@ def render(
     report: dict[str, Any], figures: dict[str, list[dict[str, str]]], gallery: list[dict[str, Any]]
 ) -> str:
     """Report, figures and gallery as data addresses -> HTML that needs nothing else."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    templates = environment(Path(__file__).parent)
     filters: dict[str, Any] = dict(
         est=text.estimate_html,
         delta=lambda e: text.estimate_html(e, signed=True),
@@ -78,7 +72,7 @@ def render(
         p=text.p_text,
         number=text.number,
     )
-    environment.filters |= filters
-    template = environment.get_template('report.html.j2')
+    templates.filters |= filters
+    template = templates.get_template('report.html.j2')
     more = dict(figures=figures, gallery=gallery, lead=text.lead, checklist=checklist(report))
     return template.render(report=report, **more, **report)

@@ -8,7 +8,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
@@ -19,6 +18,7 @@ from mammo.inference.refusals import ExamError, Refusal
 from mammo.inference.web import words
 from mammo.inference.web.entry import CLINICAL, Entry, FieldsError
 from mammo.inference.web.queue import KEEP_S
+from mammo.pages.environment import environment
 
 FOLDER = Path(__file__).parent
 # what a browser lets through before the upload, which may be more than mammo.records.tables.numerals reads
@@ -47,11 +47,7 @@ class Pages:
 
     def __init__(self, predictor: Predictor, max_bytes: int) -> None:
         self.predictor = predictor
-        loader = jinja2.FileSystemLoader(FOLDER / 'templates')
-        self.environment = jinja2.Environment(
-            loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True,
-            undefined=jinja2.StrictUndefined,
-        )  # fmt: skip
+        self.environment = environment(FOLDER / 'templates')
         self.environment.filters |= dict(
             task=words.task_words, quantity=words.quantity, lead=words.lead, share=words.share,
             level=words.level_words,

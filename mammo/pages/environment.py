@@ -1,0 +1,19 @@
+"""How templates become pages, the same everywhere: escaped, and never silent about a name that is missing.
+
+folder of templates -> jinja2.Environment
+"""
+
+from pathlib import Path
+
+import jinja2
+
+
+def environment(folder: Path) -> jinja2.Environment:
+    """Templates of a folder; every text that comes from outside is escaped."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
