@@ -9,7 +9,7 @@ GENERATED = {'docs/cli.md', 'docs/changelog.md', 'docs/differences.md'}
 ABBREVIATION = re.compile(r'(?<![\w-])[A-Z]{2,}\d*(?![\w-])')
 # of everyday computing, and names of journals, sets and packages
 NO_TERMS = re.compile(
-    'AVX|BMC|BMJ|CBIS|CPU|CSV|DINO|ECML|GPU|HTTP|IEEE|JPEG|JSON|LMDB|MAE|MB|MONOCHROME1'
+    'AVX|BMC|BMJ|CBIS|CPU|CSV|DINO|ECML|GPU|HTTP|IEEE|JPEG|JSON|LMDB|MAE|MB|MONOCHROME[12]'
     '|NAME|NFC|PKDD|PNG|README|SHA|SIGTERM|SIGUSR1|SOP|SVG|TLS|TSV|UTF|VALUE|YAML'
 )
 
@@ -27,11 +27,11 @@ def in_order() -> str:
 
 
 def all_abbreviations() -> str:
-    """Those of running text, outside of code and links."""
+    """Those of running text, outside of code, quotes and links."""
     found = set()
     for page in set(pages()) - GENERATED:
         running = re.sub(r'^```.*?^```', '', text(page), flags=re.M | re.S)
-        found |= set(ABBREVIATION.findall(re.sub(r'`[^`]*`|\]\([^)]*\)', '', running)))
+        found |= set(ABBREVIATION.findall(re.sub(r'`[^`]*`|"[^"]*"|\]\([^)]*\)', '', running)))
     found = {word for word in found if not NO_TERMS.fullmatch(word)}
     missing = found - set(re.findall(r'\w+', plain(' '.join(words()))))
     assert not missing, f'not explained: {sorted(missing)}'
