@@ -8,18 +8,23 @@ import json
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from tqdm import tqdm
 
+from mammo.errors import listed
 from mammo.inference.answers import Row, answer_files, as_row, columns_of, write_answer
-from mammo.inference.exam.asking import clinical_of, told_of
+from mammo.inference.exam.asking import clinical_of, tell_unused, told_of
 from mammo.inference.predictor import Predictor
-from mammo.inference.refusals import ExamError
+from mammo.inference.refusals import ExamError, Refusal
+from mammo.preprocess.errors import PreprocessError
 from mammo.preprocess.inputs.job import Job
 from mammo.preprocess.inputs.jobs import find_jobs
+from mammo.preprocess.inputs.persons import ANOTHER, of_others, read_person
 from mammo.preprocess.privacy import digest
+from mammo.records.ids import check_look_alikes
 from mammo.records.storage.files import replacing
 from mammo.records.storage.out_dir import OutDir, out_dir, signature_of
 from mammo.records.tables.matching import check_patients
@@ -75,6 +80,8 @@ def answer_table(
     """
     cells = clinical_of(args.clinical_table, predictor) if args.clinical_table else {}
     patients = list(patients_of(args))
+    tell_unused(patients, predictor)
+    check_look_alikes({patient for patient, _ in patients}, f'patients of {args.batch.name}')
     if cells:
         with_images = {patient for patient, _ in patients if patient}
         check_patients(cells.keys(), with_images, args.clinical_table.name, allow=args.allow_unmatched)
@@ -84,8 +91,16 @@ def answer_table(
     head = dict(tool=TOOL, bundle_id=predictor.bundle_id, options=options)
     inputs = [job.path for _, jobs in patients for job in jobs]
     with out_dir(args.out_dir, head, inputs=inputs, resume=args.resume, fresh=args.fresh) as out:
+        anothers = _of_others([job for _, jobs in patients for job in jobs])
         asked = [
-            _asked(patient, jobs, [cells.get(patient, {}), (further or {}).get(patient, {})], args, predictor)
+            _asked(
+                patient,
+                jobs,
+                anothers,
+                [cells.get(patient, {}), (further or {}).get(patient, {})],
+                args,
+                predictor,
+            )
             for patient, jobs in patients
             if further is None or patient in further
         ]
@@ -93,15 +108,32 @@ def answer_table(
 
 
 def _asked(
-    patient: str, jobs: list[Job], cells: list[dict[str, Any]], args: Namespace, predictor: Predictor
+    patient: str,
+    jobs: list[Job],
+    anothers: set[Path],
+    cells: list[dict[str, Any]],
+    args: Namespace,
+    predictor: Predictor,
 ) -> Asked:
     try:
+        if wrong := [job.source for job in jobs if job.path in anothers]:
+            raise ExamError(Refusal.BAD_ROW, f'{listed(wrong)}: {ANOTHER}')
         clinical, tumor_side = told_of(jobs, cells, predictor)
     except ExamError as error:
         return Asked(patient, jobs, {}, None, '', error)
     images = [[job.source, job.given, signature_of(job.path)] for job in jobs]
     told = json.dumps([predictor.bundle_id, patient, images, clinical, tumor_side, args.cropped_png])
     return Asked(patient, jobs, clinical, tumor_side, digest('exam', told, None))
+
+
+def _of_others(jobs: Sequence[Job]) -> set[Path]:
+    """Images whose header names another patient of the table; what cannot be read is told later."""
+    readable, persons = [], []
+    for job in jobs:
+        with suppress(PreprocessError):
+            persons.append(read_person(job))
+            readable.append(job.path)
+    return {path for path, is_other in zip(readable, of_others(persons), strict=True) if is_other}
 
 
 def _answer_all(asked: list[Asked], out: OutDir, args: Namespace, predictor: Predictor) -> list[Row]:

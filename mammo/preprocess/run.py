@@ -15,13 +15,12 @@ from tqdm import tqdm
 
 from mammo.errors import UserError
 from mammo.preprocess import data_set
-from mammo.preprocess.dicom import reader
 from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.preprocess.images import FOLDERS, process
 from mammo.preprocess.inputs.job import Job
 from mammo.preprocess.inputs.jobs import TOOL, find_jobs
 from mammo.preprocess.inputs.labels import Labels, read_labels
-from mammo.preprocess.inputs.persons import Person, person_of
+from mammo.preprocess.inputs.persons import read_person
 from mammo.preprocess.privacy import HIDDEN, read_key, redact
 from mammo.preprocess.settings import Settings
 from mammo.records.storage.out_dir import OutDir, Record, out_dir
@@ -88,14 +87,6 @@ def make_images(jobs: Sequence[Job], settings: Settings, out: OutDir, runner: An
         out.append({name: value for name, value in record.items() if name != 'person'})
         done[record['id']] = record
     return [done[i] for i in ids]
-
-
-def read_person(job: Job) -> Person:
-    """Whose image it is, again: a journal does not hold it."""
-    if job.is_png:
-        return Person(job.given.get('patient_id', ''))
-    ds = reader.read(job.path, header_only=True)
-    return person_of(ds, job.given.get('patient_id') or str(ds.get('PatientID', '')).strip())
 
 
 def versions() -> dict[str, str]:

@@ -3,10 +3,12 @@
 files, L_CC=FILE, NAME=VALUE -> Prediction; clinical table, rows of images -> clinical values, tumor side
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mammo.errors import listed
 from mammo.fusion.clinical import ClinicalError, check_table
 from mammo.inference.exam.views import job_of
 from mammo.inference.prediction import Prediction
@@ -18,6 +20,7 @@ from mammo.records.ids import normal_id
 from mammo.records.tables.numerals import decimal_points
 from mammo.records.tables.reading import read_table
 
+logger = logging.getLogger(__name__)
 SIDE = 'tumor_side'  # a column of the tables
 
 
@@ -69,6 +72,22 @@ def clinical_of(path: Path, predictor: Predictor) -> dict[str, dict[Any, str]]:
     return dict(zip(ids, rows, strict=True))
 
 
+def names_of(predictor: Predictor) -> dict[str, str]:
+    """Column of a table, in lower case -> clinical variable of the bundle, or ``tumor_side``."""
+    columns = {column.lower(): v['name'] for v in predictor.schema for column in (v['column'], v['name'])}
+    return columns | {SIDE: SIDE}
+
+
+def tell_unused(patients: Iterable[tuple[str, list[Job]]], predictor: Predictor) -> None:
+    """Warn of columns of the table of images that decide nothing: they may be misspelt."""
+    columns = {
+        name: None for _, jobs in patients for job in jobs for name in job.given.get('clinic_vars', {})
+    }
+    names = names_of(predictor)
+    if unused := [name for name in columns if name.lower() not in names]:
+        logger.warning('columns without use: %s; there are %s', listed(unused), ', '.join(names.values()))
+
+
 def told_of(
     jobs: list[Job], cells: list[dict[str, Any]], predictor: Predictor
 ) -> tuple[dict[str, Any], str | None]:
@@ -77,14 +96,15 @@ def told_of(
     Raises:
         ExamError: two rows contradict each other, or the side is none.
     """
-    names = {name for v in predictor.schema for name in (v['name'], v['column'])}
+    names = names_of(predictor)
     told: dict[str, dict[str, Any]] = {}
     of_images = [{SIDE: job.given.get(SIDE)} | job.given.get('clinic_vars', {}) for job in jobs]
     for row in [*cells, *of_images]:
         for name, value in row.items():
+            name = names.get(name.lower(), '')
             if name == SIDE and value:
                 told.setdefault(name, {})[_side(value)] = _side(value)
-            elif name in names and value not in (None, ''):
+            elif name and value not in (None, ''):
                 told.setdefault(name, {})[_as_number(value)] = value
     for name, values in told.items():
         if len(values) > 1:

@@ -124,7 +124,8 @@ def _read(job: Job, settings: Settings, cropped_png: bool) -> tuple[ExamImage, _
             source = _Source(person_of(header, patient), record['sop'], notes.age_years(header))
     except PreprocessError as error:
         message = REWORDED.get(error.reason, redact(error.message, header, settings.key))
-        raise ExamError(Refusal[error.reason], f'{job.source}: {message}') from None
+        place = f'{job.source}: '
+        raise ExamError(Refusal[error.reason], place + message.removeprefix(place)) from None
     source = source._replace(key=source.key or sha256_of_bytes(pixels.tobytes()))
     order = job.given.get('exam_order')
     about = (pixels, is_scaled, sha256_of(job.path), tuple(codes), order)

@@ -10,10 +10,12 @@ from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 
-from mammo.preprocess.dicom import headers
+from mammo.preprocess.dicom import headers, reader
 from mammo.preprocess.errors import PreprocessError, Reason
+from mammo.preprocess.inputs.job import Job
 from mammo.records.ids import normal_id
 
+ANOTHER = 'the header names another patient of the table than the row; correct the row'
 DATES = ('StudyDate', 'AcquisitionDate', 'SeriesDate', 'ContentDate')
 
 
@@ -26,6 +28,19 @@ class Person(NamedTuple):
     sex: str = ''
     study: str = ''
     dates: tuple[int | None, ...] = (None,) * len(DATES)  # days, in the order of DATES
+    in_header: str = ''  # PatientID, whatever a table says
+
+
+def read_person(job: Job) -> Person:
+    """Read whose image it is, from the header and what the table says.
+
+    Raises:
+        PreprocessError: the header cannot be read.
+    """
+    if job.is_png:
+        return Person(job.given.get('patient_id', ''))
+    ds = reader.read(job.path, header_only=True)
+    return person_of(ds, job.given.get('patient_id') or headers.text(ds, 'PatientID'))
 
 
 def person_of(ds: Dataset, patient_id: str) -> Person:
@@ -40,6 +55,7 @@ def person_of(ds: Dataset, patient_id: str) -> Person:
         sex if sex in ('F', 'M') else '',
         headers.text(ds, 'StudyInstanceUID'),
         tuple(day_of(headers.text(ds, tag)) for tag in DATES),
+        normal_id(headers.text(ds, 'PatientID')) or '',
     )
 
 
@@ -68,10 +84,23 @@ def contradictions(persons: Sequence[Person]) -> list[PreprocessError | None]:
         owners[person.study] |= {person.patient_id} - {''}
     mixed = {patient for patient, group in people.items() if patient and _differ(group)}
     split = {study for study, patients in owners.items() if study and len(patients) > 1}
-    return [_problem(person, mixed, split) for person in persons]
+    swapped = of_others(persons)
+    return [_problem(p, mixed, split, is_other) for p, is_other in zip(persons, swapped, strict=True)]
 
 
-def _problem(person: Person, mixed: set[str], split: set[str]) -> PreprocessError | None:
+def of_others(persons: Sequence[Person]) -> list[bool]:
+    """For each image, whether its header names another patient of the table than its row does.
+
+    Only where most headers and rows agree: else the table has ids of its own, and a likeness tells nothing.
+    """
+    ids, in_headers = {p.patient_id for p in persons}, [p for p in persons if p.in_header]
+    n_agreeing = sum(p.in_header == p.patient_id for p in in_headers)
+    return [2 * n_agreeing > len(in_headers) and p.in_header in ids - {p.patient_id} for p in persons]
+
+
+def _problem(person: Person, mixed: set[str], split: set[str], is_other: bool) -> PreprocessError | None:
+    if is_other:
+        return PreprocessError(Reason.BAD_ROW, ANOTHER)
     remedy = 'patient_id in an input CSV'
     if person.patient_id in mixed:
         text = 'images with this patient id differ in issuer, birth date or sex; tell the people apart with'

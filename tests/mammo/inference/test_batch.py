@@ -216,3 +216,24 @@ def test_summary_counts_answers_positives_and_refusals_by_code() -> None:
     text = '3 patients answered, 1 of them positive; 3 refused (DUPLICATE 2, UNREADABLE 1)'
     assert str(BatchSummary.of(rows)) == text
     assert str(BatchSummary.of([])) == '0 patients answered, 0 of them positive; 0 refused'
+
+
+def test_columns_are_found_in_any_case_and_those_without_use_are_named(
+    answer: Callable, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = 'dicom_path,patient_id,Tumor_Side,AGE,Agee\n{0},P1,L,54,1\n{2},P2,,,1\n'
+    row = answer(table, None)['P1']
+    assert 'age' not in row['missing']
+    assert 'side of the tumor is not given' not in row['notes']
+    assert 'columns without use: Agee; there are age' in caplog.text
+
+
+def test_patients_who_look_alike_are_named(answer: Callable, caplog: pytest.LogCaptureFixture) -> None:
+    answer('dicom_path,patient_id\n{0},X1\n{1},x1\n', None)
+    assert "'X1' and 'x1'" in caplog.text
+
+
+def test_an_image_of_another_patient_of_the_table_is_refused(answer: Callable) -> None:
+    rows = answer('dicom_path,patient_id\n{0},P1\n{1},P2\n{2},P2\n', None)
+    assert (rows['P1']['reason'], rows['P2']['reason']) == ('', 'BAD_ROW')
+    assert 'names another patient of the table' in rows['P2']['message']

@@ -49,3 +49,17 @@ def test_an_id_of_the_table_needs_no_issuer():
     ds = mammogram(IssuerOfPatientID='A', PatientSex='F')
     assert person_of(ds, 'P1')[:4] == ('P1', 'A', BIRTH, 'F')
     assert person_of(ds, 'T7')[:2] == ('T7', '')
+
+
+def of(row, header):
+    return Person(row, in_header=header)
+
+
+def test_rows_that_are_swapped_among_rows_that_agree_are_refused():
+    agreeing = [of(name, name) for name in 'ABC']
+    assert reasons(*agreeing, of('D', 'C'), of('E', 'A7')) == [None] * 3 + ['BAD_ROW', None]
+
+
+def test_a_table_with_ids_of_its_own_is_taken_at_its_word():
+    assert reasons(of('1', '2'), of('2', '3'), of('3', '1'), of('4', '4')) == [None] * 4
+    assert reasons(of('1', '1'), of('2', '1')) == [None] * 2
