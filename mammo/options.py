@@ -1,6 +1,6 @@
-"""Options that all tools with a config share; what they mean is in mammo.engine.config.reading.
+"""Options that several tools share; what those of a config mean is in mammo.engine.config.reading.
 
-parser -> parser with them
+parser -> parser with them; text -> value
 """
 
 import argparse
@@ -67,3 +67,17 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
         help='settings that replace those of the config, such as model.neck.depth=2; a value is a number, '
         'text, true, None, or a list as in 1,2 or [1,2]; a key that the config does not have begins with +',
     )
+
+
+def fraction(text: str) -> float:
+    """A number above 0 and up to 1, for argparse."""
+    if not 0 < float(text) <= 1:
+        raise argparse.ArgumentTypeError(f'{text} is not above 0 and up to 1')
+    return float(text)
+
+
+def confidence(text: str) -> float:
+    """A number between 0 and 1, for argparse."""
+    if not 0 < float(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text} is not between 0 and 1')
+    return float(text)

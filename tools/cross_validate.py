@@ -6,6 +6,7 @@ Exit codes: 0 with a report; 1 a fold failed or is still missing; 2 bad input.
 """
 
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -18,9 +19,8 @@ from mammo.terminal import made
 EXAMPLE = 'python tools/cross_validate.py CONFIG --folds data/folds --data-root data/study --work-dir cv'
 
 
-@command(go_on='the same command goes on from here')
-def main() -> int:
-    """Parse, run, print where the report is."""
+def arguments() -> Namespace:
+    """What the command line asks for."""
     parser = tool_parser(__doc__, EXAMPLE, loads='PyTorch and MMPreTrain')
     add = parser.add_argument
     add('config', type=Path, help='config file; it is code and is executed')
@@ -60,6 +60,13 @@ def main() -> int:
 
     if args.unit == 'breast' and args.with_fusion:
         parser.error('--with-fusion: clinical variables are of women; take --unit patient')
+    return args
+
+
+@command(go_on='the same command goes on from here')
+def main() -> int:
+    """Parse, run, print where the report is."""
+    args = arguments()
 
     import signal
 

@@ -14,10 +14,9 @@ from mammo.evaluation.report.options import (
     Options,
     Reading,
     at_least,
-    confidence,
-    fraction,
     threshold_range,
 )
+from mammo.options import confidence, fraction
 from mammo.terminal import made
 
 

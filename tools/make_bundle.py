@@ -4,17 +4,18 @@ cross-validation, or config and checkpoint (with fusion and report) -> BUNDLE
 """
 
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
+from mammo.options import confidence
 from mammo.terminal import made
 
 
-@command()
-def main() -> None:
-    """Parse, make, say what was made."""
+def arguments() -> Namespace:
+    """What the command line asks for."""
     parser = tool_parser(
         __doc__,
         'python tools/make_bundle.py --cv work_dirs/cv --out bundle --confidence 0.95',
@@ -40,11 +41,11 @@ def main() -> None:
     )
     parser.add_argument(
         '--sensitivity',
-        type=float,
+        type=confidence,
         help="with --cv: to keep at the threshold; without it the report's, or 0.9",
     )
     parser.add_argument(
-        '--confidence', type=float,
+        '--confidence', type=confidence,
         help='with --cv: the highest threshold whose true sensitivity is at least that with this confidence, '
         'such as 0.95; without it, that of the cross-validated patients is kept',
     )  # fmt: skip
@@ -52,10 +53,13 @@ def main() -> None:
     args = parser.parse_args()
     if bool(args.config) != bool(args.checkpoint) or (args.cv and args.fusion):
         parser.error('give --cv DIR, or --config C --checkpoint P [--fusion DIR]')
-    for name in ('sensitivity', 'confidence'):
-        value = getattr(args, name)
-        if value is not None and not 0 < value < 1:
-            parser.error(f'--{name} {value}: expected a number between 0 and 1')
+    return args
+
+
+@command()
+def main() -> None:
+    """Parse, make, say what was made."""
+    args = arguments()
 
     from mammo.inference.making.make import make_bundle
 

@@ -4,19 +4,18 @@ BUNDLE; DICOM or PNG files of one patient, clinical values -> printed result, pr
 """
 
 import sys
-from argparse import BooleanOptionalAction
+from argparse import BooleanOptionalAction, Namespace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
-from mammo.errors import Exit
+from mammo.errors import Exit, UserError
 from mammo.terminal import made, say
 
 
-@command(go_on='with --batch, the same command and --resume go on from here')
-def main() -> int:
-    """Answer; exit 1 if a patient of a table could not be scored, 2 on bad input."""
+def arguments() -> Namespace:
+    """What the command line asks for."""
     parser = tool_parser(
         __doc__, 'python tools/predict.py --bundle bundle exam/*.dcm --clinical age=54', loads='PyTorch'
     )
@@ -45,6 +44,13 @@ def main() -> int:
         parser.error('--batch needs --out-dir, and takes clinical values and tumor_side from its tables')
     if not args.batch and (args.resume or args.fresh):
         parser.error('--resume and --fresh belong to --batch')
+    return args
+
+
+@command(go_on='with --batch, the same command and --resume go on from here')
+def main() -> int:
+    """Answer; exit 1 if a patient of a table could not be scored, 2 on bad input."""
+    args = arguments()
 
     from mammo.inference.answers import answer_files, write_answer
     from mammo.inference.batch import TABLE, answer_table
@@ -53,7 +59,7 @@ def main() -> int:
     from mammo.records.tables.reading import SUFFIXES
 
     if args.batch and args.batch.suffix.lower() not in SUFFIXES:
-        parser.error(f'--batch {args.batch}: expected a table ({", ".join(SUFFIXES)})')
+        raise UserError(f'--batch {args.batch}: expected a table ({", ".join(SUFFIXES)})')
     predictor = Predictor.load(args.bundle, args.device)
     if args.batch:
         summary = answer_table(args, predictor)

@@ -4,6 +4,7 @@ META -> FOLDS/<outer>/<inner>/{train,val,test}.json, FOLDS/split_report.json [, 
 """
 
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -12,9 +13,8 @@ from mammo.command import command, tool_parser
 from mammo.terminal import made
 
 
-@command()
-def main() -> None:
-    """Parse, split, print how many patients are shared."""
+def arguments() -> Namespace:
+    """What the command line asks for."""
     parser = tool_parser(__doc__, 'python tools/split.py data/study/meta.json --stratify N')
     parser.add_argument('meta', type=Path, help='meta file of all images')
     parser.add_argument(
@@ -50,7 +50,13 @@ def main() -> None:
         '--strict', action='store_true', help='refuse ids that differ only by case, blanks or punctuation'
     )
     parser.add_argument('--seed', type=int, default=0, help='same seed, same folds')
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+@command()
+def main() -> None:
+    """Parse, split, print how many patients are shared."""
+    args = arguments()
 
     from mammo.splits.write import write_folds
 

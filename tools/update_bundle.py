@@ -12,6 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
+from mammo.options import confidence
 
 
 @command(go_on='the same command goes on from here')
@@ -29,16 +30,12 @@ def main() -> None:
     add('--out', type=Path, required=True, help='bundle to make')
     add('--out-dir', type=Path, help='folder for the answers of the patients, from which a stopped run goes on; without it OUT with _answers')  # fmt: skip  # noqa: E501
     add('--site', default='this site', metavar='NAME', help='how card and answers call it')
-    add('--sensitivity', type=float, help="to keep at the threshold; without it the bundle's")
-    add('--confidence', type=float, help="with which the true sensitivity is at least that; without it the bundle's, if it has one")  # fmt: skip  # noqa: E501
+    add('--sensitivity', type=confidence, help="to keep at the threshold; without it the bundle's")
+    add('--confidence', type=confidence, help="with which the true sensitivity is at least that; without it the bundle's, if it has one")  # fmt: skip  # noqa: E501
     add('--allow-unmatched', action='store_true', help='more than one in ten patients may lack images, labels or clinical values')  # fmt: skip  # noqa: E501
     add('--cropped-png', action=BooleanOptionalAction, help='PNG files are images of tools/preprocess.py; without it, they are if the bundle has no preprocess.json')  # fmt: skip  # noqa: E501
     add('--device', choices=['auto', 'cpu', 'cuda'], default='auto', help='where the network runs')
     args = parser.parse_args()
-    for name in ('sensitivity', 'confidence'):
-        value = getattr(args, name)
-        if value is not None and not 0 < value < 1:
-            parser.error(f'--{name} {value}: expected a number between 0 and 1')
     args.out_dir = args.out_dir or args.out.with_name(f'{args.out.name}_answers')
 
     from mammo.inference.making.update import update_bundle

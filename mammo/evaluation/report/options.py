@@ -72,20 +72,6 @@ def at_least(smallest: int) -> Callable[[str], int]:
     return number
 
 
-def fraction(text: str) -> float:
-    """A number above 0 and up to 1, for argparse."""
-    if not 0 < float(text) <= 1:
-        raise argparse.ArgumentTypeError(f'{text} is not above 0 and up to 1')
-    return float(text)
-
-
-def confidence(text: str) -> float:
-    """A number between 0 and 1, for argparse."""
-    if not 0 < float(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text} is not between 0 and 1')
-    return float(text)
-
-
 def threshold_range(text: str) -> tuple[float, float]:
     """``LOW,HIGH`` with 0 < LOW < HIGH < 1, for argparse."""
     try:
