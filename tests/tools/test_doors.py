@@ -29,7 +29,7 @@ for name, option in dict(help='--help', usage='--no-such-option').items():
 actions = [a for a in parsers[0]._actions if a.help != argparse.SUPPRESS]
 found['without_help'] = [a.dest for a in actions if not a.help]
 found['defaults'] = {a.dest: str(a.default) for a in actions
-                     if a.default not in (None, [], argparse.SUPPRESS) and a.default is not False}
+                     if a.default not in (None, '', [], argparse.SUPPRESS) and a.default is not False}
 found['heavy'] = sorted(set(sys.modules) & set(heavy))
 print(json.dumps(found))
 """
