@@ -1,6 +1,6 @@
 """Draw where the class token of the neck looks, over the original images.
 
-config, checkpoint, meta file -> a PNG per image, attention.json; where lesions are known, attention in them
+config, checkpoint, meta file -> a PNG per image, gallery.html, attention.json with attention in known lesions
 """
 
 import sys
@@ -43,7 +43,7 @@ def main() -> None:
         print('{map} in lesions, over the {area}: {share:.3f}, chance {chance:.3f}, ratio {value:.2f} '
               '({ci_low:.2f} to {ci_high:.2f}), {n_images} images'.format(**row))  # fmt: skip
     made(
-        f'{n_images} pictures in {args.out_dir}',
+        f'{n_images} pictures in {args.out_dir}, look at {args.out_dir / "gallery.html"}',
         'tools/evaluate.py', '--pred', 'PREDICTIONS', '--task', 'TASK', '--out-dir', 'REPORT',
         '--gallery', args.out_dir,
     )  # fmt: skip

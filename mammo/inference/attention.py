@@ -1,6 +1,6 @@
 """Attention of a network over the images of a test set, drawn and compared with lesions.
 
-config, checkpoint, meta file -> a PNG per image, attention.json
+config, checkpoint, meta file -> a PNG per image, attention.json, gallery.html
 """
 
 from collections.abc import Iterator
@@ -33,8 +33,9 @@ from mammo.evaluation.attention import (
     with_color_bar,
 )
 from mammo.inference.export import OTHER_STEPS, steps_of_images
+from mammo.pages.attention import gallery
 from mammo.preprocess.picture.breast import NoBreastError, breast_mask
-from mammo.records.storage.files import replacing, write_json
+from mammo.records.storage.files import replacing, write_json, write_text
 from mammo.records.storage.png import read_grey, to_uint8
 from mammo.records.versions import VERSIONS
 from models.necks.attention_maps import attention_maps
@@ -54,7 +55,7 @@ def draw_attention(
     cfg_options: list[str] | None = None,
     **shared: Any,
 ) -> tuple[int, list[dict[str, Any]]]:
-    """Draw every image of a meta file, and write ``attention.json``.
+    """Draw every image of a meta file, and write ``attention.json`` and ``gallery.html``.
 
     Args:
         config, checkpoint: of a model whose neck attends.
@@ -83,7 +84,8 @@ def draw_attention(
         file = f'{i:05d}_{Path(item["img_name"]).stem}.png'
         with replacing(out_dir / file) as tmp:
             cv2.imwrite(str(tmp), picture(image, maps, names, lesions)[..., ::-1])
-        record = dict(img_path=item['img_name'], patient_id=item.get('patient_id'), file=file)
+        about = {field: item.get(field) for field in ('patient_id', 'laterality', 'view')}
+        record = dict(img_path=item['img_name'], file=file) | about
         if lesions is not None and lesions.any():
             record['lesion_share_and_chance'] = shares(image, maps, lesions)
         records.append(record)
@@ -92,6 +94,7 @@ def draw_attention(
         format_version=VERSIONS['attention'], maps=names, images=records, lesions=summary, seed=seed
     )
     write_json(out_dir / 'attention.json', content)
+    write_text(out_dir / 'gallery.html', gallery(records))
     return len(records), summary
 
 

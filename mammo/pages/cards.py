@@ -43,7 +43,7 @@ def cards_page(
     every = [card.keys for card in cards] + [keys for _, keys in (table.rows if table else ())]
     choices = {name: _choices(name, every) for name in filters}
     template = environment(Path(__file__).parent).get_template('cards.html.j2')
-    orders = list(cards[0].keys) if cards else []
+    orders = list(dict.fromkeys(name for card in cards for name in card.keys))
     return template.render(
         heading=heading, lead=lead, cards=cards, choices=choices, orders=orders, table=table
     )

@@ -47,6 +47,8 @@ def _card(item: dict, frame: dict) -> Card:
     codes = [str(code) for field in CODES for code in item.get(field, ())]
     codes += ['INVERTED'] if item.get('inverted') else []
     spacing = f'{item["spacing_mm"]:g} mm' if 'spacing_mm' in item else 'unknown pixel size'
-    keys = keys_of_image(item) | dict(vendor=[vendor], code=codes, width=[str(x1 - x0)], spacing=[spacing])
+    keys = keys_of_image(item) | dict(
+        vendor=[vendor], code=codes, width=[str(x1 - x0)], spacing=[str(item.get('spacing_mm', ''))]
+    )
     lines = [item['source'], vendor, f'{x1 - x0} x {y1 - y0} px, {spacing}', ', '.join(codes)]
     return Card(picture, title, list(filter(None, lines)), keys)

@@ -74,6 +74,23 @@ def test_one_picture_per_image_at_the_size_of_the_file_with_a_color_bar(call: Ca
         )
 
 
+def test_the_gallery_shows_every_picture_with_side_and_view(
+    call: Call, tmp_path: Path, toy_data: Path
+) -> None:
+    meta = read_meta(toy_data / 'test.json')
+    items = [dict(item, laterality='LR'[i % 2], view='CC') for i, item in enumerate(meta['data_list'])]
+    write_meta(tmp_path / 'views.json', items, meta['metainfo']['tasks'])
+    assert call('--ann-file', str(tmp_path / 'views.json')) == 0
+    page = (tmp_path / 'out/gallery.html').read_text()
+    assert 'Attention on 8 images of 8 breasts' in page
+    for item, record in zip(
+        items, json.loads((tmp_path / 'out/attention.json').read_text())['images'], strict=True
+    ):
+        assert (record['laterality'], record['view']) == (item['laterality'], 'CC')
+        title = f'{item["patient_id"]} {item["laterality"]} CC'
+        assert f'src="{record["file"]}" alt="{title}"' in page
+
+
 def test_single_heads_have_a_panel_each(call: Call, tmp_path: Path) -> None:
     assert call('--heads', 'single') == 0
     names = json.loads((tmp_path / 'out/attention.json').read_text())['maps']

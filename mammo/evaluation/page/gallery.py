@@ -43,23 +43,27 @@ def gallery(folder: Path, patients: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _pictures(folder: Path) -> dict[str, list[Path]]:
-    """Pictures of each patient."""
+def _pictures(folder: Path) -> dict[str, list[tuple[Path, str]]]:
+    """Pictures of each patient, with side and view."""
     try:
         images = json.loads((folder / 'attention.json').read_text())['images']
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PredictionError(f'{folder}: not a folder of tools/attention_maps.py ({error})') from None
-    pictures: dict[str, list[Path]] = {}
+    pictures: dict[str, list[tuple[Path, str]]] = {}
     for image in images:
-        pictures.setdefault(str(image['patient_id']), []).append(folder / Path(image['file']).name)
+        name = ' '.join(filter(None, (image.get('laterality'), image.get('view'))))
+        pictures.setdefault(str(image['patient_id']), []).append((folder / Path(image['file']).name, name))
     return pictures
 
 
-def _entry(patient: pd.Series, pictures: list[Path]) -> dict[str, Any]:
-    sources = [base64.b64encode(path.read_bytes()).decode() for path in pictures]
+def _entry(patient: pd.Series, pictures: list[tuple[Path, str]]) -> dict[str, Any]:
     return dict(
         name=patient.name,
         score=float(patient.score),
         label=float(patient.label),
-        pictures=[f'data:image/png;base64,{source}' for source in sources],
+        pictures=[dict(source=_address(path), name=name) for path, name in pictures],
     )
+
+
+def _address(picture: Path) -> str:
+    return f'data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}'

@@ -112,6 +112,20 @@ def test_pictures_sort_numbers_by_value_and_keep_the_order_of_equals(page: Any) 
     assert titles(page) == ['p2', 'p9', 'p10']
 
 
+def test_decimal_numbers_sort_by_value(browser: Any, tmp_path: Path) -> None:
+    ratios = ('1.4', '', '0.5', '1.35', '0.0941', '10')
+    cards = [Card(DOT, ratio or 'none', [], dict(ratio=[ratio])) for ratio in ratios]
+    (tmp_path / 'page.html').write_text(cards_page('All', '', cards, ()))
+    page = browser.new_page()
+    page.goto((tmp_path / 'page.html').as_uri())
+    page.get_by_label('sorted by').select_option('ratio')
+    rising = ['0.0941', '0.5', '1.35', '1.4', '10']
+    assert titles(page) == [*rising, 'none']
+    page.get_by_label('falling').check()
+    assert titles(page) == [*rising[::-1], 'none']
+    page.close()
+
+
 def test_columns_sort_from_the_keyboard_and_say_so(page: Any) -> None:
     header, files = page.get_by_role('columnheader', name='file'), page.locator('td:first-child')
     assert header.get_attribute('aria-sort') == 'none'

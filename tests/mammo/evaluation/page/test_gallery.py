@@ -13,7 +13,10 @@ from mammo.records.predictions import PredictionError
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two pictures of each of the patients p0 to p7."""
-    images = [dict(patient_id=f'p{i // 2}', file=f'{i}.png') for i in range(16)]
+    images = [
+        dict(patient_id=f'p{i // 2}', file=f'{i}.png', laterality='L', view=('CC', 'MLO')[i % 2])
+        for i in range(16)
+    ]
     for image in images:
         (tmp_path / image['file']).write_bytes(b'picture')
     (tmp_path / 'attention.json').write_text(json.dumps(dict(images=images)))
@@ -34,7 +37,8 @@ def test_groups_hold_the_highest_the_lowest_and_the_most_wrong(folder: Path) -> 
         'Lowest scores': ['p0', 'p7', 'p6'],
         'Most wrong': ['p0', 'p2', 'p3'],
     }
-    assert all(len(patient['pictures']) == 2 for group in found for patient in group['patients'])
+    shown = [patient['pictures'] for group in found for patient in group['patients']]
+    assert all([picture['name'] for picture in pictures] == ['L CC', 'L MLO'] for pictures in shown)
 
 
 def test_a_patient_without_pictures_is_named(folder: Path) -> None:
