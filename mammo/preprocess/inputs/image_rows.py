@@ -49,6 +49,9 @@ def _image_row(folder: Path, cells: dict[Any, str], further: dict[str, Any], lin
     given: dict[str, Any] = dict(clinic_vars=further)
     error = None
     try:
+        given['patient_id'] = _patient(
+            cells, f'row {line}'
+        )  # first: she has a bad row, whatever else is in it
         given |= _fields(cells, f'row {line}')
         if bool(dicom) == bool(png):
             raise UserError(f'row {line}: give dicom_path or png_path, one of them')
@@ -63,13 +66,17 @@ def _image_row(folder: Path, cells: dict[Any, str], further: dict[str, Any], lin
     return Job(name, path, given, not dicom, error, line)
 
 
-def _fields(cells: dict[Any, str], place: str) -> dict[str, Any]:
-    """The fields that a row fills in, checked."""
+def _patient(cells: dict[Any, str], place: str) -> str:
     patient = normal_id(cells['patient_id'], f'{place}: patient_id')
     if patient is None or is_missing(patient):
         raise UserError(f'{place}: patient_id is empty')
+    return patient
+
+
+def _fields(cells: dict[Any, str], place: str) -> dict[str, Any]:
+    """The fields that a row fills in, checked."""
     filled = {name: cells[name] for name in FIELDS if not is_missing(cells.get(name, ''))}
-    return dict(patient_id=patient) | {name: FIELDS[name](cell, place) for name, cell in filled.items()}
+    return {name: FIELDS[name](cell, place) for name, cell in filled.items()}
 
 
 def _on_disk(path: Path) -> Path:
