@@ -299,7 +299,11 @@ WRONG = {
     ),
     'one class': (dict(val_y=np.zeros(40)), r'val: 40 rows, labels by class \{0: 40, 1: 0\}; both'),
     'not binary': (dict(train_y=np.full(80, 3.0)), r'80 labels in y are not 0, 1 or NaN .*train0: 3.0'),
-    'repeated': (dict(test_fortnr=np.array(['p'] * 40)), r"1 ids are repeated: \['p'\]"),
+    'repeated': (dict(test_fortnr=np.array(['p'] * 40)), r"1 ids are repeated or empty: \['p'\]"),
+    'one id as number and as text': (
+        dict(val_fortnr=np.arange(40.0), test_fortnr=np.arange(39, 79)),
+        r"1 patients of test are also in other splits: \['39'\]",
+    ),
     'shared': (
         dict(test_fortnr=np.array([f'val{i}' for i in range(40)])),
         r"40 patients of test are also in .*'val0'",

@@ -3,6 +3,7 @@
 schema YAML, table -> (n, d) float32 without NaN, and (n, v) bool: which variables were missing
 """
 
+import logging
 import os
 import re
 import unicodedata
@@ -21,9 +22,10 @@ from sklearn.preprocessing import OneHotEncoder
 
 from mammo.errors import UserError
 from mammo.records.ids import check_look_alikes, clean, normal_id
-from mammo.records.tables.numerals import decimal_points, number_or_nan
+from mammo.records.tables.numerals import decimal_points, doubtful_codes, number_or_nan
 from mammo.records.tables.reading import read_table
 
+logger = logging.getLogger(__name__)
 IMPUTATIONS: dict[str, tuple[str, ...]] = {'continuous': ('median', 'mean')}  # the first is the default
 IMPUTATIONS |= dict.fromkeys(('ordinal', 'nominal', 'binary'), ('most_frequent',))
 
@@ -101,6 +103,9 @@ def check_table(
     parsed = [_parse(v, table[v.column].set_axis(ids)) for v in schema.variables]
     problems = [problem for _, problem in parsed if problem]
     _need(not problems, f'{place}: ' + '\n'.join(problems))
+    for v, (values, _) in zip(schema.variables, parsed, strict=True):
+        if v.kind == 'continuous' and (doubt := doubtful_codes(values)):
+            logger.warning('%s: column %s: %s', place, v.column, doubt)
     return pd.DataFrame({v.name: values for v, (values, _) in zip(schema.variables, parsed, strict=True)})
 
 

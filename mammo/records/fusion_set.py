@@ -13,6 +13,7 @@ from scipy.special import expit
 
 from mammo.errors import UserError, listed
 from mammo.records.differences import differences
+from mammo.records.ids import normal_id
 from mammo.records.storage.files import read_record
 from mammo.records.storage.pickles import DAMAGED_ARRAYS
 from mammo.records.versions import VERSIONS
@@ -68,7 +69,8 @@ def read_split(folder: str | Path, split: str, mode: str, *, label_needed: bool 
     paths = {name: folder / f'{split}_{name}.npy' for name in names_read}
     optional = {'missing', UNSIDED} if label_needed else {'missing', 'y', UNSIDED}
     arrays = {name: _load(path) for name, path in paths.items() if name not in optional or path.exists()}
-    ids = [str(i) for i in arrays.pop('fortnr').tolist()]
+    places = enumerate(arrays.pop('fortnr').tolist())
+    ids = [normal_id(value, f'{paths["fortnr"]}: row {i}') or '' for i, value in places]
     arrays.setdefault('y', np.full(len(ids), np.nan))
     _check_patients(paths['fortnr'], ids, arrays)
     y = arrays.pop('y').astype(np.float32)
@@ -170,9 +172,9 @@ def _check_patients(path: Path, ids: list[str], arrays: dict[str, np.ndarray]) -
     rows = {name: len(array) for name, array in arrays.items()}
     if set(rows.values()) != {len(ids)}:
         raise FusionError(f'{path}: {len(ids)} ids, but rows are {rows}; a split has one row per patient')
-    repeated = [patient for patient, count in Counter(ids).items() if count > 1]
-    if repeated:
-        raise FusionError(f'{path}: {len(repeated)} ids are repeated: {repeated[:5]}; keep one row each')
+    wrong = [patient for patient, count in Counter(ids).items() if count > 1 or not patient]
+    if wrong:
+        raise FusionError(f'{path}: {len(wrong)} ids are repeated or empty: {wrong[:5]}; one row per patient')
     labels = zip(ids, arrays['y'].tolist(), strict=True)
     wrong = [f'{patient}: {y}' for patient, y in labels if y not in (0, 1) and y == y]
     if wrong:

@@ -505,3 +505,10 @@ def test_rows_without_image_are_told_beside_the_reasons_of_skipped_inputs(tmp_pa
     assert call(*command, '--labels', tmp_path / 'labels.csv') == 2
     assert 'match no image' in (message := capsys.readouterr().err)
     assert '1 inputs were skipped: UNREADABLE 1' in message
+
+
+def test_labels_that_may_be_codes_are_named(tmp_path, caplog):
+    command = two_exams(tmp_path, 'png_path,patient_id\na.png,P\nb.png,Q\n')
+    (tmp_path / 'labels.csv').write_text('patient_id,N\nP,1\nQ,9\n')
+    call(*command, '--labels', tmp_path / 'labels.csv')
+    assert 'labels.csv: column N: 1 values are 9, the others 1 to 1; if 9 means unknown' in caplog.text

@@ -54,7 +54,10 @@ def read_patients(
     """
     files = list(prediction_files(paths, part))
     rows = pd.concat([_read(file, fold, task) for file, fold in files])
-    images = _one_score_per_image(_outside_merged(rows) if part == 'test' else rows)
+    if part == 'test':
+        rows = _outside_merged(rows)
+        _refuse_partial(rows)
+    images = _one_score_per_image(rows)
     flow = dict(
         prediction_files=len(files), images=len(images), patients_with_images=images.patient_id.nunique()
     )
@@ -138,6 +141,14 @@ def _outside_merged(rows: pd.DataFrame) -> pd.DataFrame:
     _refuse('test parts', odd > 0, odd.index.to_series(), problem)
     outside = n_folds.iloc[0] == rows.fold.nunique()
     return rows.assign(fold='') if outside else rows
+
+
+def _refuse_partial(rows: pd.DataFrame) -> None:
+    """The mean of an ensemble is of the same models for every image; files of folds share none."""
+    n_files = rows.groupby(IMAGE_KEY).score.transform('size')
+    most = n_files.groupby(rows.fold).transform('max')
+    what = 'images are in fewer of the files than others (models of an ensemble score all, folds share none)'
+    _refuse('predictions', n_files < most, rows.patient_id + ' ' + rows.img_path, what)
 
 
 def _one_score_per_image(rows: pd.DataFrame) -> pd.DataFrame:

@@ -4,6 +4,7 @@ dict(name -> Patients) of test and development, options -> report (see docs/eval
 """
 
 import itertools
+import logging
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -21,9 +22,12 @@ from mammo.evaluation.entry.model_entry import binary_entry, regression_entry
 from mammo.evaluation.report.comparison import Drawn, compare
 from mammo.evaluation.report.notices import notices
 from mammo.evaluation.report.options import Options
+from mammo.records.ids import check_look_alikes
 from mammo.records.predictions import PredictionError
+from mammo.records.tables.numerals import CODES, doubtful_codes
 from mammo.records.versions import VERSIONS
 
+logger = logging.getLogger(__name__)
 FORMAT_VERSION = VERSIONS['report']
 MAX_ALL_PAIRS = 4  # with more models, each is compared with the first only
 LIBRARIES = ('numpy', 'scipy', 'scikit-learn', 'pandas', 'matplotlib')
@@ -39,7 +43,7 @@ def make_models(test: Named, development: Named, task: str, options: Options) ->
     tables, tuning = ({name: _labelled(p) for name, p in part.items()} for part in (test, development))
     _check(tables, tuning, test, development)
     tables = _with_columns(tables, (*options.subgroups, centres.COLUMN))
-    kind = _kind(pd.concat([*tables.values(), *tuning.values()]).label, options.kind, task)
+    kind = _kind(pd.concat([*tables.values(), *tuning.values()]), options, task)
     sensitivity = options.sensitivity if kind == 'binary' else None
     models = {
         name: make_model(table, tuning.get(name), sensitivity, options.confidence)
@@ -96,6 +100,7 @@ def _check(tables: dict, tuning: dict, test: Named, development: Named) -> None:
         raise PredictionError(f'--dev {unknown[0]}: no --pred has this name; names are {", ".join(test)}')
     for name, patients in development.items():
         check_separate(patients, test[name], name)
+    check_look_alikes(set().union(*(table.index for table in tables.values())), 'patients of the models')
     for name, table in (*tables.items(), *tuning.items()):
         if table.empty:
             raise PredictionError(
@@ -103,13 +108,25 @@ def _check(tables: dict, tuning: dict, test: Named, development: Named) -> None:
             )
 
 
-def _kind(labels: pd.Series, kind: str, task: str) -> str:
+def _kind(patients: pd.DataFrame, options: Options, task: str) -> str:
+    labels, kind = patients.label, options.kind
     odd = labels[~labels.isin([0, 1])]
+    if kind == 'auto' and labels.isin([0, 1, 2, *CODES]).all() and (doubt := doubtful_codes(labels)):
+        raise PredictionError(f'task {task}: of the labels {doubt}, or say --kind regression')
     if kind == 'binary' and len(odd):
         raise PredictionError(
             f'task {task}: label {odd.iloc[0]} of {odd.index[0]} is neither 0 nor 1; check --kind'
         )
-    return ('regression' if len(odd) else 'binary') if kind == 'auto' else kind
+    if kind == 'auto':
+        kind = 'regression' if len(odd) else 'binary'
+    if kind == 'binary' and not patients.score.between(0, 1).all():
+        logger.warning(
+            'task %s: %d scores are no probabilities, 0 to 1: are they logits, or values of a regression '
+            '(--kind regression)?', task, (~patients.score.between(0, 1)).sum(),
+        )  # fmt: skip
+    if kind == 'regression' and (options.subgroups or options.confidence):
+        logger.warning('task %s is a regression: --subgroup and --confidence have no effect', task)
+    return kind
 
 
 def _bootstrap(models: dict[str, Model], options: Options) -> Drawn:

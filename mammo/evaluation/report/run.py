@@ -24,6 +24,10 @@ def evaluate(evaluation: Evaluation) -> dict[str, Any]:
         UserError: predictions, labels or options do not fit together.
     """
     options = evaluation.options
+    if options.confidence and not evaluation.dev:
+        raise PredictionError(
+            '--confidence is that of a threshold chosen on development patients; give --dev'
+        )
     test = _read_all(evaluation.pred, evaluation, 'test')
     development = _read_all(evaluation.dev, evaluation, 'val')
     report = build_report(test, development, evaluation.task, options)

@@ -3,6 +3,7 @@
 table -> Labels by patient, side and exam; Labels, meta items -> labels in the items, what matches nothing
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +15,10 @@ from mammo.errors import UserError, listed
 from mammo.preprocess.privacy import pseudonym
 from mammo.records.ids import check_look_alikes, normal_id
 from mammo.records.tables.matching import Unmatched, check_unmatched
-from mammo.records.tables.numerals import is_missing, numbers
+from mammo.records.tables.numerals import doubtful_codes, is_missing, numbers
 from mammo.records.tables.reading import read_table
 
+logger = logging.getLogger(__name__)
 KEYS = ('patient_id', 'laterality', 'exam_id', 'tumor_side')  # every other column is a task
 _SIDES = {'l': 'L', 'left': 'L', 'r': 'R', 'right': 'R'}
 Key = tuple[str, str, str]  # patient, side, exam; '' stands for all of them
@@ -63,6 +65,9 @@ def read_labels(path: Path, key: bytes | None) -> Labels:
     if not tasks:
         raise UserError(f'{path}: columns are {list(rows.columns)}, expected one more per task')
     values = pd.DataFrame({task: numbers(rows[task], f'{path}: column {task}') for task in tasks})
+    for task in tasks:
+        if doubt := doubtful_codes(values[task]):
+            logger.warning('%s: column %s: %s', path, task, doubt)
     labels = Labels(Path(path).name, tasks)
     for line, row in zip(rows.index, rows.to_dict('records'), strict=True):
         place = f'{path}: row {line}'

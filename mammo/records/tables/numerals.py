@@ -12,8 +12,10 @@ import pandas as pd
 from mammo.errors import UserError, listed
 from mammo.records.ids import LARGEST_EXACT
 
+CODES = (-999.0, -99.0, -9.0, -1.0, 9.0, 99.0, 999.0, 9999.0)  # numbers that often stand for unknown
 MISSING = frozenset({'', 'na', 'n/a', '#n/a', 'nan', 'null', 'none', '?'})  # in any case
 
+FAR = 1.5  # times the largest other value, from where a code is likelier than a value
 _NUMBER = re.compile(r'[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?')
 _PLAIN = re.compile(r'-?(0|[1-9][0-9]*)(\.[0-9]+)?')  # 042, 1E5 and +1 may be codes
 _WHOLE = re.compile(r'[+-]?[0-9]+')
@@ -104,6 +106,27 @@ def numbers(column: pd.Series, place: str) -> pd.Series:
     if problems:
         raise NumberError(f'{place}: {listed(problems, 3, "; ")}')
     return pd.Series(values, index=column.index, dtype=float)
+
+
+def doubtful_codes(values: pd.Series) -> str:
+    """What in a column of numbers looks like a code: unknown as 9 or -1, no and yes as 1 and 2; or ''.
+
+    Example:
+        >>> doubtful_codes(pd.Series([0, 1, 1, 9]))
+        '1 values are 9, the others 0 to 1; if 9 means unknown, leave the cell empty'
+        >>> doubtful_codes(pd.Series([1, 2, 2])), doubtful_codes(pd.Series([0, 1, 3, 9, 12]))
+        ('all values are 1 or 2; write no and yes as 0 and 1', '')
+    """
+    counts = values.value_counts()
+    usual = counts.index[~counts.index.isin(CODES)]
+    if set(counts.index) == {1, 2}:
+        return 'all values are 1 or 2; write no and yes as 0 and 1'
+    for code in CODES if len(usual) else ():
+        if code in counts.index and (code < 0 <= usual.min() or code > FAR * max(usual.max(), 0)):
+            others = f'the others {usual.min():g} to {usual.max():g}'
+            remedy = f'if {code:g} means unknown, leave the cell empty'
+            return f'{counts[code]} values are {code:g}, {others}; {remedy}'
+    return ''
 
 
 def plain_values(cells: Iterable[str]) -> list[float | str | None]:

@@ -161,6 +161,11 @@ def test_cells_that_are_not_allowed_are_counted_and_shown(columns: dict, message
         check_table(frame(**columns), schema())
 
 
+def test_a_number_that_may_be_a_code_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    check_table(frame(Size=['20', '99', 'NA']), schema(), 'c.csv')
+    assert 'c.csv: column Size: 1 values are 99, the others 20 to 20; if 99 means unknown' in caplog.text
+
+
 def test_decimal_commas_are_read_where_the_whole_column_has_them() -> None:
     table = frame(Size=['20', '1,5', 'NA'])
     np.testing.assert_array_equal(check_table(table, schema())['size'], [20, 1.5, np.nan])

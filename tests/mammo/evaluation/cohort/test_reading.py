@@ -276,3 +276,14 @@ def test_with_the_breast_as_unit_an_image_without_a_side_is_refused(tmp_path):
     path = write(tmp_path / 'a.json', image('p', 0.1, laterality=None))
     with pytest.raises(PredictionError, match=r'1 images have no side \(--unit breast\): p_0'):
         read_patients([path], 'N', unit='breast')
+
+
+def test_files_that_share_only_some_images_are_no_ensemble(tmp_path):
+    both = [image('p', 0.2, name='p'), image('q', 0.6, name='q')]
+    a = write(tmp_path / 'a.json', *both)
+    b = write(tmp_path / 'b.json', both[0] | dict(tasks=both[1]['tasks']))
+    with pytest.raises(PredictionError, match=r'1 images are in fewer of the files than others .*: q q'):
+        read_patients([a, b], 'N')
+    assert scores([write(tmp_path / 'p.json', both[0]), write(tmp_path / 'q.json', both[1])]) == dict(
+        p=0.2, q=0.6
+    )

@@ -319,3 +319,28 @@ def test_subgroups_of_a_model_that_does_not_know_them_are_those_of_the_others():
     result = report(dict(A=draw(), B=draw(seed=1, site=site)), options=QUICK._replace(subgroups=('site',)))
     rows = [[(r['group'], r['n_patients']) for r in result['models'][name]['subgroups']] for name in 'AB']
     assert rows[0] == rows[1] == [('X', 60), ('Y', 60)]
+
+
+@pytest.mark.parametrize(('odd', 'words'), [(9, '1 values are 9'), (-1, '1 values are -1')])
+def test_labels_that_may_be_codes_are_no_regression_unless_said(odd, words):
+    test = dict(A=patients(np.linspace(0.1, 0.9, 9), [0, 1, 0, 1, 0, 1, 0, 1, odd]))
+    with pytest.raises(PredictionError, match=f'task N: of the labels {words}.* or say --kind regression'):
+        report(test)
+    assert 'r2' in report(test, options=QUICK._replace(kind='regression'))['models']['A']
+
+
+def test_scores_that_are_no_probabilities_are_named(caplog):
+    report(dict(A=patients(np.linspace(-3, 3, 8), [0, 1] * 4)))
+    assert 'task N: 7 scores are no probabilities, 0 to 1: are they logits' in caplog.text
+
+
+def test_options_without_effect_on_a_regression_are_named(caplog):
+    test = dict(A=patients(np.linspace(0, 3, 8), np.linspace(0, 2, 8), site='x'))
+    report(test, options=QUICK._replace(subgroups=['site']))
+    assert 'task N is a regression: --subgroup and --confidence have no effect' in caplog.text
+
+
+def test_models_whose_patients_look_alike_are_named(caplog):
+    labels, scores = [0, 1] * 4, np.linspace(0.1, 0.9, 8)
+    report(dict(A=patients(scores, labels), B=patients(scores, labels, ids=[f'P{i}' for i in range(8)])))
+    assert 'patients of the models: ids that differ only by case' in caplog.text

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mammo.records.tables.numerals import NumberError, decimal_points, number, numbers, plain_values
+from mammo.records.tables.numerals import (
+    NumberError,
+    decimal_points,
+    doubtful_codes,
+    number,
+    numbers,
+    plain_values,
+)
 
 
 @pytest.mark.parametrize(
@@ -74,3 +81,20 @@ def test_plain_numbers_are_numbers():
     values = plain_values(['54', '-1.5', '', '0', '0.25'])
     assert values == [54.0, -1.5, None, 0.0, 0.25]
     assert not any(isinstance(value, float) and math.isnan(value) for value in values)
+
+
+@pytest.mark.parametrize(
+    ('values', 'words'),
+    [([0, 1, 1, 9], '1 values are 9, the others 0 to 1'), ([-1, 0, 1, -1], '2 values are -1'),
+     ([0.4, 12, 99], '1 values are 99, the others 0.4 to 12'), ([1, 2, math.nan], 'all values are 1 or 2'),
+     ([1, 2, 9], '1 values are 9')],
+)  # fmt: skip
+def test_numbers_that_may_be_codes_are_named(values, words):
+    assert doubtful_codes(pd.Series(values)).startswith(words)
+
+
+@pytest.mark.parametrize(
+    'values', [[0, 1], [], [math.nan], [9, 9], [0, 1, 2], [0, 3, 6, 9], [-1.5, -1, 2], [70, 99]]
+)
+def test_numbers_that_may_well_be_values_are_not(values):
+    assert doubtful_codes(pd.Series(values, dtype=float)) == ''
