@@ -41,7 +41,7 @@ def arguments() -> Namespace:
     add('--with-fusion', type=Path, metavar='SCHEMA', help='also fuse, with these variables')
     add('--clinical', type=Path, metavar='TABLE', help='clinical variables for --with-fusion')
     add('--allow-unmatched', action='store_true', help='more than one in ten patients may lack clinical values, or images')  # fmt: skip  # noqa: E501
-    add('--strict', action='store_true', help='refuse ids that differ only by case, blanks or punctuation')
+    add('--strict', action='store_true', help='refuse ids that look alike, as P1 and p1')
     add_tasks(parser)
     add('--label', help='task of the fusion and the main report; without it the first')
     add('--pretrain-list', type=Path, metavar='LIST', help='patches that stage a learned from')

@@ -46,9 +46,7 @@ def arguments() -> Namespace:
         action='store_true',
         help='leave images without any label (healthy breasts, say) out of train and val',
     )
-    parser.add_argument(
-        '--strict', action='store_true', help='refuse ids that differ only by case, blanks or punctuation'
-    )
+    parser.add_argument('--strict', action='store_true', help='refuse ids that look alike, as P1 and p1')
     parser.add_argument('--seed', type=int, default=0, help='same seed, same folds')
     return parser.parse_args()
 

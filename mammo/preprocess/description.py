@@ -15,11 +15,8 @@ from mammo.preprocess.inputs.persons import Person, exam_day, person_of
 from mammo.preprocess.privacy import HIDDEN, digest, is_personal, names_somebody
 from mammo.preprocess.settings import Settings
 from mammo.records.ids import normal_id
-from mammo.records.tables.numerals import is_missing
+from mammo.records.tables.matching import is_nobody
 
-NOBODY = frozenset(
-    {'anon', 'anonymized', 'anonymised', 'anonymous', 'none', 'unknown', 'deidentified', 'removed'}
-)
 BY_ROW = ('view', 'laterality')  # where a row and a header may contradict each other
 
 
@@ -66,7 +63,7 @@ def _of_header(job: Job, ds: Dataset, settings: Settings) -> Description:
     kinds.check_kinds(special, settings.keep)
     kinds.check_orientation(ds)
     patient = job.given.get('patient_id') or normal_id(headers.text(ds, 'PatientID')) or ''
-    if not job.given.get('patient_id') and (is_missing(patient) or patient.lower() in NOBODY):
+    if not job.given.get('patient_id') and is_nobody(patient):
         text = f'PatientID is {patient!r}, which is nobody in particular; give patient_id in an input CSV'
         raise PreprocessError(Reason.NO_PATIENT_ID, text)
     person = person_of(ds, patient)

@@ -16,14 +16,18 @@ from mammo.errors import UserError, listed
 logger = logging.getLogger(__name__)
 LARGEST_EXACT = 2**53  # from here on a float no longer tells neighbouring whole numbers apart
 ID_FIELDS = ('patient_id', 'exam_id', 'cohort')  # of images and predictions
-LOOK_ALIKE = 'differ only by case, blanks, leading zeros or punctuation'
+LOOK_ALIKE = 'differ only by case, blanks, leading zeros or punctuation, or look alike'
 
 # shows nothing, yet is no control, format or space character (Default_Ignorable, and the Braille blank)
 _UNSEEN = frozenset('\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0') | {
     chr(code) for start, stop in ((0x180B, 0x1810), (0xFE00, 0xFE10)) for code in range(start, stop)
 }
 _WHOLE = re.compile(r'([+-]?[0-9]+)\.0+')
+_ROUNDED = re.compile(r'[+-]?[0-9]([.,][0-9]+)?[eE]\+[0-9]+')  # as programs show a long number
 _TOKEN = re.compile(r'\d+|[^\W\d_]+')
+_RUN = re.compile(r'[^\W_]+')
+# Cyrillic and Greek letters, and o, i, l for digits, in small letters
+_SHAPES = str.maketrans('авекмнорстухіјѕαβεζηικμνορτυχoil', 'abekmh0pctyx1jsabezh1kmn0ptyx011')  # noqa: RUF001
 
 
 class IdError(UserError):
@@ -62,7 +66,7 @@ def normal_id(value: Any, place: str = 'id') -> str | None:
 
     Raises:
         IdError: neither text nor a number, or text that cannot be written.
-        InexactIdError: a float of 2^53 or more.
+        InexactIdError: a float of 2^53 or more, or text that shows one, as ``1.23457E+11``.
 
     Example:
         >>> normal_id(' 042 '), normal_id(7.0), normal_id('1.0'), normal_id('Mu\u0308ller') == 'Müller'
@@ -79,10 +83,7 @@ def normal_id(value: Any, place: str = 'id') -> str | None:
     number = float(value)
     if math.isnan(number):
         return None
-    if abs(number) >= LARGEST_EXACT:
-        raise InexactIdError(
-            f'{place} is {value!r}, a number too long to be exact; write ids of more than 15 digits as text'
-        )
+    _refuse_long(number, value, place)
     return str(int(number)) if number.is_integer() else str(number)
 
 
@@ -100,7 +101,7 @@ def normal_path(path: str) -> str:
 
 
 def look_alikes(ids: Iterable[str]) -> list[list[str]]:
-    """Groups of normal ids that only case, inner blanks, leading zeros or punctuation tell apart.
+    """Groups of normal ids that only case, inner blanks, leading zeros, punctuation or shapes tell apart.
 
     Example:
         >>> look_alikes(['MAL_2014', 'mal-2014', '042', '42', 'P1'])
@@ -108,11 +109,13 @@ def look_alikes(ids: Iterable[str]) -> list[list[str]]:
     """
     groups: dict[Any, set[str]] = {}
     for name in set(ids):
-        words = _TOKEN.findall(unicodedata.normalize('NFKC', name).casefold())
+        folded = unicodedata.normalize('NFKC', name).casefold()
+        words = _TOKEN.findall(folded)
         if words:
             # 1-11 and 11-1 are two; 111 looks like either, which is why it is grouped with both
             groups.setdefault(tuple(word.lstrip('0') or '0' for word in words), set()).add(name)
             groups.setdefault(''.join(words), set()).add(name)
+            groups.setdefault(('shapes', *_RUN.findall(folded.translate(_SHAPES))), set()).add(name)
     alike = {frozenset(group) for key, group in groups.items() if len(group) > 1 and _is_suspect(key, group)}
     largest = [group for group in alike if not any(group < other for other in alike)]
     return sorted(sorted(group) for group in largest)
@@ -144,7 +147,21 @@ def _normal_text(text: str, place: str) -> str | None:
     if any(unicodedata.category(character) == 'Cs' for character in text):
         raise IdError(f'{place} is {text!r}, which holds half a character; correct it')
     whole = _WHOLE.fullmatch(text)
+    if whole:
+        _refuse_long(int(whole[1]), text, place)
+    if _ROUNDED.fullmatch(text):
+        raise InexactIdError(
+            f'{place} is {text!r}, a long number rounded by a spreadsheet; format the column as text and '
+            'enter the ids again'
+        )
     return (whole[1] if whole else text) or None
+
+
+def _refuse_long(number: float, value: Any, place: str) -> None:
+    if abs(number) >= LARGEST_EXACT:
+        raise InexactIdError(
+            f'{place} is {value!r}, a number too long to be exact; write ids of more than 15 digits as text'
+        )
 
 
 def _is_unseen(character: str) -> bool:

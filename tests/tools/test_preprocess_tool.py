@@ -242,7 +242,11 @@ def test_labels_join_by_patient_side_and_exam(archive, tmp_path):
         ('patient_id,N,N\nP1,1,0\n', "column 'N' is there 2 times"),
         ('patient_id,N\n,1\n', 'row 2: patient_id is empty'),
         ('patient_id,N\nP1,"1\nP2,0\n', 'line 2: .*quote opens here'),
-        ('patient_id,N\nP1,1\nP1,0\n', 'row 3: contradicts'),
+        ('patient_id,N\nP1,1\nP1,0\n', 'row 3: contradicts .* N is 0 and was 1; keep one row'),
+        ('patient_id,N\nP1,1\nP1,\n', 'row 3: contradicts .* N is unknown and was 1; keep one row'),
+        ('patient_id,N\n-,1\n', "row 2: patient_id is '-', which is nobody in particular; remove"),
+        ('patient_id,N\nunknown,1\n', "row 2: patient_id is 'unknown', which is nobody"),
+        ('patient_id,N\n1.2E+11,1\n', "patient_id is '1.2E.11', a long number rounded"),
         ('patient_id,laterality,N\nP1,X,1\n', "laterality is 'X'"),
         ('', 'no data'),
     ],
@@ -251,6 +255,30 @@ def test_bad_labels_are_refused(text, message, archive, tmp_path, capsys):
     (tmp_path / 'labels.csv').write_text(text)
     assert call(archive, '--out-dir', tmp_path / 'out', '--labels', tmp_path / 'labels.csv') == 2
     assert re.search(message, capsys.readouterr().err)
+
+
+def test_what_the_labels_hold_is_said_and_codes_of_unknown_are_doubted(archive, tmp_path, caplog):
+    (tmp_path / 'labels.csv').write_text('patient_id,N,size\nP1,9,12\nP2,1,20.5\n')
+    with caplog.at_level('INFO'):
+        assert call(archive, '--out-dir', tmp_path / 'out', '--labels', tmp_path / 'labels.csv') == 0
+    assert 'labels.csv: N 1 (1), 9 (1); size 12 (1), 20.5 (1)' in caplog.text
+    assert 'labels.csv: column N: 1 values are 9, which may stand for unknown' in caplog.text
+
+
+def test_an_exam_that_is_not_known_is_all_exams(archive, tmp_path):
+    (tmp_path / 'labels.csv').write_text('patient_id,exam_id,N\nP1,NA,1\nP2,,0\n')
+    assert call(archive, '--out-dir', tmp_path / 'out', '--labels', tmp_path / 'labels.csv') == 0
+    assert all(item['gt_label'] for item in records(tmp_path / 'out')[0])
+
+
+def test_labels_that_may_tell_who_somebody_is_are_refused_with_a_key(archive, tmp_path, capsys):
+    (tmp_path / 'labels.csv').write_text('patient_id,birth_date,N\nP1,19560102,1\n')
+    (tmp_path / 'key').write_text(KEY)
+    options = ('--labels', tmp_path / 'labels.csv', '--id-key', tmp_path / 'key')
+    assert call(archive, '--out-dir', tmp_path / 'out', *options) == 2
+    error = capsys.readouterr().err
+    assert 'column birth_date may tell who somebody is; with --id-key, take it out' in error
+    assert '1956' not in error
 
 
 def test_csv_input_keeps_what_its_rows_say(archive, tmp_path):
@@ -390,7 +418,7 @@ def test_labels_that_lost_their_leading_zeros_are_pointed_out(tmp_path, capsys, 
     (tmp_path / 'in.csv').write_text('png_path,patient_id\na.png,007\nb.png,112\n')
     (tmp_path / 'labels.csv').write_text('patient_id,N\n7,1\n112,0\n')
     assert call(tmp_path / 'in.csv', '--labels', tmp_path / 'labels.csv', '--out-dir', tmp_path / 'out') == 2
-    assert "leading zeros or punctuation: '007' and '7'" in caplog.text
+    assert "leading zeros or punctuation, or look alike: '007' and '7'" in caplog.text
     assert '1 of 2 images match no row of labels.csv: 007' in capsys.readouterr().err
 
 

@@ -19,6 +19,7 @@ from mammo.preprocess.inputs.labels import side
 from mammo.records.ids import normal_id, normal_path
 from mammo.records.meta_items import check_path
 from mammo.records.tables.header import TableError
+from mammo.records.tables.matching import patient_of
 from mammo.records.tables.numerals import decimal_points, is_missing, number, plain_values
 from mammo.records.tables.reading import read_table
 
@@ -64,13 +65,6 @@ def _image_row(folder: Path, cells: dict[Any, str], further: dict[str, Any], lin
     except UserError as wrong:
         path, error = folder / 'none', PreprocessError(Reason.BAD_ROW, str(wrong))
     return Job(name, path, given, not dicom, error, line)
-
-
-def _patient(cells: dict[Any, str], place: str) -> str:
-    patient = normal_id(cells['patient_id'], f'{place}: patient_id')
-    if patient is None or is_missing(patient):
-        raise UserError(f'{place}: patient_id is empty')
-    return patient
 
 
 def _fields(cells: dict[Any, str], place: str) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 
 from mammo.errors import UserError, listed
-from mammo.preprocess.privacy import pseudonym
-from mammo.records.ids import check_look_alikes, normal_id
-from mammo.records.tables.matching import Unmatched, check_unmatched
-from mammo.records.tables.numerals import doubtful_codes, is_missing, numbers
+from mammo.preprocess.privacy import is_personal, pseudonym
+from mammo.records.ids import check_look_alikes
+from mammo.records.tables.matching import Unmatched, check_unmatched, patient_of
+from mammo.records.tables.numerals import contents, doubtful_codes, is_missing, numbers
 from mammo.records.tables.reading import read_table
 
 logger = logging.getLogger(__name__)
@@ -64,25 +64,47 @@ def read_labels(path: Path, key: bytes | None) -> Labels:
     tasks = [name for name in rows.columns if name not in KEYS]
     if not tasks:
         raise UserError(f'{path}: columns are {list(rows.columns)}, expected one more per task')
+    personal = [task for task in tasks if key and is_personal(task, '')]
+    if personal:
+        raise UserError(
+            f'{path}: column {personal[0]} may tell who somebody is; with --id-key, take it out or rename it'
+        )
     values = pd.DataFrame({task: numbers(rows[task], f'{path}: column {task}') for task in tasks})
-    for task in tasks:
-        if doubt := doubtful_codes(values[task]):
-            logger.warning('%s: column %s: %s', path, task, doubt)
     labels = Labels(Path(path).name, tasks)
     for line, row in zip(rows.index, rows.to_dict('records'), strict=True):
         place = f'{path}: row {line}'
-        patient = normal_id(row['patient_id'], f'{place}: patient_id')
-        if patient is None or is_missing(patient):
-            raise UserError(f'{place}: patient_id is empty; remove the row, or say whose it is')
+        patient = patient_of(row['patient_id'], place)
         breast, tumor_side = (side(row.get(n, ''), place, n) for n in ('laterality', 'tumor_side'))
-        exam = pseudonym('exam', row.get('exam_id', ''), key)
+        exam = row.get('exam_id', '')
+        exam = '' if is_missing(exam) else pseudonym('exam', exam, key)
         where = pseudonym('patient', patient, key), breast, exam
         present = values.loc[line].dropna().to_dict()
-        if labels.rows.setdefault(where, present) != present:
-            raise UserError(f'{place}: contradicts an earlier row of this patient, side and exam')
+        _refuse_contradiction(labels.rows.setdefault(where, present), present, place)
         labels.names.setdefault(where, f'row {line}' if key else f'{patient} (row {line})')
         labels.tumor_sides.setdefault(where[0], set()).update({tumor_side or breast} - {''})
+    _tell(values, labels.place)
     return labels
+
+
+def _tell(values: pd.DataFrame, place: str) -> None:
+    """Say what the tasks are, and what may be a code in them."""
+    logger.info('%s: %s', place, '; '.join(f'{task} {contents(values[task])}' for task in values))
+    for task in values:
+        if doubt := doubtful_codes(values[task]):
+            logger.warning('%s: column %s: %s', place, task, doubt)
+
+
+def _refuse_contradiction(earlier: dict[str, float], row: dict[str, float], place: str) -> None:
+    differ = [task for task in earlier | row if earlier.get(task) != row.get(task)]
+    if differ:
+        pairs = listed(f'{task} is {_shown(row, task)} and was {_shown(earlier, task)}' for task in differ)
+        raise UserError(
+            f'{place}: contradicts an earlier row of this patient, side and exam: {pairs}; keep one row'
+        )
+
+
+def _shown(row: dict[str, float], task: str) -> str:
+    return f'{row[task]:g}' if task in row else 'unknown'
 
 
 def check_labels(

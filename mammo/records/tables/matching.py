@@ -8,10 +8,14 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from mammo.errors import UserError, listed
-from mammo.records.ids import check_look_alikes
+from mammo.records.ids import check_look_alikes, normal_id
+from mammo.records.tables.numerals import is_missing
 
 logger = logging.getLogger(__name__)
 LARGEST_SHARE = 0.1  # of a side, that may match nothing
+NOBODY = frozenset(
+    {'anon', 'anonymized', 'anonymised', 'anonymous', 'none', 'unknown', 'deidentified', 'removed'}
+)
 
 
 class Unmatched(NamedTuple):
@@ -23,6 +27,27 @@ class Unmatched(NamedTuple):
 
     def __str__(self) -> str:
         return f'{len(self.names)} of {self.n_all} {self.what}: {listed(dict.fromkeys(self.names))}'
+
+
+def is_nobody(name: str) -> bool:
+    """Whether an id says that nobody knows whose it is: several patients may have it."""
+    return is_missing(name) or name.casefold() in NOBODY or not any(map(str.isalnum, name))
+
+
+def patient_of(cell: str, place: str) -> str:
+    """Normal id of a cell that must name a patient.
+
+    Args:
+        place: of the row in messages.
+
+    Raises:
+        UserError: it names nobody.
+    """
+    patient = normal_id(cell, f'{place}: patient_id') or ''
+    if is_nobody(patient):
+        state = f'is {patient!r}, which is nobody in particular' if patient else 'is empty'
+        raise UserError(f'{place}: patient_id {state}; remove the row, or say whose it is')
+    return patient
 
 
 def check_patients(

@@ -13,6 +13,7 @@ from mammo.errors import UserError, listed
 from mammo.records.ids import LARGEST_EXACT
 
 CODES = (-999.0, -99.0, -9.0, -1.0, 9.0, 99.0, 999.0, 9999.0)  # numbers that often stand for unknown
+FEW = 5  # different values that are counted one by one
 MISSING = frozenset({'', 'na', 'n/a', '#n/a', 'nan', 'null', 'none', '?'})  # in any case
 
 FAR = 1.5  # times the largest other value, from where a code is likelier than a value
@@ -106,6 +107,21 @@ def numbers(column: pd.Series, place: str) -> pd.Series:
     if problems:
         raise NumberError(f'{place}: {listed(problems, 3, "; ")}')
     return pd.Series(values, index=column.index, dtype=float)
+
+
+def contents(values: pd.Series) -> str:
+    """What a column holds.
+
+    Example:
+        >>> contents(pd.Series([0, 1, 1, None])), contents(pd.Series(range(9)))
+        ('0 (1), 1 (2), unknown (1)', '0 to 8 (9)')
+    """
+    counts = values.value_counts().sort_index()
+    parts = [f'{value:g} ({n})' for value, n in counts.items()]
+    if len(counts) > FEW:
+        parts = [f'{counts.index[0]:g} to {counts.index[-1]:g} ({counts.sum()})']
+    missing = int(values.isna().sum())
+    return ', '.join(parts + ([f'unknown ({missing})'] if missing else []))
 
 
 def doubtful_codes(values: pd.Series) -> str:

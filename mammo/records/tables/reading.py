@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 SUFFIXES = ('.csv', '.tsv', '.xlsx', '.xlsm')
 ZIP_START = b'PK\x03\x04'  # of .xlsx
 OLD_EXCEL_START = b'\xd0\xcf\x11\xe0'  # of .xls, and of .xlsx with a password
+NAMELESS = re.compile(r'Unnamed: [0-9]+')  # what pandas calls a column without a name
 ENCODINGS = {codecs.BOM_UTF8: 'utf-8-sig', codecs.BOM_UTF32_LE: 'utf-32', codecs.BOM_UTF32_BE: 'utf-32'} | {
     codecs.BOM_UTF16_LE: 'utf-16', codecs.BOM_UTF16_BE: 'utf-16'
 }  # fmt: skip
@@ -73,7 +74,7 @@ def parse_table(
     rows = [(i, cells) for i, cells in rows if any(cells)]
     if len(rows) <= min_rows:
         raise TableError(f'{place}: no data; expected a header line, and a line for each row')
-    header = [unicodedata.normalize('NFC', name) for name in rows[0][1]]
+    header = ['' if NAMELESS.fullmatch(name) else unicodedata.normalize('NFC', name) for name in rows[0][1]]
     ragged = [f'{i} ({len(cells)})' for i, cells in rows if len(cells) != len(header)]
     if ragged:
         raise TableError(

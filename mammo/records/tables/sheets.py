@@ -44,9 +44,11 @@ def sheet_rows(content: bytes, place: str) -> tuple[list[tuple[int, list[str]]],
         _check_formulas(sheet, values, place)
     texts = [(i, [_shown(cell, place) for cell in row]) for i, row in enumerate(rows, start=1)]
     others = [other.title for other in book.worksheets[1:] if other.max_row > 1]
-    hidden = [i for i, row in sheet.row_dimensions.items() if row.hidden]
+    hidden = [n for n, row in sheet.row_dimensions.items() if row.hidden]
+    hidden_columns = [n for n, column in sheet.column_dimensions.items() if column.hidden]
     notes = [f'sheet {sheet.title!r} is read, not {", ".join(map(repr, others))}'] if others else []
     notes += [f'{len(hidden)} hidden rows are read too'] if hidden else []
+    notes += [f'hidden columns {", ".join(hidden_columns)} are read too'] if hidden_columns else []
     return _without_margin(texts), '; '.join(notes)
 
 

@@ -46,8 +46,29 @@ def test_rounded_numbers_are_refused(value):
         normal_id(value)
 
 
+@pytest.mark.parametrize(
+    'text',
+    [
+        '9007199254740992.0',
+        '-12345678901234567890.00',
+        '1.2345678901234568e+17',
+        '1.23457E+11',
+        '1,2E+11',
+        '1E+05',
+    ],
+)
+def test_text_that_shows_a_rounded_number_is_refused(text):
+    with pytest.raises(InexactIdError, match=r'row 3: patient_id is .*as text'):
+        normal_id(text, 'row 3: patient_id')
+
+
+@pytest.mark.parametrize('text', ['1E5', '1e-5', '12E+3', 'A1.2E+11', '1.2E', '12345678901234567890'])
+def test_codes_that_only_resemble_a_rounded_number_are_ids(text):
+    assert normal_id(text) == text
+
+
 def test_the_largest_exact_float_is_an_id():
-    assert normal_id(2.0**53 - 1) == '9007199254740991'
+    assert normal_id(2.0**53 - 1) == normal_id('9007199254740991.0') == '9007199254740991'
 
 
 @given(st.text())
@@ -81,14 +102,16 @@ def test_parts_that_lead_upwards_and_dots_in_names_stay():
 @pytest.mark.parametrize(
     ('one', 'other'),
     [('MAL_2014', 'MAL-2014'), ('p1', 'P1'), ('042', '42'), ('P007', 'P7'), ('P 1', 'P1'), ('12-34', '1234'),
-     ('p1\u200b1', 'p11'), ('１', '1'), ('0', '00'), ('1-01', '1-1'), ('Straße', 'STRASSE')],
+     ('p1\u200b1', 'p11'), ('１', '1'), ('0', '00'), ('1-01', '1-1'), ('Straße', 'STRASSE'),
+     ('P1', '\u04201'), ('B7', '\u03927'), ('P01', 'PO1'), ('AI-7', 'A1-7'), ('Pl1', 'P11')],
 )  # fmt: skip
 def test_ids_that_look_alike(one, other):
     assert look_alikes([one, other, 'another', '9999']) == [sorted([one, other])]
 
 
 @pytest.mark.parametrize(
-    ('one', 'other'), [('1-11', '11-1'), ('P1', 'P10'), ('P1', 'R1'), ('40', '4'), ('-', '_')]
+    ('one', 'other'),
+    [('1-11', '11-1'), ('P1', 'P10'), ('P1', 'R1'), ('40', '4'), ('-', '_'), ('fo1', 'f1'), ('OP1', 'P1')],
 )
 def test_ids_that_do_not(one, other):
     assert look_alikes([one, other]) == []

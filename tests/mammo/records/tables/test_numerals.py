@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mammo.records.tables.numerals import (
     NumberError,
     decimal_points,
+    contents,
     doubtful_codes,
     number,
     numbers,
@@ -98,3 +99,10 @@ def test_numbers_that_may_be_codes_are_named(values, words):
 )
 def test_numbers_that_may_well_be_values_are_not(values):
     assert doubtful_codes(pd.Series(values, dtype=float)) == ''
+
+
+def test_contents_are_counted_or_their_range_is_given():
+    assert contents(pd.Series([1, 0, 1, None])) == '0 (1), 1 (2), unknown (1)'
+    assert contents(pd.Series([*range(5)])) == '0 (1), 1 (1), 2 (1), 3 (1), 4 (1)'
+    assert contents(pd.Series([*range(6), None])) == '0 to 5 (6), unknown (1)'
+    assert contents(pd.Series([None], dtype=float)) == 'unknown (1)'

@@ -109,6 +109,11 @@ def test_declared_columns_stay_without_a_value():
     assert list(parse_table(b'a,b\n1,\n', 't.csv', ['b'])) == ['a', 'b']
 
 
+def test_a_column_without_a_name_stays_one_when_pandas_has_written_it(tmp_path):
+    pd.read_csv(io.StringIO(',a\n0,1\n')).to_csv(tmp_path / 't.csv', index=False)
+    assert list(read_table(tmp_path / 't.csv')) == ['a']
+
+
 def test_a_missing_column_is_named_beside_what_looks_like_it():
     with pytest.raises(
         TableError, match=r"column \['patient_id'\] is missing, found .*; rename 'Patient ID'"
@@ -188,12 +193,16 @@ def test_what_else_an_excel_file_holds_is_said(caplog):
     for row in (['a'], [1], [2]):
         book.active.append(row)
     book.active.row_dimensions[3].hidden = True
+    book.active.column_dimensions['A'].hidden = True
     for row in (['a'], [9]):
         book.create_sheet('Old').append(row) if 'Old' not in book.sheetnames else book['Old'].append(row)
     content = io.BytesIO()
     book.save(content)
     assert parse_table(content.getvalue(), 't.xlsx')['a'].tolist() == ['1', '2']
-    assert "t.xlsx: sheet 'Sheet' is read, not 'Old'; 1 hidden rows are read too" in caplog.text
+    assert (
+        "t.xlsx: sheet 'Sheet' is read, not 'Old'; 1 hidden rows are read too; hidden columns A are read too"
+        in caplog.text
+    )
 
 
 def test_a_table_written_by_pandas_is_read_the_same(tmp_path):
