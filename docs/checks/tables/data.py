@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import openpyxl
+import pandas as pd
 from facts import default, quoted, rows, text
 
 from mammo.errors import Exit, UserError
@@ -16,6 +17,7 @@ from mammo.preprocess.errors import KEEPABLE, Reason
 from mammo.preprocess.inputs.image_rows import read_rows
 from mammo.preprocess.settings import Settings
 from mammo.records.ids import LARGEST_EXACT, check_look_alikes, normal_id
+from mammo.records.tables.codes import MIN_ROWS, doubt
 from mammo.records.tables.matching import LARGEST_SHARE
 from mammo.records.tables.numerals import number, remedy
 from mammo.records.tables.reading import parse_table
@@ -43,11 +45,12 @@ def of_row(cells: str) -> str:
 
 
 def workbook(cell: Any) -> bytes:
-    """An Excel file with a cell B2, a hidden row, and a second sheet."""
+    """An Excel file with a cell B2, a hidden row and column, and a second sheet."""
     book = openpyxl.Workbook()
     for row in (('a', 'b'), ('1', cell)):
         book.active.append(row)
     book.active.row_dimensions[2].hidden = True
+    book.active.column_dimensions['D'].hidden = True
     book.create_sheet('Old').append(['a'])
     book['Old'].append(['1'])
     buffer = io.BytesIO()
@@ -116,7 +119,7 @@ TABLE = {
         quoted('cell A2 is ...; Excel rounds numbers of more than 15 digits: format the column as text, and '
                'enter it again',
                lambda: refusal(parse_table, workbook(10**16), 'labels.xlsx').replace('B2', 'A2')),
-        quoted("sheet 'Sheet' is read, not 'Old'; 1 hidden rows are read too",
+        quoted("sheet 'Sheet' is read, not 'Old'; 1 hidden rows are read too; hidden columns D are read too",
                lambda: warning(parse_table, workbook('x'), 'labels.xlsx')),
         quoted("column N: row 2 is '1_0', expected a number, or empty if unknown",
                lambda: refusal(number, '1_0', 'labels.csv: column N: row 2')),
@@ -125,7 +128,14 @@ TABLE = {
                lambda: refusal(number, '1,5', 'row 2')),
         quoted('may be thousands', lambda: refusal(number, '1,500', 'row 2')),
         quoted('for a decimal comma write 1.500, for thousands 1500', lambda: remedy('1,500')),
+        quoted('2 values are 9, which may stand for unknown; if so, leave these cells empty',
+               lambda: doubt(pd.Series([0, 1, 9, 9]))),
+        quoted('all values are 1 or 2; if they are two classes, write 0 and 1',
+               lambda: doubt(pd.Series([1, 2] * MIN_ROWS))),
         quoted('row 5: patient_id is empty', lambda: of_row(',x.png')),
+        quoted("is '-', which is nobody in particular", lambda: of_row('-,x.png')),
+        quoted('a long number rounded by a spreadsheet; format the column as text and enter the ids again',
+               lambda: refusal(normal_id, '1.23457E+11')),
         quoted('row 5: give dicom_path or png_path, one of them', lambda: of_row('p,')),
         quoted('expected one inside data_root, without ".."', lambda: of_row('p,../x.png')),
         quoted('is a folder, expected a file', lambda: of_row('p,a folder')),
