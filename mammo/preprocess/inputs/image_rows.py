@@ -50,9 +50,8 @@ def _image_row(folder: Path, cells: dict[Any, str], further: dict[str, Any], lin
     given: dict[str, Any] = dict(clinic_vars=further)
     error = None
     try:
-        given['patient_id'] = _patient(
-            cells, f'row {line}'
-        )  # first: she has a bad row, whatever else is in it
+        # first: she has a bad row, whatever else is in it
+        given['patient_id'] = patient_of(cells['patient_id'], f'row {line}')
         given |= _fields(cells, f'row {line}')
         if bool(dicom) == bool(png):
             raise UserError(f'row {line}: give dicom_path or png_path, one of them')
