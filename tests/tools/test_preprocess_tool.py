@@ -257,12 +257,12 @@ def test_bad_labels_are_refused(text, message, archive, tmp_path, capsys):
     assert re.search(message, capsys.readouterr().err)
 
 
-def test_what_the_labels_hold_is_said_and_codes_of_unknown_are_doubted(archive, tmp_path, caplog):
+def test_what_the_labels_hold_is_said_beside_what_may_be_a_code(archive, tmp_path, caplog):
     (tmp_path / 'labels.csv').write_text('patient_id,N,size\nP1,9,12\nP2,1,20.5\n')
     with caplog.at_level('INFO'):
         assert call(archive, '--out-dir', tmp_path / 'out', '--labels', tmp_path / 'labels.csv') == 0
     assert 'labels.csv: N 1 (1), 9 (1); size 12 (1), 20.5 (1)' in caplog.text
-    assert 'labels.csv: column N: 1 values are 9, which may stand for unknown' in caplog.text
+    assert 'labels.csv: column N: 1 values are 9, the others 1 to 1' in caplog.text
 
 
 def test_an_exam_that_is_not_known_is_all_exams(archive, tmp_path):

@@ -17,9 +17,8 @@ from mammo.preprocess.errors import KEEPABLE, Reason
 from mammo.preprocess.inputs.image_rows import read_rows
 from mammo.preprocess.settings import Settings
 from mammo.records.ids import LARGEST_EXACT, check_look_alikes, normal_id
-from mammo.records.tables.codes import MIN_ROWS, doubt
 from mammo.records.tables.matching import LARGEST_SHARE
-from mammo.records.tables.numerals import number, remedy
+from mammo.records.tables.numerals import doubtful_codes, number, remedy
 from mammo.records.tables.reading import parse_table
 
 DATA, PREPROCESSING = 'docs/data.md', 'docs/preprocessing.md'
@@ -128,10 +127,8 @@ TABLE = {
                lambda: refusal(number, '1,5', 'row 2')),
         quoted('may be thousands', lambda: refusal(number, '1,500', 'row 2')),
         quoted('for a decimal comma write 1.500, for thousands 1500', lambda: remedy('1,500')),
-        quoted('2 values are 9, which may stand for unknown; if so, leave these cells empty',
-               lambda: doubt(pd.Series([0, 1, 9, 9]))),
-        quoted('all values are 1 or 2; if they are two classes, write 0 and 1',
-               lambda: doubt(pd.Series([1, 2] * MIN_ROWS))),
+        quoted('column N: 3 values are 9, the others 0 to 1; if 9 means unknown, leave the cell empty',
+               lambda: f'column N: {doubtful_codes(pd.Series([0, 1, 9, 9, 9]))}'),
         quoted('row 5: patient_id is empty', lambda: of_row(',x.png')),
         quoted("is '-', which is nobody in particular", lambda: of_row('-,x.png')),
         quoted('a long number rounded by a spreadsheet; format the column as text and enter the ids again',

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from mammo.records.tables.numerals import (
     NumberError,
-    decimal_points,
     contents,
+    decimal_points,
     doubtful_codes,
     number,
     numbers,
