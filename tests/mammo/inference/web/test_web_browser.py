@@ -17,6 +17,7 @@ SWITCHES = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
             '--disable-background-networking', '--disable-component-update']  # fmt: skip
 TIMEOUT_MS = 60_000
 LIMIT_MB = 20
+A4_WIDTH_PX = 688  # between margins of 14 mm
 pytestmark = pytest.mark.slow
 
 
@@ -202,6 +203,11 @@ def test_the_model_card_fits(page: Any) -> None:
     page.get_by_role('link', name='Model card').click()
     page.get_by_role('heading', name='Model card').wait_for()
     fits(page)
+    page.emulate_media(media='print')
+    page.set_viewport_size(dict(width=A4_WIDTH_PX, height=900))
+    for table in page.locator('.card table').all():  # whole, not cut off where it would scroll
+        assert table.evaluate('e => getComputedStyle(e).display') == 'table'
+    assert page.evaluate('document.documentElement.scrollWidth') <= A4_WIDTH_PX
 
 
 def test_an_upload_that_is_too_large_gets_a_page(page: Any, tmp_path: Path) -> None:
