@@ -13,6 +13,10 @@ from pathlib import Path
 
 SITE = Path(__file__).resolve().parents[2] / 'site'
 ELSEWHERE = re.compile(r'(https?:)?//')
+# hosts of packages and fonts; addresses of comments and of links are free
+IN_SCRIPT = re.compile(
+    r'["\'`]((?:https?:)?//(?:unpkg\.com|cdn\.|cdnjs\.|esm\.|fonts\.)[^"\'`]*|(?:https?:)?//[^"\'`\s]*\.m?js)["\'`]'
+)
 IN_STYLE = re.compile(r'(?:url\(|@import)\s*["\']?((?:https?:)?//[^"\')\s]*)')
 
 
@@ -35,6 +39,10 @@ def asked_of_others(site: Path) -> Iterator[str]:
     """File and address of what is not in the folder."""
     for path in sorted(site.rglob('*.html')):
         yield from (f'{path.relative_to(site)}: {name}' for name in Asked(path.read_text('utf-8')).addresses)
+    for path in sorted(site.rglob('*.js')):
+        yield from (
+            f'{path.relative_to(site)}: {name}' for name in IN_SCRIPT.findall(path.read_text('utf-8'))
+        )
     for path in sorted(site.rglob('*.css')):
         yield from (f'{path.relative_to(site)}: {name}' for name in IN_STYLE.findall(path.read_text('utf-8')))
 

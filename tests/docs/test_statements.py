@@ -62,8 +62,15 @@ def test_pages_that_ask_other_hosts_are_found(tmp_path: Path) -> None:
         '<script src="https://example.org/a.js"></script><link rel="stylesheet" href="//example.org/a.css">'
     )
     (tmp_path / 'own.css').write_text('p { background: url(own.png) } @import "https://example.org/b.css";')
+    (tmp_path / 'own.js').write_text(
+        'load("https://unpkg.com/a"); import(`//cdn.example.org/b`); s.src = "https://example.org/c.js"'
+        '; go("https://example.org/page") // see https://unpkg.com/d'
+    )
     assert list(SITE['asked_of_others'](tmp_path)) == [
         'page.html: <script src=https://example.org/a.js>',
         'page.html: <link href=//example.org/a.css>',
+        'own.js: https://unpkg.com/a',
+        'own.js: //cdn.example.org/b',
+        'own.js: https://example.org/c.js',
         'own.css: https://example.org/b.css',
     ]
