@@ -53,6 +53,8 @@ def main() -> int:
     args.keep = tuple(filter(None, args.keep.replace(' ', '').upper().split(',')))
     if args.workers < 1:
         options.error(f'--workers is {args.workers}, expected 1 or more')
+    if args.key_map and not args.id_key:
+        options.error('--key-map leads back from the pseudonyms of --id-key; give both')
     source = vars(args).pop('input')
 
     from mammo.preprocess.run import preprocess

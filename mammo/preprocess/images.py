@@ -125,6 +125,8 @@ def _shown(job: Job, header: Dataset | None, about: Description, settings: Setti
         shown = display.display_values(
             pixels.stored_values(ds), ds, voi=settings.voi, tone=reader.is_for_processing(ds)
         )
+        if settings.voi is not None and not display.has_view(ds, settings.voi):
+            about.notes.append('VOI')
         about.facts['voi'] = HIDDEN if names_somebody(shown.rule, ds) else shown.rule
     shown, is_inverted = righted(shown, photometric, settings.invert, may_have_frame=header is not None)
     about.item['inverted'] = is_inverted or None

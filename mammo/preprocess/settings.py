@@ -27,12 +27,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.keep) - set(KEEPABLE))
-        if not 0.03 <= self.spacing_mm <= 1 or unknown:
-            raise PreprocessError(
-                Reason.BAD_ROW,
-                f'spacing_mm is {self.spacing_mm} (0.03 to 1); keep is {list(self.keep)}, '
-                f'known are {", ".join(KEEPABLE)}',
-            )
+        if not 0.03 <= self.spacing_mm <= 1:
+            raise PreprocessError(Reason.BAD_ROW, f'spacing_mm is {self.spacing_mm}, expected 0.03 to 1 mm')
+        if unknown:
+            text = f'keep is {unknown}, expected some of {", ".join(KEEPABLE)}'
+            raise PreprocessError(Reason.BAD_ROW, text)
 
     def described(self) -> dict[str, Any]:
         """As they may be written: of the key only whether there was one, and its fingerprint."""

@@ -111,6 +111,11 @@ def test_exit_codes(archive, tmp_path, capsys):
     assert call(archive, '--out-dir', tmp_path / 'd', '--spacing-mm', 0) == 2
 
 
+def test_a_map_of_pseudonyms_needs_their_key(archive, tmp_path, capsys):
+    assert call(archive, '--out-dir', tmp_path / 'out', '--key-map') == 2
+    assert '--key-map leads back from the pseudonyms of --id-key; give both' in capsys.readouterr().err
+
+
 def test_two_runs_and_any_number_of_workers_give_identical_bytes(archive, tmp_path):
     for name in ('a', 'b'):
         call(archive, '--out-dir', tmp_path / name)

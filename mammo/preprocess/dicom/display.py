@@ -46,10 +46,7 @@ def display_values(stored: NDArray, ds: Dataset, *, voi: str | None = None, tone
     padding = pixels.is_padding(stored, ds)
     if padding.all():
         raise PreprocessError(Reason.NO_BREAST, 'every pixel is padding')
-    stored, padding_mask = (
-        np.where(padding, stored[~padding][0], stored) if padding.any() else stored,
-        padding,
-    )
+    stored = np.where(padding, stored[~padding][0], stored) if padding.any() else stored
     lowest, highest = int(stored.min()), int(stored.max())
     # The values there are, not 2^BitsStored: a table of 12 bits goes with 11 bits in real headers.
     values = np.arange(lowest, highest + 1)
@@ -66,9 +63,9 @@ def display_values(stored: NDArray, ds: Dataset, *, voi: str | None = None, tone
         present = np.bincount(index.ravel(), minlength=len(table)) > 0
         table = table - table[present].min()  # no fixed range: background at 0
     image = np.take(table.astype(np.float32), index)
-    if padding_mask.any():
-        image[padding_mask] = image[~padding_mask].min()  # PS3.3 C.7.5.1.1.2: background, whatever it holds
-    return Display(image, rule, padding_mask)
+    if padding.any():
+        image[padding] = image[~padding].min()  # PS3.3 C.7.5.1.1.2: background, whatever it holds
+    return Display(image, rule, padding)
 
 
 def to_uint8(image: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -118,16 +115,15 @@ def _voi(values: NDArray, ds: Dataset, voi: str | None) -> tuple[NDArray, str]:
     """Display values 0..1 (unscaled without a VOI), so that tables of 12 and windows of 11 bits agree."""
     luts = ds.get('VOILUTSequence') or []
     if luts:  # PS3.3 C.11.2: either may be used if both are there; the table is the vendor's own curve
-        names = [headers.text(item, 'LUTExplanation') for item in luts]
-        index = _choose(names, voi)
+        names = _views(ds)
+        index = _choose(names, voi) or 0
         entries, bits = _looked_up(values, luts[index], ds)
         return entries / (2**bits - 1), f'LUT {names[index] or index}'
     centers, widths = headers.numbers(ds, 'WindowCenter'), headers.numbers(ds, 'WindowWidth')
     if not centers and not widths:
         return values, 'none'
     # NOTE[DIFF]: the first of several windows, as viewers do; the published code took the last.
-    names = headers.text(ds, 'WindowCenterWidthExplanation').split('\\')
-    index = _choose(names, voi, len(centers))
+    index = _choose(_views(ds), voi) or 0
     if len(centers) != len(widths) or not centers:
         raise PreprocessError(Reason.BAD_HEADER, f'WindowCenter is {centers} but WindowWidth is {widths}')
     function = headers.text(ds, 'VOILUTFunction').upper() or 'LINEAR'
@@ -138,17 +134,30 @@ def _voi(values: NDArray, ds: Dataset, voi: str | None) -> tuple[NDArray, str]:
         with np.errstate(over='ignore'):  # exp in a narrow sigmoid: 1 / inf is the 0 that is meant
             return apply_windowing(values, window), f'{function} {index}'  # PS3.3 C.11.2.1.2, C.11.2.1.3
     except ValueError:
-        raise PreprocessError(
-            Reason.BAD_HEADER, f'VOILUTFunction is {function!r} with WindowWidth {widths[index]:g}'
-        ) from None
+        text = f'VOILUTFunction is {function!r} with WindowWidth {widths[index]:g}'
+        raise PreprocessError(Reason.BAD_HEADER, text) from None
 
 
-def _choose(names: list[str], voi: str | None, count: int | None = None) -> int:
-    count = len(names) if count is None else count
-    if voi is not None and voi.isdecimal() and int(voi) < count:
+def has_view(ds: Dataset, voi: str) -> bool:
+    """Whether there is a VOI view of this index or explanation."""
+    return _choose(_views(ds), voi) is not None
+
+
+def _views(ds: Dataset) -> list[str]:
+    """Explanations of the VOI views, '' where there is none."""
+    if luts := ds.get('VOILUTSequence') or []:
+        return [headers.text(item, 'LUTExplanation') for item in luts]
+    n_windows = len(headers.numbers(ds, 'WindowCenter'))
+    names = headers.text(ds, 'WindowCenterWidthExplanation').split('\\')
+    return [*names, *[''] * n_windows][:n_windows]
+
+
+def _choose(names: list[str], voi: str | None) -> int | None:
+    """Number of a view, None if there is no such one."""
+    if voi is not None and voi.isdecimal() and int(voi) < len(names):
         return int(voi)
-    wanted = [name.casefold() for name in names[:count]]
-    return wanted.index(voi.casefold()) if voi is not None and voi.casefold() in wanted else 0
+    wanted = [name.casefold() for name in names]
+    return wanted.index(voi.casefold()) if voi and voi.casefold() in wanted else None
 
 
 def _looked_up(values: NDArray, item: Dataset, ds: Dataset) -> tuple[NDArray, int]:
@@ -161,9 +170,8 @@ def _looked_up(values: NDArray, item: Dataset, ds: Dataset) -> tuple[NDArray, in
     if ds.get('PixelRepresentation') == 1 and first >= 2**15:
         first -= 2**16  # the first mapped value is signed when the values are
     if not 8 <= bits <= 16 or len(table) != n_entries:
-        raise PreprocessError(
-            Reason.BAD_HEADER, f'LUT has {len(table)} of {n_entries} entries of {bits} bits'
-        )
+        text = f'LUT has {len(table)} of {n_entries} entries of {bits} bits'
+        raise PreprocessError(Reason.BAD_HEADER, text)
     index = np.rint(values - first).clip(0, len(table) - 1).astype(np.int64)
     return table[index], bits
 

@@ -19,6 +19,7 @@ NOTES = {
     'SERIES': 'SeriesDescription names another side or view than the tags, which were followed',
     'SYNTHETIC': 'computed from a tomosynthesis: a synthetic view, or one of its slices',
     'UNKNOWN_VENDOR': 'the header names no manufacturer',
+    'VOI': 'no view of the name that was asked for, so the first one, or none, was shown',
     'AGE': "the patient's age and birth date in the header contradict each other",
     'ORIENTATION': 'PatientOrientation cannot be true, so the image was left as it is stored',
 }

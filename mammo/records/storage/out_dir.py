@@ -143,10 +143,10 @@ def out_dir(
     """
     if resume and fresh:
         raise OutDirError('--resume goes on and --fresh starts anew; give one of them')
+    _refuse_inputs(folder, inputs, made_files(folder, head['tool']))  # before a file is made there
     with locked(folder / LOCK, 'is writing into', 'choose another --out-dir'):
         out = OutDir(folder, head)
         earlier = out._read()
-        _refuse_inputs(folder, inputs, out.files)
         if earlier is not None and not (resume or fresh):
             raise OutDirError(
                 f'{folder}: holds {len(out.files)} files of an earlier run; go on with --resume, '
@@ -180,11 +180,11 @@ def made_files(folder: Path, tool: str) -> set[Path]:
     return {folder.resolve() / name for name in (JOURNAL, LOCK, *out.files)}
 
 
-def _refuse_inputs(folder: Path, inputs: Iterable[Path], made: set[str]) -> None:
+def _refuse_inputs(folder: Path, inputs: Iterable[Path], made: set[Path]) -> None:
     root = folder.resolve()
     for path in inputs:
         real = path.resolve()
-        if real.is_relative_to(root) and real.relative_to(root).as_posix() not in made:
+        if real.is_relative_to(root) and real not in made:
             raise OutDirError(
                 f'{folder}: holds inputs, such as {real.name!r}; choose an --out-dir without inputs'
             )

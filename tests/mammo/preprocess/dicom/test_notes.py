@@ -4,7 +4,8 @@ import pytest
 
 from mammo.preprocess.dicom.notes import NOTES, notes
 from tests.mammo.preprocess.dicom.test_kinds import code
-from tests.support.dicom_files import mammogram
+from tests.mammo.preprocess.test_images import outcome
+from tests.support.dicom_files import lut, mammogram, save
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,14 @@ from tests.support.dicom_files import mammogram
 def test_what_a_reader_should_know_is_noted(tags, codes):
     assert notes(mammogram(**tags)) == codes
     assert set(codes) <= set(NOTES)
+
+
+@pytest.mark.parametrize(('voi', 'codes'), [('harder', None), ('1', None), ('2', ['VOI']), ('HARD', ['VOI'])])
+@pytest.mark.parametrize('is_table', [False, True])
+def test_a_view_that_an_image_does_not_have_is_noted(is_table, voi, codes, tmp_path):
+    names = ['NORMAL', 'HARDER']
+    windows = dict(WindowCenter=[2000] * 2, WindowWidth=[4000] * 2, WindowCenterWidthExplanation=names)
+    tables = dict(VOILUTSequence=[lut(range(4096), name=name) for name in names])
+    path = save(mammogram(**(tables if is_table else windows)), tmp_path / 'a.dcm')
+    record, _ = outcome(path, tmp_path, voi=voi)
+    assert record['item'].get('notes') == codes

@@ -128,3 +128,13 @@ def test_two_processes_cannot_hold_one_folder(tmp_path):
 def test_both_modes_at_once_are_refused(tmp_path):
     with pytest.raises(OutDirError, match='give one of them'):
         run(tmp_path, resume=True, fresh=True)
+
+
+def test_a_folder_of_inputs_is_refused_before_anything_is_made_in_it(tmp_path):
+    (tmp_path / 'a.dcm').touch()
+    with (
+        pytest.raises(OutDirError, match='holds inputs'),
+        out_dir(tmp_path, HEAD, inputs=[tmp_path / 'a.dcm']),
+    ):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ['a.dcm']
