@@ -5,10 +5,11 @@ held-out women's films, a work dir per method -> table: balanced accuracy with i
     python tools/dataset_converters/mias.py --src MINI_MIAS --out-dir data/mini_mias --seed 0
     python benchmarks/studies/mini_mias_pretraining.py --split data/mini_mias
     python tools/extract_patches.py data/mini_mias/train.json --out-dir data/mini_mias/patches \
-        --size 256 --stride 128 --max-per-image 8 --exclude data/mini_mias/held_out.json
-    for method in barlowtwins_64px byol_64px swav_64px_32px; do
-        python tools/train.py configs/mini_mias/${method}_patches.py; done
-    python benchmarks/studies/mini_mias_pretraining.py --work-dirs work_dirs/*_patches
+        --size 400 --stride 128 --max-per-image 8 --exclude data/mini_mias/held_out.json
+    for method in barlowtwins_64px_patches byol_64px_patches swav_64px_32px_patches \
+        barlowtwins_64px_patches_crops_only; do
+        python tools/train.py configs/mini_mias/$method.py; done
+    python benchmarks/studies/mini_mias_pretraining.py --work-dirs work_dirs/*_patches work_dirs/*_crops_only
 """
 
 import argparse
