@@ -22,9 +22,9 @@ SMALL = {
     'pretrain/barlowtwins_resnet50-exp2_-coslr-100e_MMpatches.py': 'demo/barlowtwins_64px_patches.py',
     'configs/clinical/example.yaml': 'configs/clinical/phantom.yaml',
     'ER=positive': 'ER=1',
-    'exam/*.dcm': 'labelled/dicom/P0001_*.dcm',
-    '${archive}': 'labelled/images.csv',
-    '${unlabelled}': 'other/dicom',
+    'exam/*.dcm': '"my exams"/dicom/P0001_*.dcm',
+    '${archive}': 'my exams/images.csv',
+    '${unlabelled}': 'other exams/dicom',
 }
 ADDED = {
     'tools/split.py': '--outer 2 --inner 2',
@@ -121,10 +121,10 @@ def test_readme_commands_are_found() -> None:
 @pytest.mark.slow
 def test_commands_of_the_readme_run_in_their_order(place: Path) -> None:
     draw = 'python tools/make_phantom.py --patients 24 --height 400 --width 250'
-    _run(f'{draw} --out-dir labelled --seed 3', place)
-    _run(f'{draw} --out-dir other --seed 4 --id-prefix S', place)
+    _run(f'{draw} --out-dir "my exams" --seed 3', place)
+    _run(f'{draw} --out-dir "other exams" --seed 4 --id-prefix S', place)
     for name in ('labels.csv', 'clinical.csv'):
-        shutil.copy(place / 'labelled' / name, place)
+        shutil.copy(place / 'my exams' / name, place)
     for line in readme_commands():
         _run(line, place)
     assert (place / 'out/cv/report/report.html').is_file()
