@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Fusion stage: probability of a positive label from clinical variables and mammogram features (SPEC 7).
 
 {split}_x_preope.npy, {split}_feat_5.npy, {split}_y.npy, {split}_fortnr.npy -> checkpoint, predictions, stats

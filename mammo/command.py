@@ -27,11 +27,15 @@ class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpF
 
 
 class _Parser(argparse.ArgumentParser):
-    """Parser that says, once the arguments are right, which libraries will take their seconds to load."""
+    """Parser that completes words in a shell, and says which libraries will take their seconds to load."""
 
     loads = ''
 
     def parse_args(self, *args: Any, **kwargs: Any) -> Any:
+        if '_ARGCOMPLETE' in os.environ:  # a shell asks what may come next; ends the process
+            import argcomplete
+
+            argcomplete.autocomplete(self)
         parsed = super().parse_args(*args, **kwargs)
         if self.loads:
             say(f'loading {self.loads} ...')

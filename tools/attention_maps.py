@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Draw where the class token of the neck looks, over the original images.
 
 config, checkpoint, meta file -> a PNG per image, gallery.html, attention.json with attention in known lesions

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Join clinical table, mammogram features and splits by patient id into the files that mlp.py reads.
 
 TABLE, SCHEMA, features.npz, folder of {train,val,test}.json -> {split}_*.npy and schema.json

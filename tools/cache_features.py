@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Run a frozen backbone once over all images, so that necks train from its maps.
 
 config, meta files -> DIR: K augmented views (float16) and a plain map (float32) per image; resumes

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Turn weights of elsewhere into start weights of a config's backbone.
 
 config, .pth or .safetensors file -> .pth for init_cfg, and a report of what matched

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Double cross-validation: train, test and fuse every fold, ensembles, report; kill and rerun at will.
 
 config, folds of tools/split.py -> DIR/<outer>/<inner>/, DIR/ensemble/, DIR/report/, DIR/cross_validate.json

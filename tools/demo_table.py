@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The demo's result: each task's metric per patient beside the best that the phantoms allow.
 
 work dir of tools/cross_validate.py, truth.json of tools/make_phantom.py -> a table

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Evaluate predictions by patient and write a report for reviewers.
 
 prediction files per model -> DIR/report.json, DIR/report.html, DIR/figures/

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Export a trained network to ONNX.
 
 config, checkpoint -> FILE.onnx: grey image -> one output per task; preprocessing in its metadata

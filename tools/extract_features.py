@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Mammogram features of images and patients, for the fusion stage.
 
 config, checkpoint, meta files -> features.npz: x per patient, image_x per image, ids, column names

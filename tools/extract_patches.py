@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Cut patches of the breast out of PNG mammograms, for pretraining.
 
 META ... -> OUT/{png/<image>/<patch>.png, list.txt (one path per line), patches.json}

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """ROIs around given boxes or centres, and 'path label' lists for the ROI evaluation.
 
 META, boxes table -> OUT/{png/, meta.json, skipped.csv}; with --task also OUT/<meta name>_<task>.txt

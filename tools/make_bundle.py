@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Put trained models into one folder of plain data, from which tools/predict.py and tools/serve.py answer.
 
 cross-validation, or config and checkpoint (with fusion and report) -> BUNDLE

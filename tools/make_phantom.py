@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Write a phantom data set: DICOM mammograms, labels, clinical variables, and the best reachable scores.
 
 seed and number of patients -> dicom/*.dcm, images.csv, labels.csv, clinical.csv, truth.json

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Score one exam, or a table of exams, with a bundle of tools/make_bundle.py.
 
 BUNDLE; DICOM or PNG files of one patient, clinical values -> printed result, prediction.json, overlays

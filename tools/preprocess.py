@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """DICOM or PNG mammograms to a data set: cropped 8-bit PNG at one pixel size, and its meta file.
 
 folder, DICOM file or table -> OUT/{png/, meta.json, skipped.csv, preprocess.json, overview.html}

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """How many patients a prediction model needs: to be developed, or to be validated.
 
 event rate, ROC AUC, ... -> patients by criterion (Riley et al. 2019, 2020, 2021)

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """A web calculator on this computer: upload the images of one exam, read the answer.
 
 BUNDLE -> pages at http://127.0.0.1:7860, until Ctrl-C; nothing is stored, nothing is asked of other hosts

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Nested, patient-grouped, stratified cross-validation folds of a meta file.
 
 META -> FOLDS/<outer>/<inner>/{train,val,test}.json, FOLDS/split_report.json [, FOLDS/holdout.json]

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Take a study file through all stages: preprocess, split, pretrain, cross-validate, bundle.
 
 study.yaml -> OUT/{data/, cv/, bundle/, study.json}; run it again to go on

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Test a checkpoint.
 
 config, checkpoint -> metrics (.json) or predictions (.pkl, .json, .csv)

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Test several checkpoints of one config together; equal, frozen backbones run once for all of them.
 
 config, checkpoints, meta file -> DIR/member_00.json ... (predictions of each) and DIR/mean.json

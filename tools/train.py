@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Train a model.
 
 config -> checkpoints and logs in the work dir

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Fit a bundle to a site of its own: recalibrate it and choose its threshold anew. Nothing is trained.
 
 BUNDLE, table of images, labels -> answers of the patients, test of calibration, a new BUNDLE

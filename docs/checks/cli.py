@@ -18,6 +18,9 @@ HEAD = """# Commands
 Written by `python docs/checks/cli.py` from what each command says with `--help`. Results go to standard
 output, all else to standard error.
 
+The Tab key completes options and their values in bash and zsh after `pip install argcomplete` and
+`activate-global-python-argcomplete`.
+
 | exit code | |
 |---|---|
 | 0 | done |

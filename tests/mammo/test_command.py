@@ -1,6 +1,8 @@
 """What every tool's main runs in."""
 
 import os
+import sys
+import types
 
 import pytest
 
@@ -59,3 +61,21 @@ def test_help_shows_defaults_that_say_something(capsys: pytest.CaptureFixture) -
     assert 'of chance (default: 0)' in text
     assert 'refuse (' not in text
     assert 'example: tool.py --size 5' in text
+
+
+def test_a_shell_that_asks_gets_its_completions_before_anything_is_parsed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    asked = []
+    fake = types.SimpleNamespace(autocomplete=lambda parser: asked.append(parser) or sys.exit(0))
+    monkeypatch.setitem(sys.modules, 'argcomplete', fake)
+    parser = tool_parser('Does it.', loads='PyTorch')
+    parser.add_argument('--needed', required=True)
+    monkeypatch.setenv('_ARGCOMPLETE', '1')
+    with pytest.raises(SystemExit) as end:
+        parser.parse_args([])
+    assert (asked, end.value.code) == ([parser], 0)
+    assert capsys.readouterr() == ('', '')
+    monkeypatch.delenv('_ARGCOMPLETE')
+    assert parser.parse_args(['--needed', '1']).needed == '1'
+    assert len(asked) == 1

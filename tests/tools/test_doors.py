@@ -36,6 +36,11 @@ print(json.dumps(found))
 
 
 @pytest.mark.parametrize('tool', TOOLS)
+def test_shells_are_told_that_they_may_ask_for_completions(tool: str) -> None:
+    assert 'PYTHON_ARGCOMPLETE_OK' in (ROOT / tool).read_text(encoding='utf-8')[:1024]
+
+
+@pytest.mark.parametrize('tool', TOOLS)
 def test_door_opens_quickly_and_says_everything(tool: str) -> None:
     ended = subprocess.run(
         [sys.executable, '-c', KNOCK, tool, *HEAVY], cwd=ROOT, capture_output=True, text=True, check=True

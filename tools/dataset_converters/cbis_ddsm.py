@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """CBIS-DDSM (Lee et al. 2017, doi 10.1038/sdata.2017.177) to the input of tools/preprocess.py.
 
 {mass,calc}_case_description_{train,test}_set.csv, folder -> images.csv, labels.csv, convert_report.json

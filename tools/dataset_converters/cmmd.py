@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """CMMD (Cui et al. 2021, TCIA doi 10.7937/tcia.eqde-4b16) to the input of tools/preprocess.py.
 
 CMMD_clinicaldata_revision.xlsx, folder of patients -> images.csv, labels.csv, convert_report.json

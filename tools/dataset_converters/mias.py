@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Convert mini-MIAS: crop the breast, write 8-bit PNG, and train, val and test meta files by woman.
 
 SRC as distributed: Info.txt, and mdb001 to mdb322 as .pgm or .png in it or in SRC/images.

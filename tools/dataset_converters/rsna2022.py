@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """RSNA Screening Mammography Breast Cancer Detection (Kaggle 2022) to the input of tools/preprocess.py.
 
 train.csv, folder train_images/ -> images.csv, labels.csv, convert_report.json

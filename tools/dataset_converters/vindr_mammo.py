@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """VinDr-Mammo (Nguyen et al. 2023, doi 10.1038/s41597-023-02100-7) to the input of tools/preprocess.py.
 
 breast-level_annotations.csv, folder images/ -> images.csv, labels.csv, convert_report.json
