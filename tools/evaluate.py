@@ -31,9 +31,7 @@ def main() -> None:
     add('--dev', action='append', default=[], metavar=FORM, help='its development predictions, for threshold and recalibration')  # fmt: skip  # noqa: E501
     add('--task', required=True, help='task to evaluate, e.g. N')
     add('--out-dir', required=True, type=Path, help='folder of the report')
-    add(
-        '--aggregate', choices=['max', 'mean'], default=reading.aggregate, help='over the images of a patient'
-    )
+    add('--aggregate', choices=['max', 'mean'], help='over the images of a patient; usually max of a binary task, mean of a value')  # fmt: skip  # noqa: E501
     add('--patient-label', choices=['same', 'max'], default=reading.patient_label, help='of images whose labels differ: an error, or the highest')  # fmt: skip  # noqa: E501
     add('--all-sides', action='store_true', help='also images of the other side than tumor_side')
     add('--all-exams', action='store_true', help='also earlier exams')
@@ -47,7 +45,7 @@ def main() -> None:
     add('--min-group', type=at_least(1), default=usual.min_group, help='smallest subgroup with estimates')
     add('--kind', choices=['auto', 'binary', 'regression'], default=usual.kind, help='of the task')
     add('--strict', action='store_true', help='refuse to compare models on different patients')
-    add('--seed', type=int, default=usual.seed, help='same seed, same report')
+    add('--seed', type=at_least(0), default=usual.seed, help='same seed, same report')
     args = parser.parse_args()
 
     from mammo.evaluation.report.options import make_evaluation

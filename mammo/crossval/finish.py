@@ -24,6 +24,7 @@ from mammo.evaluation.cohort.ensemble import mean_records
 from mammo.evaluation.cohort.reading import read_patients
 from mammo.evaluation.report.options import make_evaluation
 from mammo.evaluation.report.run import evaluate, summary_lines
+from mammo.patients import POOLING
 from mammo.records.predictions import PredictionError, read_predictions, write_predictions
 from mammo.records.storage.files import write_json, write_text
 
@@ -132,7 +133,7 @@ def _patients(target: Path, task: str, kind: str, request: Request) -> pd.DataFr
     columns = ['task', 'fold', 'score', 'label', 'n_images']
     try:
         patients = read_patients(
-            [target], task, _aggregate(kind), patient_label=request.patient_label, unit=request.unit
+            [target], task, POOLING[kind], patient_label=request.patient_label, unit=request.unit
         )
         return patients.table.assign(task=task)[columns]
     except PredictionError as error:
@@ -149,7 +150,7 @@ def _report(plan: Plan, task: str, kind: str, request: Request, members: Members
     part = '' if task == plan.record['settings']['label'] else task
     ensembles = {m: Path('ensemble') / m for m in models(plan) if task in _scored(plan, m)}
     options = dict(
-        task=task, kind=kind, aggregate=_aggregate(kind), n_bootstrap=request.bootstrap,
+        task=task, kind=kind, n_bootstrap=request.bootstrap,
         patient_label=request.patient_label, unit=request.unit, subgroups=[*request.subgroups],
     )  # fmt: skip
     with contextlib.chdir(plan.work_dir):  # paths in a report do not tell where it was made
@@ -186,7 +187,3 @@ def _evaluate(pairs: dict[str, tuple[str, str]], out_dir: Path, options: dict[st
     for line in (*summary_lines(report), out_dir / 'report.html'):
         logger.info('%s', line)
     return True
-
-
-def _aggregate(kind: str) -> str:
-    return 'max' if kind == 'binary' else 'mean'

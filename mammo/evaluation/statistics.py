@@ -10,14 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import expit, logit
 
-from mammo.evaluation.estimates import (
-    Estimate,
-    UndefinedError,
-    Z,
-    defined,
-    estimate,
-    require_classes,
-)
+from mammo.evaluation.estimates import Estimate, UndefinedError, Z, defined, estimate, require_classes
 from mammo.evaluation.resampling import draws, percentile_interval, sizes
 
 
@@ -134,7 +127,7 @@ def pearson(scores: NDArray, labels: NDArray, n_bootstrap: int = 2000, seed: int
     """
     if len(scores) < 4 or _is_constant(scores) or _is_constant(labels):
         raise UndefinedError('fewer than four patients, or all values equal')
-    x, y = ((v - v.mean()) / v.std() for v in (scores, labels))
+    x, y = (_standardised(v) for v in (scores, labels))
     value, method = float(np.mean(x * y)), 'bootstrap over patients, the wider of percentile and studentised'
     if abs(value) > 1 - 1e-9:
         return estimate(value, None, None, method, reason='no interval: all patients lie on one line')
@@ -166,7 +159,12 @@ def r2(scores: NDArray, labels: NDArray, n_bootstrap: int = 2000, seed: int = 0)
     """Coefficient of determination; of two bootstrap intervals over patients the wider ends."""
     if len(scores) < 4 or _is_constant(labels):
         raise UndefinedError('fewer than four patients, or all labels equal')
-    y, error = (labels - labels.mean()) / labels.std(), ((labels - scores) / labels.std()) ** 2
+    top = np.abs(labels).max()  # before squares, which overflow or vanish
+    with np.errstate(over='ignore'):
+        error = ((labels / top - scores / top) / (labels / top).std()) ** 2
+    if not np.isfinite(error.sum()):
+        raise UndefinedError('scores are so far from the labels that the number overflows')
+    y = _standardised(labels)
     first, second, squares = _resampled_means(np.stack([y, y**2, error], axis=1), n_bootstrap, seed)
     total = np.where(second - first**2 > 1e-12, second - first**2, np.nan)  # NaN: all drawn labels are equal
     value = 1 - float(error.mean())
@@ -174,10 +172,16 @@ def r2(scores: NDArray, labels: NDArray, n_bootstrap: int = 2000, seed: int = 0)
     unexplained = squares / total
     if _is_constant(unexplained):
         return estimate(value, None, None, method, reason='no interval: all replicates are equal')
-    half = Z * float(np.nanstd(np.log(unexplained)))
+    half = Z * float(np.nanstd(np.log(np.where(unexplained > 0, unexplained, np.nan))))
     low, high = percentile_interval(1 - unexplained)
     low, high = min(low, 1 - (1 - value) * math.exp(half)), max(high, 1 - (1 - value) * math.exp(-half))
     return estimate(value, low, high, method)
+
+
+def _standardised(values: NDArray) -> NDArray:
+    """Values (n,) -> mean 0 and deviation 1, whatever their size."""
+    values = values / np.abs(values).max()
+    return (values - values.mean()) / values.std()
 
 
 def _is_constant(values: NDArray) -> bool:

@@ -90,6 +90,22 @@ def test_same_seed_writes_the_same_report_and_page(folder, out):
         assert (folder / 'again' / name).read_bytes() == (out / name).read_bytes()
 
 
+def test_a_value_is_the_mean_over_images_as_everywhere_unless_asked_otherwise(tmp_path):
+    fields = dict(exam_id=None, view=None, laterality=None)
+    records = [
+        dict(fields, img_path=f'{i}_{d}.png', patient_id=f'p{i}',
+             tasks=dict(size=dict(logit=None, pred_score=i + d, gt_label=i)))
+        for i in range(20) for d in (-1, 0, 1)
+    ]  # fmt: skip
+    write_predictions(tmp_path / 'a.csv', records)
+    common = f'--pred a={tmp_path}/a.csv --task size --bootstrap 100 --out-dir {tmp_path}'
+    run(f'{common}/mean'.split())
+    run(f'{common}/max --aggregate max'.split())
+    mean, highest = (json.loads((tmp_path / name / 'report.json').read_text()) for name in ('mean', 'max'))
+    assert (mean['settings']['aggregate'], mean['models']['a']['r2']['value']) == ('mean', 1)
+    assert highest['models']['a']['r2']['value'] < 1
+
+
 def test_regression_task_has_a_page(folder):
     run(f'--pred a={folder}/a.pkl --task size --out-dir {folder}/size --bootstrap 100'.split())
     assert 'Pearson' in (folder / 'size/report.html').read_text()
@@ -117,6 +133,7 @@ def test_poor_data_still_give_a_page(tmp_path, scores):
         ('--pred a={0}/a.pkl --pred a={0}/a.pkl --task N', 'each name once'),
         ('--pred a={0}/a.pkl --dev a={0}/b.csv --task N', '120 patients are in development and test: p0, '),
         ('--pred a={0}/a.pkl --task N --sensitivity 90', 'not above 0 and up to 1'),
+        ('--pred a={0}/a.pkl --task N --seed -1', '-1 is less than 0'),
         ('--pred a={0}/a.pkl --task N --bootstrap 3', '3 is less than 100'),
     ],
 )

@@ -33,6 +33,11 @@ def promised_threshold(
         'not attainable with 20 positives, 29 are needed'
     """
     positives = np.sort(scores[labels == 1])
+    if sensitivity == 1:
+        return dict(
+            threshold=None, n_missed=None, reason='no number of positives shows that none is ever missed',
+            sensitivity=sensitivity, confidence=confidence, n_positive=len(positives), n_needed=None,
+        )  # fmt: skip
     n, n_needed = len(positives), positives_needed(sensitivity, confidence)
     about = dict(sensitivity=sensitivity, confidence=confidence, n_positive=n, n_needed=n_needed)
     if n < n_needed:

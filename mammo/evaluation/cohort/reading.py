@@ -27,6 +27,7 @@ class Patients(NamedTuple):
     flow: dict[str, int]  # images and patients at each step, in order
     sources: list[dict[str, str]]  # path and sha256 of every file read
     traces: dict[str, Traces] = {}  # by fold: all images and studies, used or not
+    ranges: dict[str, tuple[float, float]] = {}  # lowest and highest score of every file
 
 
 def read_patients(
@@ -53,13 +54,18 @@ def read_patients(
         unit: ``breast``: a row per breast, whose index is the id and the side, and a column ``woman``.
     """
     files = list(prediction_files(paths, part))
-    rows = pd.concat([_read(file, fold, task) for file, fold in files])
+    tables = {str(file): _read(file, fold, task) for file, fold in files}
+    rows = pd.concat(tables.values())
     if part == 'test':
         rows = _outside_merged(rows)
         _refuse_partial(rows)
-    images = _one_score_per_image(rows)
+    every = _one_score_per_image(rows)
+    images = every[every.score.notna()]
     flow = dict(
-        prediction_files=len(files), images=len(images), patients_with_images=images.patient_id.nunique()
+        prediction_files=len(files),
+        images=len(every),
+        patients_with_images=every.patient_id.nunique(),
+        images_without_task=len(every) - len(images),
     )
     if unit == 'breast':
         images, all_sides = _by_breast(images), True
@@ -78,7 +84,8 @@ def read_patients(
     )
     sources = [dict(path=str(file), sha256=sha256_of(file)) for file, _ in files]
     traces = {str(fold): traces_of(part.to_dict('records')) for fold, part in rows.groupby('fold')}
-    return Patients(table, flow, sources, traces)
+    ranges = {file: (part.score.min(), part.score.max()) for file, part in tables.items()}
+    return Patients(table, flow, sources, traces, ranges)
 
 
 def _by_breast(images: pd.DataFrame) -> pd.DataFrame:
@@ -109,14 +116,14 @@ def prediction_files(paths: Sequence[str | os.PathLike], part: str) -> Iterator[
 
 def _read(path: Path, fold: str, task: str) -> pd.DataFrame:
     records = read_predictions(path)
-    rows = [
-        {'fold': fold, **record, 'score': values['pred_score'], 'label': values['gt_label']}
-        for record in records
-        if (values := record.pop('tasks').get(task))
-    ]
-    if not rows:
+    of_task = [record.pop('tasks').get(task, {}) for record in records]
+    if not any(of_task):
         raise PredictionError(f'{path}: none of {len(records)} records has task {task!r}; check --task')
-    frame = pd.DataFrame(rows).astype({'fold': str, 'label': float})
+    rows = [
+        {'fold': fold, **record, 'score': values.get('pred_score'), 'label': values.get('gt_label')}
+        for record, values in zip(records, of_task, strict=True)
+    ]
+    frame = pd.DataFrame(rows).astype({'fold': str, 'score': float, 'label': float})
     frame['exam_id'] = frame.exam_id.fillna('')
     _refuse(
         path,
@@ -145,10 +152,10 @@ def _outside_merged(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _refuse_partial(rows: pd.DataFrame) -> None:
     """The mean of an ensemble is of the same models for every image; files of folds share none."""
-    n_files = rows.groupby(IMAGE_KEY).score.transform('size')
+    n_files = rows.groupby(IMAGE_KEY).score.transform('count')
     most = n_files.groupby(rows.fold).transform('max')
     what = 'images are in fewer of the files than others (models of an ensemble score all, folds share none)'
-    _refuse('predictions', n_files < most, rows.patient_id + ' ' + rows.img_path, what)
+    _refuse('predictions', rows.score.notna() & (n_files < most), rows.patient_id + ' ' + rows.img_path, what)
 
 
 def _one_score_per_image(rows: pd.DataFrame) -> pd.DataFrame:

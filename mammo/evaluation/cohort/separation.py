@@ -10,7 +10,7 @@ import pandas as pd
 
 from mammo.errors import listed
 from mammo.evaluation.cohort.reading import Patients
-from mammo.leaks import Traces, check_spelling, merged, shared
+from mammo.leaks import Traces, merged, shared
 from mammo.records.predictions import PredictionError
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,6 @@ def check_separate(development: Patients, test: Patients, name: str) -> None:
     folds = sorted({*development.traces} & {*test.traces}) if by_fold else [None]
     for fold in folds:
         sides = dict(development=_traces(development, fold), test=_traces(test, fold))
-        check_spelling(sides, name)
         for line in shared(sides):
             if ' studies ' in line:
                 raise PredictionError(f'{name}: {line}; a study is of one woman, give her one patient_id')

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 from scipy.special import logit
 
+from mammo.errors import listed
 from mammo.evaluation import statistics
 from mammo.evaluation.clinical_use import calibration, clinical_utility
 from mammo.evaluation.estimates import UndefinedError, Z, undefined
@@ -34,6 +35,7 @@ def group_names(table: pd.DataFrame, column: str) -> pd.Series:
             f'--subgroup {column}: no such column in the predictions; there are {", ".join(columns)}'
         )
     values = table[column]
+    _refuse_mixture(values, column)
     names = values.astype(object).where(values.notna(), 'unknown').astype(str)
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > MAX_NUMERIC_GROUPS:
         thirds = values.groupby(pd.qcut(values, 3, labels=False, duplicates='drop'))
@@ -41,6 +43,16 @@ def group_names(table: pd.DataFrame, column: str) -> pd.Series:
         names = thirds.ngroup().map(dict(enumerate(span))).fillna('unknown')
     order = values.groupby(names).min() if values.dtype != object else names.groupby(names).min()
     return names.astype(pd.CategoricalDtype(order.sort_values(na_position='last').index, ordered=True))
+
+
+def _refuse_mixture(values: pd.Series, column: str) -> None:
+    """Many numbers and some text: groups of single numbers would be left of a column of ages."""
+    is_text = values.map(lambda value: isinstance(value, str))
+    if is_text.any() and values[~is_text].nunique() > MAX_NUMERIC_GROUPS:
+        raise PredictionError(
+            f'--subgroup {column}: {int((~is_text & values.notna()).sum())} values are numbers, others text: '
+            f'{listed(sorted(set(values[is_text])), 3)}; correct these, or leave them empty if unknown'
+        )
 
 
 def subgroup_rows(

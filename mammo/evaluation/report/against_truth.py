@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mammo.evaluation.cohort.reading import read_patients
 from mammo.evaluation.statistics import r2, roc_auc
+from mammo.patients import POOLING
 
 
 def table(cross_validation: Path, truth: Path) -> Iterator[str]:
@@ -22,7 +23,7 @@ def table(cross_validation: Path, truth: Path) -> Iterator[str]:
 
 def score(paths: Sequence[Path], task: str, metric: str) -> str:
     """A task's metric over labelled patients of all outer folds with its 95 % interval."""
-    aggregate = 'max' if metric == 'roc_auc' else 'mean'
+    aggregate = POOLING['binary' if metric == 'roc_auc' else 'regression']
     patients = read_patients(paths, task, aggregate).table.dropna(subset='label')
     scores, labels = patients.score.to_numpy(), patients.label.to_numpy()
     estimate = roc_auc(scores, labels) if metric == 'roc_auc' else r2(scores, labels, 1000)

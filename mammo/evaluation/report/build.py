@@ -4,7 +4,6 @@ dict(name -> Patients) of test and development, options -> report (see docs/eval
 """
 
 import itertools
-import logging
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -27,7 +26,6 @@ from mammo.records.predictions import PredictionError
 from mammo.records.tables.numerals import CODES, doubtful_codes
 from mammo.records.versions import VERSIONS
 
-logger = logging.getLogger(__name__)
 FORMAT_VERSION = VERSIONS['report']
 MAX_ALL_PAIRS = 4  # with more models, each is compared with the first only
 LIBRARIES = ('numpy', 'scipy', 'scikit-learn', 'pandas', 'matplotlib')
@@ -43,7 +41,10 @@ def make_models(test: Named, development: Named, task: str, options: Options) ->
     tables, tuning = ({name: _labelled(p) for name, p in part.items()} for part in (test, development))
     _check(tables, tuning, test, development)
     tables = _with_columns(tables, (*options.subgroups, centres.COLUMN))
-    kind = _kind(pd.concat([*tables.values(), *tuning.values()]), options, task)
+    kind = task_kind(test, development, task, options.kind)
+    if kind == 'binary':
+        for name, patients in test.items():
+            _check_scale(name, patients.ranges | (development[name].ranges if name in development else {}))
     sensitivity = options.sensitivity if kind == 'binary' else None
     models = {
         name: make_model(table, tuning.get(name), sensitivity, options.confidence)
@@ -100,7 +101,8 @@ def _check(tables: dict, tuning: dict, test: Named, development: Named) -> None:
         raise PredictionError(f'--dev {unknown[0]}: no --pred has this name; names are {", ".join(test)}')
     for name, patients in development.items():
         check_separate(patients, test[name], name)
-    check_look_alikes(set().union(*(table.index for table in tables.values())), 'patients of the models')
+    everybody = {patient for table in (*tables.values(), *tuning.values()) for patient in table.index}
+    check_look_alikes(everybody, 'patients of the models')
     for name, table in (*tables.items(), *tuning.items()):
         if table.empty:
             raise PredictionError(
@@ -108,25 +110,37 @@ def _check(tables: dict, tuning: dict, test: Named, development: Named) -> None:
             )
 
 
-def _kind(patients: pd.DataFrame, options: Options, task: str) -> str:
-    labels, kind = patients.label, options.kind
+def task_kind(test: Named, development: Named, task: str, kind: str = 'auto') -> str:
+    """Binary or regression, by the labels if ``kind`` is auto.
+
+    Raises:
+        PredictionError: a label of a binary task is neither 0 nor 1, or labels may be codes of classes.
+    """
+    labels = pd.concat([p.table.label for p in (*test.values(), *development.values())]).dropna()
     odd = labels[~labels.isin([0, 1])]
-    if kind == 'auto' and labels.isin([0, 1, 2, *CODES]).all() and (doubt := doubtful_codes(labels)):
-        raise PredictionError(f'task {task}: of the labels {doubt}, or say --kind regression')
     if kind == 'binary' and len(odd):
         raise PredictionError(
             f'task {task}: label {odd.iloc[0]} of {odd.index[0]} is neither 0 nor 1; check --kind'
         )
-    if kind == 'auto':
-        kind = 'regression' if len(odd) else 'binary'
-    if kind == 'binary' and not patients.score.between(0, 1).all():
-        logger.warning(
-            'task %s: %d scores are no probabilities, 0 to 1: are they logits, or values of a regression '
-            '(--kind regression)?', task, (~patients.score.between(0, 1)).sum(),
-        )  # fmt: skip
-    if kind == 'regression' and (options.subgroups or options.confidence):
-        logger.warning('task %s is a regression: --subgroup and --confidence have no effect', task)
-    return kind
+    codes = doubtful_codes(labels) if labels.isin([0, 1, 2, *CODES]).all() else ''
+    if kind == 'auto' and len(odd) and (codes or labels.nunique() < 3):
+        doubt = codes or f'all values are {" or ".join(f"{value:g}" for value in sorted(set(labels)))}'
+        raise PredictionError(
+            f'task {task}: of the labels {doubt}; those of a binary task are 0 and 1, and empty if unknown; '
+            'or say --kind regression'
+        )
+    return ('regression' if len(odd) else 'binary') if kind == 'auto' else kind
+
+
+def _check_scale(name: str, ranges: dict[str, tuple[float, float]]) -> None:
+    """Thresholds and means over members ask for one scale: all probs, or all something else."""
+    is_prob = {file: low >= 0 and high <= 1 for file, (low, high) in ranges.items()}
+    if len(set(is_prob.values())) == 2:
+        places = [next(file for file in ranges if is_prob[file] == wanted) for wanted in (True, False)]
+        told = [f'{file} from {ranges[file][0]:g} to {ranges[file][1]:g}' for file in places]
+        raise PredictionError(
+            f'{name}: scores of {" and of ".join(told)} are not on one scale; write probabilities of 0 to 1'
+        )
 
 
 def _bootstrap(models: dict[str, Model], options: Options) -> Drawn:

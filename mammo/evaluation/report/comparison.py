@@ -27,6 +27,8 @@ def compare(a: str, b: str, models: dict[str, Model], drawn: Drawn, options: Opt
     result = dict(a=a, b=b, n_patients=len(left), n_patients_of_one_model_only=alone)
     scores, labels = np.stack([left.score, right.score]), left.label.to_numpy(float)
     try:
+        if not len(labels):
+            raise UndefinedError('there are none; do both files spell the ids alike?')
         require_classes(labels)
     except UndefinedError as error:
         reason = f'on the common patients: {error}'

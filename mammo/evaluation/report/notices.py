@@ -14,6 +14,9 @@ MAX_GAP = 0.02  # of the pooled and the within-fold AUC that needs no word
 def notices(report: dict[str, Any]) -> list[str]:
     """Sentences for the banner, the gravest first."""
     sentences = [_few(name, model) for name, model in report['models'].items()]
+    sentences += [_no_probs(name, model) for name, model in report['models'].items()]
+    sentences += [_untold(report)]
+    sentences += [_pair(pair, report['models']) for pair in report['comparisons']]
     sentences += [_women(name, model) for name, model in report['models'].items()]
     sentences += [_wrong_way(name, model) for name, model in report['models'].items()]
     sentences += [_missing(name, model) for name, model in report['models'].items()]
@@ -25,13 +28,46 @@ def notices(report: dict[str, Any]) -> list[str]:
 
 def _few(name: str, model: dict[str, Any]) -> str:
     if model['n_events'] is None:
-        return ''
+        n = model['n_patients']
+        few = f'{name}: only {n} patients. With fewer than {MIN_EVENTS}, intervals are not reliable.'
+        return few if n < MIN_EVENTS else ''
     n_rare, side = min((model['n_events'], 'with'), (model['n_patients'] - model['n_events'], 'without'))
     if n_rare >= MIN_EVENTS:
         return ''
     return (
         f'{name}: only {n_rare} patients {side} the event. With fewer than {MIN_EVENTS}, intervals and p '
         'values are not reliable, and none of these figures should guide a decision.'
+    )
+
+
+def _no_probs(name: str, model: dict[str, Any]) -> str:
+    if model.get('net_benefit') != []:
+        return ''
+    return (
+        f'{name}: scores outside 0 to 1 are no probabilities (logits, or per cent?). Calibration, Brier '
+        'score and net benefit are left out.'
+    )
+
+
+def _untold(report: dict[str, Any]) -> str:
+    """What was asked for, and is not there."""
+    subgroups = ['subgroups'] * bool(report['settings']['subgroups'])
+    promise = ['a confidence of the sensitivity'] * bool(report['settings']['confidence'])
+    lacking = subgroups + promise + ['differences between models'] * (len(report['models']) > 1)
+    if report['settings']['kind'] == 'binary' or not lacking:
+        return ''
+    return f'Task {report["task"]} is a value, not a class: {" and ".join(lacking)} are not computed.'
+
+
+def _pair(pair: dict[str, Any], models: dict[str, Any]) -> str:
+    a, b, alone = pair['a'], pair['b'], pair['n_patients_of_one_model_only']
+    if [s['sha256'] for s in models[a]['sources']] == [s['sha256'] for s in models[b]['sources']]:
+        return f'{a} and {b} are the same predictions: check --pred.'
+    if not alone:
+        return ''
+    return (
+        f'{a} and {b} are compared on the {pair["n_patients"]} patients whom both have scored; {alone} have '
+        'only one of the scores, and the figures of each model are of its own patients.'
     )
 
 

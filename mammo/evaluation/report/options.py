@@ -34,7 +34,7 @@ class Options(NamedTuple):
 class Reading(NamedTuple):
     """How predictions of images become patients."""
 
-    aggregate: str = 'max'  # or mean, over the images of a patient
+    aggregate: str | None = None  # max or mean, over the images of a patient; None: as mammo.patients.POOLING
     patient_label: str = 'same'  # or max
     all_sides: bool = False
     all_exams: bool = False

@@ -3,6 +3,7 @@
 Evaluation -> DIR/report.json, DIR/report.html, DIR/figures/, and the report
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,9 +13,12 @@ from mammo.evaluation.cohort.reading import Patients, prediction_files, read_pat
 from mammo.evaluation.entry.stability import read_members, stability
 from mammo.evaluation.page.gallery import gallery
 from mammo.evaluation.page.write import write_report
-from mammo.evaluation.report.build import build_report, make_models
+from mammo.evaluation.report.build import build_report, make_models, task_kind
 from mammo.evaluation.report.options import FORM, Evaluation
+from mammo.patients import POOLING
 from mammo.records.predictions import PredictionError
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate(evaluation: Evaluation) -> dict[str, Any]:
@@ -28,9 +32,10 @@ def evaluate(evaluation: Evaluation) -> dict[str, Any]:
         raise PredictionError(
             '--confidence is that of a threshold chosen on development patients; give --dev'
         )
-    test = _read_all(evaluation.pred, evaluation, 'test')
-    development = _read_all(evaluation.dev, evaluation, 'val')
+    evaluation, test, development = _read(evaluation)
     report = build_report(test, development, evaluation.task, options)
+    for sentence in report['notices']:
+        logger.warning('%s', sentence)
     report['settings'] |= evaluation.reading._asdict()
     models, _ = make_models(test, development, evaluation.task, options)
     members = {name: _members(name, evaluation) for name in models}
@@ -58,6 +63,22 @@ def _members(name: str, evaluation: Evaluation) -> pd.DataFrame | None:
         paths = dict(item.split('=', 1) for item in evaluation.pred)[name].split(',')
         files = [(fold, path) for path, fold in prediction_files(paths, 'test')]
     return read_members(files, evaluation.task, **evaluation.reading._asdict())
+
+
+def _read(evaluation: Evaluation) -> tuple[Evaluation, dict[str, Patients], dict[str, Patients]]:
+    """Test and development, and the evaluation with the aggregate that the kind of the task asks for."""
+    asked = evaluation.reading.aggregate
+    evaluation = _pooled(evaluation, asked or POOLING['binary'])
+    test = _read_all(evaluation.pred, evaluation, 'test')
+    development = _read_all(evaluation.dev, evaluation, 'val')
+    usual = POOLING[task_kind(test, development, evaluation.task, evaluation.options.kind)]
+    if asked is None and usual != evaluation.reading.aggregate:
+        return _read(_pooled(evaluation, usual))
+    return evaluation, test, development
+
+
+def _pooled(evaluation: Evaluation, aggregate: str) -> Evaluation:
+    return evaluation._replace(reading=evaluation.reading._replace(aggregate=aggregate))
 
 
 def _read_all(named: Sequence[str], evaluation: Evaluation, part: str) -> dict[str, Patients]:

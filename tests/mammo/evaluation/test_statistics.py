@@ -219,3 +219,19 @@ def test_intervals_of_skewed_counts_cover(function):
         for result in (function(*counts(150, rng), 500) for _ in range(400))
     ]
     assert np.mean(hits) > 0.9
+
+
+@pytest.mark.parametrize('size', [1e-200, 1e-7, 1.0, 1e7, 1e200])
+def test_r2_and_pearson_do_not_depend_on_the_size_of_the_values(size):
+    labels, noise = np.random.default_rng(0).normal(3, 1, (2, 60))
+    scores = labels + noise - 3
+    for statistic in (r2, pearson):
+        expected, scaled = (statistic(scores * k, labels * k, 200) for k in (1.0, size))
+        assert scaled['value'] == pytest.approx(expected['value'], rel=1e-9)
+        assert scaled['ci_low'] == pytest.approx(expected['ci_low'], rel=1e-6)
+    assert r2(scores, labels)['value'] == pytest.approx(r2_score(labels, scores))
+
+
+def test_r2_of_scores_too_far_away_is_undefined():
+    labels = np.arange(60.0)
+    assert 'overflows' in r2(labels * 1e200, labels)['reason']

@@ -93,6 +93,31 @@ def test_label_missing_on_some_images_is_that_of_the_others(tmp_path):
     assert (result.flow['patients_without_label'], result.flow['patients']) == (1, 1)
 
 
+def test_records_without_the_task_are_counted_among_those_left_out(tmp_path):
+    other = image('q', 0.2)
+    other['tasks'] = {'LVI': other['tasks']['N']}
+    patients = read_patients([write(tmp_path / 'a.json', image('p', 0.1), other)], 'N')
+    assert patients.table.index.tolist() == ['p']
+    assert (patients.flow['images'], patients.flow['images_without_task']) == (2, 1)
+    assert patients.flow['patients_without_usable_image'] == 1
+
+
+def test_image_whose_task_one_member_of_an_ensemble_has_not_scored_is_refused(tmp_path):
+    other = image('q', 0.4, name='q')
+    other['tasks'] = {'LVI': other['tasks']['N']}
+    files = [
+        write(tmp_path / 'a.json', image('p', 0.1, name='p'), image('q', 0.2, name='q')),
+        write(tmp_path / 'b.json', image('p', 0.3, name='p'), other),
+    ]
+    with pytest.raises(PredictionError, match=r'1 images are in fewer of the files .*: q q'):
+        read_patients(files, 'N')
+
+
+def test_files_of_different_patients_are_read_as_one_set(tmp_path):
+    files = [write(tmp_path / f'{p}.json', image(p, 0.1)) for p in 'pqr']
+    assert read_patients(files, 'N').table.index.tolist() == ['p', 'q', 'r']
+
+
 def test_flow_adds_up(tmp_path):
     records = [
         image(f'p{i}', 0.1, laterality='LR'[i % 2], tumor_side='L', exam_order=i % 3) for i in range(12)

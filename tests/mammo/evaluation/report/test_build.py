@@ -154,7 +154,7 @@ def test_models_without_a_common_patient_have_a_null_comparison():
     other = draw(ids=[f'q{i}' for i in range(120)])
     (comparison,) = report(dict(A=draw(), B=other))['comparisons']
     assert (comparison['n_patients'], comparison['delta_roc_auc']['value']) == (0, None)
-    assert 'no positive patients' in comparison['reason']
+    assert 'there are none' in comparison['reason']
 
 
 def test_models_with_other_labels_are_refused():
@@ -329,18 +329,55 @@ def test_labels_that_may_be_codes_are_no_regression_unless_said(odd, words):
     assert 'r2' in report(test, options=QUICK._replace(kind='regression'))['models']['A']
 
 
-def test_scores_that_are_no_probabilities_are_named(caplog):
-    report(dict(A=patients(np.linspace(-3, 3, 8), [0, 1] * 4)))
-    assert 'task N: 7 scores are no probabilities, 0 to 1: are they logits' in caplog.text
-
-
-def test_options_without_effect_on_a_regression_are_named(caplog):
-    test = dict(A=patients(np.linspace(0, 3, 8), np.linspace(0, 2, 8), site='x'))
-    report(test, options=QUICK._replace(subgroups=['site']))
-    assert 'task N is a regression: --subgroup and --confidence have no effect' in caplog.text
-
-
 def test_models_whose_patients_look_alike_are_named(caplog):
     labels, scores = [0, 1] * 4, np.linspace(0.1, 0.9, 8)
     report(dict(A=patients(scores, labels), B=patients(scores, labels, ids=[f'P{i}' for i in range(8)])))
     assert 'patients of the models: ids that differ only by case' in caplog.text
+
+
+@pytest.mark.parametrize('codes', [(1, 2), (0, 2), (3, 3)])
+def test_two_labels_other_than_0_and_1_are_no_regression_unless_said(codes):
+    test = dict(A=patients(np.linspace(0.1, 0.9, 60), np.resize(codes, 60)))
+    with pytest.raises(PredictionError, match='those of a binary task are 0 and 1'):
+        report(test)
+    report(test, options=QUICK._replace(kind='regression'))
+
+
+def test_counts_are_taken_for_values():
+    result = report(dict(A=patients(np.linspace(0, 4, 60), np.resize([0, 1, 2, 5], 60))))
+    assert result['settings']['kind'] == 'regression'
+
+
+def test_files_of_one_model_on_two_scales_are_refused():
+    test, development = draw(), draw(ids=[f'd{i}' for i in range(120)])
+    test = test._replace(ranges={'a.json': (0.01, 0.9)})
+    percent = development._replace(ranges={'d.json': (1.0, 90.0)})
+    with pytest.raises(
+        PredictionError, match=r'A: scores of a\.json from 0.01 to 0.9 and of d\.json from 1 to 90'
+    ):
+        report(dict(A=test), dict(A=percent))
+    report(dict(A=test._replace(ranges={'a.json': (-3, 4)})), dict(A=percent))
+    report(dict(A=test), dict(A=development._replace(ranges={'d.json': (0, 1)})))
+
+
+def test_models_without_a_common_patient_are_not_compared_and_look_alikes_are_named(caplog):
+    own, other = draw(ids=[str(i) for i in range(120)]), draw(ids=[f'{i:04}' for i in range(120)])
+    (comparison,) = report(dict(A=own, B=other))['comparisons']
+    assert 'there are none; do both files spell the ids alike?' in comparison['reason']
+    assert "'0' and '0000'" in caplog.text
+
+
+def test_ages_with_a_word_among_them_are_not_cut_into_single_years():
+    ages = [*range(40, 90), *['fifty'] * 2]
+    data = patients(
+        np.linspace(0.1, 0.9, 52), np.resize([0, 1], 52), age=pd.Series(ages, dtype=object).to_numpy()
+    )
+    with pytest.raises(PredictionError, match='--subgroup age: 50 values are numbers, others text: fifty'):
+        report(dict(A=data), options=QUICK._replace(subgroups=['age']))
+
+
+def test_no_threshold_promises_that_nobody_is_ever_missed():
+    development = draw(ids=[f'd{i}' for i in range(120)])
+    options = QUICK._replace(sensitivity=1.0, confidence=0.95)
+    result = report(dict(A=draw()), dict(A=development), options)['models']['A']['slnb']['development']
+    assert 'no number of positives shows' in result['reason']

@@ -15,7 +15,12 @@ def report(n_events=60, n=200, auc=(0.8, 0.7, 0.9), within=None, repeats=1):
         roc_auc=dict(zip(('value', 'ci_low', 'ci_high'), auc, strict=True)),
         cross_validation=about,
     )
-    return dict(models=dict(A=entry))
+    return whole('binary', A=entry)
+
+
+def whole(kind, subgroups=(), comparisons=(), **models):
+    settings = dict(kind=kind, subgroups=subgroups, confidence=None)
+    return dict(task='N', models=models, settings=settings, comparisons=comparisons)
 
 
 @pytest.mark.parametrize(
@@ -38,9 +43,41 @@ def test_nothing_is_said_of_one_model_with_enough_events():
     assert not any('within' in sentence for sentence in notices(report(within=0.79)))
 
 
-def test_regression_tasks_have_no_events():
-    entry = dict(n_patients=9, n_events=None, cross_validation=None)
-    assert notices(dict(models=dict(A=entry))) == []
+def test_regression_tasks_have_no_events_but_few_patients():
+    entry = dict(n_patients=20, n_events=None, cross_validation=None)
+    assert notices(whole('regression', A=entry)) == []
+    assert 'A: only 19 patients' in notices(whole('regression', A=entry | dict(n_patients=19)))[0]
+
+
+def test_subgroups_and_differences_of_a_regression_task_are_said_to_be_left_out():
+    entry = dict(n_patients=20, n_events=None, cross_validation=None)
+    (sentence,) = notices(whole('regression', A=entry, subgroups=['age']))
+    assert sentence.endswith('subgroups are not computed.')
+    (sentence,) = notices(whole('regression', A=entry, B=entry, subgroups=['age']))
+    assert sentence.endswith('subgroups and differences between models are not computed.')
+
+
+def test_scores_that_are_no_probabilities_are_said_to_be_none():
+    logits = report()
+    logits['models']['A']['net_benefit'] = []
+    assert notices(logits)[0].startswith('A: scores outside 0 to 1')
+    logits['models']['A']['net_benefit'] = [dict(threshold=0.1)]
+    assert notices(logits) == []
+
+
+@pytest.mark.parametrize(
+    ('digests', 'alone', 'words'),
+    [
+        ('ab', 0, ''),
+        ('aa', 0, 'A and B are the same predictions'),
+        ('ab', 7, '7 have only one of the scores'),
+    ],
+)
+def test_a_model_compared_with_itself_or_on_other_patients_is_named(digests, alone, words):
+    a, b = (report()['models']['A'] | dict(sources=[dict(sha256=digest)]) for digest in digests)
+    pair = dict(a='A', b='B', n_patients=100, n_patients_of_one_model_only=alone)
+    assert words in ' '.join(notices(whole('binary', A=a, B=b, comparisons=[pair])))
+    assert bool(words) == bool(notices(whole('binary', A=a, B=b, comparisons=[pair])))
 
 
 def test_two_breasts_of_one_woman_are_not_taken_for_two_women_without_a_word():
