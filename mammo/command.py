@@ -26,12 +26,28 @@ class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpF
         return action.help if silent else super()._get_help_string(action)
 
 
+class _Once(argparse.Action):
+    """Store the value of an option; that a second, other one replaces it is said."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        first = parser.stored.setdefault(self.dest, values)
+        if first != values and self.nargs != '?':  # --resume may stand behind --resume FILE
+            say(f'warning: {self.option_strings[0]} is given twice; {values} is taken, not {first}')
+        setattr(namespace, self.dest, values)
+
+
 class _Parser(argparse.ArgumentParser):
     """Parser that completes words in a shell, and says which libraries will take their seconds to load."""
 
     loads = ''
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for action in (None, 'store'):
+            self.register('action', action, _Once)
+
     def parse_args(self, *args: Any, **kwargs: Any) -> Any:
+        self.stored: dict[str, Any] = {}
         if '_ARGCOMPLETE' in os.environ:  # a shell asks what may come next; ends the process
             import argcomplete
 

@@ -38,7 +38,7 @@ def arguments() -> Namespace:
         '--sbatch-args', default='', metavar='TEXT', help="as in --sbatch-args='--partition=gpu --gres=gpu:1'"
     )
     add('--only', metavar='O/I,...', help='these folds, e.g. 0/1,2/3')
-    add('--external', nargs='+', default=[], metavar='[NAME=]META', help='test sets for all models; images beside META or in data_root')  # fmt: skip  # noqa: E501
+    add('--external', nargs='+', action='extend', default=[], metavar='[NAME=]META', help='test sets for all models; images beside META or in data_root')  # fmt: skip  # noqa: E501
     add('--with-fusion', type=Path, metavar='SCHEMA', help='also fuse, with these variables')
     add('--clinical', type=Path, metavar='TABLE', help='clinical variables for --with-fusion')
     add('--allow-unmatched', action='store_true', help='more than one in ten patients may lack clinical values, or images')  # fmt: skip  # noqa: E501

@@ -30,7 +30,10 @@ def main() -> None:
         help='head: raw output per task; neck: what the heads read; backbone: average over the feature map',
     )  # fmt: skip
     parser.add_argument(
-        '--ann-file', nargs='+', help="meta files, relative to data_root; without it the config's test file"
+        '--ann-file',
+        nargs='+',
+        action='extend',
+        help="meta files, relative to data_root; without it the config's test file",
     )
     parser.add_argument(
         '--aggregate', choices=['mean', 'max'], default='mean', help="over a patient's images"

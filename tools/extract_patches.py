@@ -29,7 +29,14 @@ def main() -> int:
     add('--min-breast-frac', type=float, default=0.5, help='share of breast in a patch')
     add('--max-per-image', type=int, help='at most so many, chosen by --seed; without it all')
     add('--seed', type=int, default=0, help='of the choice of --max-per-image')
-    add('--exclude', type=Path, nargs='+', default=[], help='meta files whose patients give no patch')
+    add(
+        '--exclude',
+        type=Path,
+        nargs='+',
+        action='extend',
+        default=[],
+        help='meta files whose patients give no patch',
+    )
     add('--workers', type=int, default=1, help='threads')
     add('--resume', action='store_true', help='go on with the run that OUT holds')
     add('--fresh', action='store_true', help='remove what the run in OUT made, and start anew')

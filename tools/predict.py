@@ -24,7 +24,7 @@ def arguments() -> Namespace:
     add('files', nargs='*', metavar='FILE', help='images of one patient, DICOM or PNG')
     add('--bundle', type=Path, required=True, help='folder of tools/make_bundle.py')
     add('--view', action='append', default=[], metavar='L_CC=FILE', help='an image whose side and view you give')  # fmt: skip  # noqa: E501
-    add('--clinical', nargs='+', default=[], metavar='NAME=VALUE', help='such as age=54')
+    add('--clinical', nargs='+', action='extend', default=[], metavar='NAME=VALUE', help='such as age=54')
     add('--tumor-side', choices=['L', 'R'], help='only images of that breast decide')
     add('--batch', type=Path, metavar='TABLE', help='table as tools/preprocess.py takes it: a row per image with patient_id, dicom_path or png_path, view, laterality, and where known tumor_side and clinical variables')  # fmt: skip  # noqa: E501
     add('--clinical-table', type=Path, help='with --batch: table with a row per patient')

@@ -50,6 +50,32 @@ def test_main_that_is_done_returns() -> None:
     assert command()(lambda: None)() is None
 
 
+def test_that_the_second_value_of_an_option_replaces_the_first_is_said(capsys: pytest.CaptureFixture) -> None:
+    parser = tool_parser('Doc.')
+    parser.add_argument('table')
+    parser.add_argument('--labels')
+    parser.add_argument('--stratify', action='append')
+    parser.add_argument('--resume', nargs='?')
+    repeated = [
+        '--labels',
+        'a',
+        '--labels',
+        'a',
+        '--stratify',
+        'x',
+        '--stratify',
+        'y',
+        '--resume',
+        'c',
+        '--resume',
+    ]
+    assert parser.parse_args(['t', *repeated]).labels == 'a'
+    assert parser.parse_args(['t', '--labels', 'b']).labels == 'b'
+    assert capsys.readouterr().err == ''
+    assert parser.parse_args(['t', '--labels', 'a', '--label', 'b']).labels == 'b'
+    assert capsys.readouterr().err == 'warning: --labels is given twice; b is taken, not a\n'
+
+
 def test_help_shows_defaults_that_say_something(capsys: pytest.CaptureFixture) -> None:
     parser = tool_parser('Tool.', 'tool.py --size 5')
     parser.add_argument('--size', type=int, default=3, help='pixels')
