@@ -107,7 +107,8 @@ def _read(job: Job, settings: Settings, cropped_png: bool) -> tuple[ExamImage, _
         if job.is_png or start.startswith(IMAGE_STARTS):
             pixels, is_scaled = _from_png(job, settings, cropped_png)
             side, view, told_by = side_and_view(job, {})
-            source = _Source(Person(job.given.get('patient_id', '')), '')
+            exam = '' if 'exam_order' in job.given else job.given.get('exam_id', '')  # the order picks one
+            source = _Source(Person(job.given.get('patient_id', ''), study=exam), '')
             codes = []
         else:
             header = reader.read(job.path, header_only=True)

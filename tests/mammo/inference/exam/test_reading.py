@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -98,6 +99,18 @@ def test_mixed_patients_and_dates_are_refused_without_their_ids(films: Films, ex
     assert message == 'these are images of 2 patients; give those of one'
     reason, _ = refused(films(StudyDate='20200101'), films(view='MLO', StudyDate='20210101'))
     assert reason == 'MIXED_EXAMS'
+
+
+def test_pictures_of_two_exams_of_a_table_need_an_order(tmp_path: Path) -> None:
+    jobs = []
+    for i, exam in enumerate('xy'):
+        cv2.imwrite(str(tmp_path / f'{exam}.png'), np.full((60, 40), 50 + i, np.uint8))
+        given = dict(patient_id='p', laterality='L', view='CC', exam_id=exam)
+        jobs.append(Job(exam, tmp_path / f'{exam}.png', given, is_png=True))
+    with pytest.raises(ExamError, match='images of several studies or dates'):
+        read(*jobs, cropped_png=True)
+    ordered = [replace(job, given=job.given | dict(exam_order=i)) for i, job in enumerate(jobs)]
+    assert [image.exam_order for image in read(*ordered, cropped_png=True).images] == [0, 1]
 
 
 def test_the_same_image_twice_is_refused_even_under_another_name(
