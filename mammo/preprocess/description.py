@@ -14,8 +14,7 @@ from mammo.preprocess.inputs.job import Job
 from mammo.preprocess.inputs.persons import Person, exam_day, person_of
 from mammo.preprocess.privacy import HIDDEN, digest, is_personal, names_somebody
 from mammo.preprocess.settings import Settings
-from mammo.records.ids import normal_id
-from mammo.records.tables.matching import is_nobody
+from mammo.records.ids import is_nobody, normal_id
 
 BY_ROW = ('view', 'laterality')  # where a row and a header may contradict each other
 

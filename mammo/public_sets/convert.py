@@ -16,10 +16,9 @@ from mammo.errors import UserError, listed
 from mammo.preprocess.inputs.labels import side
 from mammo.public_sets.layouts import Labelling, Layout
 from mammo.public_sets.places import with_files, with_pictures
-from mammo.records.ids import normal_id, normal_path
+from mammo.records.ids import is_missing, normal_id, normal_path
 from mammo.records.meta_items import check_path
 from mammo.records.storage.files import write_json, write_text
-from mammo.records.tables.numerals import is_missing
 from mammo.records.tables.reading import TableError, read_table
 from mammo.records.versions import VERSIONS
 

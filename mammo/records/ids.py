@@ -14,6 +14,10 @@ from typing import Any
 from mammo.errors import UserError, listed
 
 logger = logging.getLogger(__name__)
+MISSING = frozenset({'', 'na', 'n/a', '#n/a', 'nan', 'null', 'none', '?'})  # in any case
+NOBODY = frozenset(
+    {'anon', 'anonymized', 'anonymised', 'anonymous', 'none', 'unknown', 'deidentified', 'removed'}
+)
 LARGEST_EXACT = 2**53  # from here on a float no longer tells neighbouring whole numbers apart
 ID_FIELDS = ('patient_id', 'exam_id', 'cohort')  # of images and predictions
 LOOK_ALIKE = 'differ only by case, blanks, leading zeros or punctuation, or look alike'
@@ -53,6 +57,16 @@ def clean(text: str) -> str:
     while stop > start and _is_unseen(text[stop - 1]):
         stop -= 1
     return text[start:stop]
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell says that its value is not known."""
+    return text.lower() in MISSING
+
+
+def is_nobody(name: str) -> bool:
+    """Whether an id says that nobody knows whose it is: several patients may have it."""
+    return is_missing(name) or name.casefold() in NOBODY or not any(map(str.isalnum, name))
 
 
 def normal_id(value: Any, place: str = 'id') -> str | None:

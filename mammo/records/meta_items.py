@@ -7,9 +7,10 @@ import math
 from typing import Any
 
 from mammo.errors import UserError
-from mammo.records.ids import ID_FIELDS, normal_id, normal_path
+from mammo.records.ids import ID_FIELDS, is_missing, is_nobody, normal_id, normal_path
 
 LARGEST_LABEL = 3.4e38  # labels become float32
+_SIDES = {'l': 'L', 'left': 'L', 'r': 'R', 'right': 'R'}
 
 
 class MetaError(UserError):
@@ -65,7 +66,34 @@ def check_item(item: Any, place: str, declared: set[str] | None, respelled: dict
             item[key] = normal_id(value, f'{place}: {key!r}')
             if isinstance(value, str) and value != item[key]:
                 respelled[value] = item[key] or ''
+    _check_whose(item, place)
     return labels
+
+
+def _check_whose(item: dict[str, Any], place: str) -> None:
+    """What decides which images speak for whom: a side or an order that is none would count as unknown."""
+    patient, order = item.get('patient_id'), item.get('exam_order')
+    if patient is not None and is_nobody(patient):
+        raise MetaError(f'{place}: "patient_id" is {patient!r}, which names nobody; write null if unknown')
+    for key in ('laterality', 'tumor_side'):
+        value = item.get(key)
+        if value not in (None, 'L', 'R'):
+            item[key] = side(str(value), place, key) or None
+    if order is not None and type(order) not in (int, float):
+        raise MetaError(f'{place}: "exam_order" is {order!r}, expected a number, or null if unknown')
+
+
+def side(value: str, place: str, column: str = 'laterality') -> str:
+    """L, R, or '' if unknown.
+
+    Raises:
+        MetaError: the text is none of them.
+    """
+    if is_missing(value):
+        return ''
+    if value.lower() not in _SIDES:
+        raise MetaError(f'{place}: {column} is {value!r}, expected L or R')
+    return _SIDES[value.lower()]
 
 
 def _label(value: Any, place: str) -> float | None:

@@ -4,6 +4,7 @@ meta items, names of labels or fields -> items by group; text per group, such as
 """
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any
@@ -77,6 +78,9 @@ def check_groups(
     Raises:
         UserError: some are, as patients with ``exam_id`` as the group; they would be on two sides.
     """
+    copies = [path for path, count in Counter(item['img_path'] for item in items).items() if count > 1]
+    if copies:
+        raise UserError(f'{len(copies)} images are there more than once: {listed(copies)}; keep one of each')
     groups: dict[str, set[str]] = {}
     for item in items:
         groups.setdefault(patient_of(item, group), set()).add(str(item.get(group)))

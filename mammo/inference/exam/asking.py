@@ -15,8 +15,8 @@ from mammo.inference.prediction import Prediction
 from mammo.inference.predictor import Predictor
 from mammo.inference.refusals import ExamError, Refusal
 from mammo.preprocess.inputs.job import Job
-from mammo.preprocess.inputs.labels import side
 from mammo.records.ids import normal_id
+from mammo.records.meta_items import side
 from mammo.records.tables.numerals import decimal_points
 from mammo.records.tables.reading import read_table
 

@@ -21,8 +21,8 @@ from mammo.inference.bundle.folder import Bundle, BundleError, canonical, open_b
 from mammo.inference.exam.asking import SIDE
 from mammo.inference.making.site import MIN_EVENTS, check_classes, site_entry, site_lines
 from mammo.inference.predictor import Predictor
-from mammo.preprocess.inputs.labels import side
 from mammo.records.ids import normal_id
+from mammo.records.meta_items import side
 from mammo.records.tables.matching import check_patients
 from mammo.records.tables.numerals import numbers
 from mammo.records.tables.reading import read_table

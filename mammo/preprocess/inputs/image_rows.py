@@ -15,12 +15,11 @@ from mammo.errors import UserError
 from mammo.preprocess.dicom import geometry, headers, kinds
 from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.preprocess.inputs.job import Job
-from mammo.preprocess.inputs.labels import side
-from mammo.records.ids import normal_id, normal_path
-from mammo.records.meta_items import check_path
+from mammo.records.ids import is_missing, normal_id, normal_path
+from mammo.records.meta_items import check_path, side
 from mammo.records.tables.header import TableError
 from mammo.records.tables.matching import patient_of
-from mammo.records.tables.numerals import decimal_points, is_missing, number, plain_values
+from mammo.records.tables.numerals import decimal_points, number, plain_values
 from mammo.records.tables.reading import read_table
 
 PATHS = ('dicom_path', 'png_path')

@@ -13,14 +13,14 @@ import pandas as pd
 
 from mammo.errors import UserError, listed
 from mammo.preprocess.privacy import is_personal, pseudonym
-from mammo.records.ids import check_look_alikes
+from mammo.records.ids import check_look_alikes, is_missing
+from mammo.records.meta_items import side
 from mammo.records.tables.matching import Unmatched, check_unmatched, patient_of
-from mammo.records.tables.numerals import contents, doubtful_codes, is_missing, numbers
+from mammo.records.tables.numerals import contents, doubtful_codes, numbers
 from mammo.records.tables.reading import read_table
 
 logger = logging.getLogger(__name__)
 KEYS = ('patient_id', 'laterality', 'exam_id', 'tumor_side')  # every other column is a task
-_SIDES = {'l': 'L', 'left': 'L', 'r': 'R', 'right': 'R'}
 Key = tuple[str, str, str]  # patient, side, exam; '' stands for all of them
 
 
@@ -137,12 +137,3 @@ def check_labels(
     )
     labelled = sum(bool(item['gt_label']) for item in items)
     return f'{words}, {labelled} labelled, {len(rows)} rows of labels unmatched'
-
-
-def side(value: str, place: str, column: str = 'laterality') -> str:
-    """L, R, or '' if unknown."""
-    if is_missing(value):
-        return ''
-    if value.lower() not in _SIDES:
-        raise UserError(f'{place}: {column} is {value!r}, expected L or R')
-    return _SIDES[value.lower()]

@@ -8,14 +8,10 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from mammo.errors import UserError, listed
-from mammo.records.ids import check_look_alikes, normal_id
-from mammo.records.tables.numerals import is_missing
+from mammo.records.ids import check_look_alikes, is_nobody, normal_id
 
 logger = logging.getLogger(__name__)
 LARGEST_SHARE = 0.1  # of a side, that may match nothing
-NOBODY = frozenset(
-    {'anon', 'anonymized', 'anonymised', 'anonymous', 'none', 'unknown', 'deidentified', 'removed'}
-)
 
 
 class Unmatched(NamedTuple):
@@ -27,11 +23,6 @@ class Unmatched(NamedTuple):
 
     def __str__(self) -> str:
         return f'{len(self.names)} of {self.n_all} {self.what}: {listed(dict.fromkeys(self.names))}'
-
-
-def is_nobody(name: str) -> bool:
-    """Whether an id says that nobody knows whose it is: several patients may have it."""
-    return is_missing(name) or name.casefold() in NOBODY or not any(map(str.isalnum, name))
 
 
 def patient_of(cell: str, place: str) -> str:

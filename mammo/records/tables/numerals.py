@@ -10,11 +10,10 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from mammo.errors import UserError, listed
-from mammo.records.ids import LARGEST_EXACT
+from mammo.records.ids import LARGEST_EXACT, is_missing
 
 CODES = (-999.0, -99.0, -9.0, -1.0, 9.0, 99.0, 999.0, 9999.0)  # numbers that often stand for unknown
 FEW = 5  # different values that are counted one by one
-MISSING = frozenset({'', 'na', 'n/a', '#n/a', 'nan', 'null', 'none', '?'})  # in any case
 
 FAR = 1.5  # times the largest other value, from where a code is likelier than a value
 _NUMBER = re.compile(r'[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?')
@@ -27,11 +26,6 @@ _MARKED = re.compile(r"[+-]?[0-9]+([.,'\s_\u2019][0-9]+)+")
 
 class NumberError(UserError):
     """A cell that was declared a number and is none."""
-
-
-def is_missing(cell: str) -> bool:
-    """Whether a cell says that its value is not known."""
-    return cell.lower() in MISSING
 
 
 def number(text: str, place: str) -> float:

@@ -221,7 +221,7 @@ def test_summary_counts_answers_positives_and_refusals_by_code() -> None:
 def test_columns_are_found_in_any_case_and_those_without_use_are_named(
     answer: Callable, caplog: pytest.LogCaptureFixture
 ) -> None:
-    table = 'dicom_path,patient_id,Tumor_Side,AGE,Agee\n{0},P1,L,54,1\n{2},P2,,,1\n'
+    table = 'dicom_path,patient_id,tumor_side,AGE,Agee\n{0},P1,L,54,1\n{2},P2,,,1\n'
     row = answer(table, None)['P1']
     assert 'age' not in row['missing']
     assert 'side of the tumor is not given' not in row['notes']

@@ -331,3 +331,23 @@ def test_numbers_too_long_to_be_exact_identify_nobody(tmp_path: Path, number: st
     path.write_text(f'{{"data_list": [{{"img_path": "a", "patient_id": {number}}}]}}')
     with pytest.raises(MetaError, match=r"item 0: 'patient_id' is .* too long to be exact; .* as text"):
         read_meta(path)
+
+
+@pytest.mark.parametrize('name', ['nan', 'None', 'NA', '?'])
+def test_a_patient_id_that_names_nobody_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(MetaError, match=r'item 1: "patient_id" is .* names nobody; write null'):
+        read_item(tmp_path, dict(img_path='a.png', patient_id=name))
+
+
+@pytest.mark.parametrize('key', ['laterality', 'tumor_side'])
+def test_sides_have_one_spelling_and_others_are_refused(tmp_path: Path, key: str) -> None:
+    sides = {'L': 'L', 'left': 'L', 'r': 'R', 'RIGHT': 'R', '': None, 'nan': None}
+    assert {side: read_item(tmp_path, {'img_path': 'a.png', key: side})[key] for side in sides} == sides
+    with pytest.raises(MetaError, match=f"item 1: {key} is 'B', expected L or R"):
+        read_item(tmp_path, {'img_path': 'a.png', key: 'B'})
+
+
+@pytest.mark.parametrize('order', ['first', '2', True, [1]])
+def test_an_order_of_exams_that_is_no_number_is_refused(tmp_path: Path, order: Any) -> None:
+    with pytest.raises(MetaError, match=r'item 1: "exam_order" is .*, expected a number, or null'):
+        read_item(tmp_path, dict(img_path='a.png', exam_order=order))

@@ -262,3 +262,9 @@ def test_images_without_a_label_are_left_out_of_train_and_val_only_and_only_on_r
     everything = ['0.png', '1.png', '2.png', '3.png']
     assert chosen[True] == dict(train=['0.png', '2.png'], val=['0.png', '2.png'], test=everything)
     assert chosen[False] == dict(train=everything, val=everything, test=everything)
+
+
+def test_an_image_that_is_there_twice_is_refused():
+    items = [dict(img_path=f'{i % 3}.png', patient_id=f'p{i % 3}') for i in range(4)]
+    with pytest.raises(UserError, match=r'1 images are there more than once: 0\.png; keep one of each'):
+        strata.check_groups(items, 'patient_id', '')
