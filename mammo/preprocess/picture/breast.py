@@ -68,7 +68,8 @@ def breast_mask(
     if padding is not None and (not padding.any() or padding.all()):
         padding = None
     if padding is not None:
-        image = np.where(padding, image[~padding].min(), image)
+        low, high = image[~padding].min(), image[~padding].max()
+        image = np.where(padding, np.float32(low) - (high - low) / 5, image)  # below skin
     image, spacing_mm = _checked(image), _spacing(full_shape, spacing_mm)
     shrink = max(1, round(WORK_SPACING_MM / spacing_mm))
     size = tuple(math.ceil(side / shrink) for side in full_shape[::-1])

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FILM_BASE_FRAC = 0.1  # unexposed film is at most this bright, as a share of the bright tissue
+FLAT_FRAC = 0.2  # of the dark pixels in one bin of 26: air is flat, skin rises from the edge
 MIN_FILM_FRAC = 0.05  # of the exposed image; air takes more
 
 
@@ -36,6 +37,8 @@ def film_base(film: NDArray[Any], low: float, bright: float) -> float:
     if not low < bright:
         return low
     shares, edges = _dark_shares(film, low, bright, FILM_BASE_FRAC)
+    if film.shape[1] == 1 and shares.max() < FLAT_FRAC * shares.sum():  # skin; all air is padding
+        return low - FILM_BASE_FRAC * (bright - low)
     if shares.sum() >= MIN_FILM_FRAC:
         return float(edges[int(shares.argmax())])
     # The darkest is no film: a black plate under a label, or skin where all air is padding or cut away.

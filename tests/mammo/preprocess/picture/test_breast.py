@@ -278,3 +278,15 @@ def test_nyu_breasts_are_complete(real_data, view, vendor):
     assert (mask & tissue).sum() > 0.98 * tissue.sum()
     assert mask[y0:y1, x0:x1].sum() > 0.995 * mask.sum()
     assert chest_wall_side(mask) == view[0]
+
+
+@pytest.mark.parametrize('is_air_left', [False, True])
+def test_skin_beside_air_that_is_all_padding_stays_in_the_mask(is_air_left):
+    y, x = np.indices((300, 200))
+    depth = 1 - (x / 150) ** 2 - ((y - 150) / 120) ** 2
+    image = np.where(depth > 0, 700 + 1600 * depth.clip(0), 0).astype(np.float32)
+    padding = depth <= 0
+    if is_air_left:
+        padding &= x > 160
+    mask = breast_mask(image, padding=padding, spacing_mm=0.3)
+    assert (mask ^ (depth > 0)).sum() < 0.01 * (depth > 0).sum()
