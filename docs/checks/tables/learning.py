@@ -8,6 +8,7 @@ from scipy.stats import foldnorm
 
 from mammo.crossval.jobs.job import ATTEMPTS
 from mammo.errors import Exit
+from mammo.fusion.model import MODELS
 
 FULL = 'configs/multi_task_SL/fullimage1792x1024_resnet50-expan2_barlowtwin_finetune_transformer_Aug3.py'
 SWIN = 'configs/backbones/swin_tiny_transformer.py'
@@ -104,6 +105,10 @@ TABLE = {
     'docs/training.md': [
         ('MLflow writes to the folder `{}` unless', lambda: count_of(
             r'MLFLOW_TRACKING_URI:([^}]*)}', 'configs/_base_/trackers/mlflow.py')),
+    ],
+    'docs/fusion.md': [
+        ('{} of the patients of every epoch', lambda: {'0.5': 'half'}[default('mlp.py', '--mask-share')]),
+        ('fits {} and a logistic regression', lambda: {MODELS: 'an MLP'}['mlp', 'logistic']),
     ],
     'docs/cross_validation.md': [
         ('one that fails is retried {} and', lambda: {2: 'once'}[ATTEMPTS]),
