@@ -4,7 +4,7 @@ Folds, external sets, clinical values -> nothing, counts of the leak check, or a
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import combinations
+from itertools import combinations, compress
 from typing import Any
 
 import pandas as pd
@@ -13,7 +13,9 @@ from mammo.crossval.folds import Fold, Part
 from mammo.errors import DataError, UserError, listed
 from mammo.fusion.clinical import ClinicalEncoder, Schema
 from mammo.leaks import Traces, check_spelling, merged, named_by_content, refuse_shared
+from mammo.patients import speaking_items
 from mammo.records.folds import PARTS, repeat_of
+from mammo.records.meta import read_meta
 
 
 def check_labels(folds: Sequence[Fold], tasks: dict[str, str], label: str) -> None:
@@ -44,6 +46,30 @@ def check_labels(folds: Sequence[Fold], tasks: dict[str, str], label: str) -> No
     labelled = sorted(frozenset().union(*(fold.parts['test'].labelled for fold in folds)))
     if label not in labelled:
         raise DataError(f'no test part has a label {label!r} (known: {labelled}); choose another --label')
+
+
+def check_one_label(folds: Sequence[Fold], label: str, unit: str = 'patient') -> None:
+    """See that images that speak for one patient, or one breast, of a test part have one label.
+
+    Raises:
+        DataError: some differ, so that no report can be made.
+    """
+    labels: dict[str, set[float]] = {}
+    for fold in folds:
+        items = read_meta(fold.folder / 'test.json')['data_list']
+        if unit == 'breast':
+            items = [
+                item | dict(patient_id=f'{item["patient_id"]} {item.get("laterality")}') for item in items
+            ]
+        for item in compress(items, speaking_items(items, all_sides=unit == 'breast')):
+            if label in item['gt_label']:
+                labels.setdefault(item['patient_id'], set()).add(item['gt_label'][label])
+    mixed = sorted(whose for whose, values in labels.items() if len(values) > 1)
+    if mixed:
+        raise DataError(
+            f'{len(mixed)} of {len(labels)} {unit}s of the test parts have images with differing labels '
+            f'{label!r}: {listed(mixed)}; correct them, or take the highest with --patient-label max'
+        )
 
 
 def check_fusion(folds: Sequence[Fold], values: pd.DataFrame, schema: Schema, label: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mammo.crossval.checks import check_fusion, check_labels, check_leaks
+from mammo.crossval.checks import check_fusion, check_labels, check_leaks, check_one_label
 from mammo.crossval.folds import Part, read_folds, read_part, selected
 from mammo.errors import DataError, UserError
 from mammo.fusion.build import read_labels
@@ -54,7 +54,9 @@ def test_ids_that_look_alike_are_named_and_with_strict_refused(
     external = {'site': outside('Ax')}
     check_leaks(read_folds(root), external)
     assert 'leak check: ids that differ only by case' in caplog.text
-    with pytest.raises(UserError, match=r"leak check: ids that differ only by case.*: 'A' and 'a'; if it is"):
+    with pytest.raises(
+        UserError, match=r"leak check: ids that differ only by case.*: 'A' and 'a'.*; if it is"
+    ):
         check_leaks(read_folds(root), external, strict=True)
 
 
@@ -190,6 +192,25 @@ def test_all_parts_to_learn_from_without_the_main_task_are_refused_together(root
         match=r"0/1/train.json: no image has a label 'N' \(known: \['LVI'\]\); \S+1/0/val.json: no image has",
     ):
         check_labels(read_folds(root), TASKS, 'N')
+
+
+@pytest.mark.parametrize(('tumor_side', 'unit', 'is_refused'), [
+    (None, 'patient', True), ('L', 'patient', False), (None, 'breast', False),
+])  # fmt: skip
+def test_test_patients_whose_images_differ_in_their_label_are_refused_before_training(
+    root: Path, tumor_side: str | None, unit: str, is_refused: bool
+) -> None:
+    path = root / '1/0/test.json'
+    both = [item | dict(laterality='L', tumor_side=tumor_side) for item in read_meta(path)['data_list']]
+    other = both[0] | dict(img_path='other.png', laterality='R', gt_label=dict(N=1))
+    write_meta(path, [*both, other], ['N'])
+    if not is_refused:
+        check_one_label(read_folds(root), 'N', unit)
+        return
+    with pytest.raises(
+        DataError, match=r"1 of 16 patients .* differing labels 'N': i; .*--patient-label max"
+    ):
+        check_one_label(read_folds(root), 'N', unit)
 
 
 def test_folds_that_learn_from_one_class_are_refused_together(root: Path) -> None:
