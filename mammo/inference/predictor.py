@@ -22,7 +22,7 @@ from mammo.inference.bundle.fusion import Fusion, Values
 from mammo.inference.bundle.network import Network, Pass, probs_of
 from mammo.inference.exam.images import Exam, contradicting_ages
 from mammo.inference.exam.reading import exam_settings, read_exam
-from mammo.inference.exam.request import Inputs, notes, of_site
+from mammo.inference.exam.request import Inputs, notes
 from mammo.inference.exam.samples import one_each, together, used_images
 from mammo.inference.exam.views import SIDES, Images
 from mammo.inference.prediction import Prediction, Score, score_of
@@ -157,7 +157,7 @@ class Predictor:
         model, cell = (FUSED, fused_cell) if fused and is_better else (IMAGES, cell)
         missing = [v['name'] for v in self.schema if v['name'] not in inputs.clinical]
         warnings = exam.warnings + contradicting_ages(exam, inputs.age)
-        warnings += notes(inputs, len(self.schema), model, cell) + of_site(self.decisions.site)
+        warnings += notes(inputs, len(self.schema), model, cell, self.decisions.site)
         return Prediction(
             self.bundle_id, label, model, tasks, fused, self._images(exam, used, scores), missing, warnings,
             inputs.record(exam), list(zip(exam.images, passes, strict=True)),

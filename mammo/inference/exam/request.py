@@ -42,7 +42,9 @@ class Inputs(NamedTuple):
         return beside | dict(files=files, time=datetime.now(UTC).isoformat(timespec='seconds'))
 
 
-def notes(inputs: Inputs, n_variables: int, model: str, cell: Cell | None) -> list[str]:
+def notes(
+    inputs: Inputs, n_variables: int, model: str, cell: Cell | None, site: dict[str, Any] | None
+) -> list[str]:
     """What a reader must know of an answer with part of the input unknown."""
     texts = []
     if inputs.tumor_side is None:
@@ -56,30 +58,27 @@ def notes(inputs: Inputs, n_variables: int, model: str, cell: Cell | None) -> li
         )
     elif inputs.n_known < n_variables:
         texts.append(f'{n_variables - inputs.n_known} of {n_variables} clinical values are missing')
-    return texts + of_cell(cell)
+    return texts + _certainty(cell, site)
 
 
-def of_cell(cell: Cell | None) -> list[str]:
-    """How certain is what the bundle knows of such an input."""
+def _certainty(cell: Cell | None, site: dict[str, Any] | None) -> list[str]:
+    """How certain is what the bundle knows of such an input, and what a site has added to it."""
     if cell is None:
         return ['this bundle does not know how good an answer to such an input is']
     if cell.get('recalibration') is None:
         reason = cell.get('reason', 'the bundle holds no calibration')
         return [f'not calibrated for such an input: {reason}']
-    n, events = cell['n_patients'], cell['n_events']
-    few = ': few, so all numbers are uncertain' if events < FEW_EVENTS else ''
+    such = _counted(cell, 'patients with such an input')
+    if site is None:
+        return [f'calibration and threshold are of {such}']
+    threshold = 'threshold' if site['threshold'] is not None else f'no threshold ({site["reason"]})'
+    of_site = _counted(site, f'patients of {site["name"]}')
     return [
-        f'calibration and threshold are of {n} patients with such an input, {events} of them positive{few}'
+        f'calibration is of {such}',
+        f'recalibration ({site["method"]}) and {threshold} are of {of_site}',
     ]
 
 
-def of_site(site: dict[str, Any] | None) -> list[str]:
-    """How certain is what a site has added."""
-    if site is None:
-        return []
-    where = (
-        f'the threshold is of {site["n_patients"]} patients of {site["name"]}, {site["n_events"]} positive'
-    )
-    if site['threshold'] is None:
-        where = f'no decision at {site["name"]}: {site["reason"]}'
-    return [f'recalibrated at {site["name"]}: {site["method"]}; {where}']
+def _counted(entry: Cell, patients: str) -> str:
+    few = ': few, so all numbers are uncertain' if entry['n_events'] < FEW_EVENTS else ''
+    return f'{entry["n_patients"]} {patients}, {entry["n_events"]} of them positive{few}'

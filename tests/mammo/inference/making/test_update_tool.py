@@ -117,7 +117,8 @@ def test_answers_of_the_new_bundle_are_the_old_ones_on_the_line_of_the_site(
         assert answer.main.value == site.answers[i].main.value
         assert answer.main.decision is not None
         assert answer.main.decision['positive'] == (expected[i] >= about['threshold'])
-        assert any('recalibrated at Clinic: intercept and slope' in warning for warning in answer.warnings)
+        said = 'recalibration (intercept and slope) and threshold are of 30 patients of Clinic, 9 of them'
+        assert any(said in warning for warning in answer.warnings)
 
 
 def _threshold(probs: np.ndarray, labels: np.ndarray) -> float:
