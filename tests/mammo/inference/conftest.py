@@ -49,8 +49,10 @@ SCHEMA = dict(
 )
 PREPROCESS = dict(spacing_mm=0.5, voi=None, for_processing='refuse', flip_to=None, key=None)
 N_MEMBERS = 4
-CELL = dict(
-    threshold=0.4, achieved=None, tested=None, n_patients=40, n_events=12, log_loss=0.5, better=True,
+SHARE = dict(value=0.9, ci_low=0.6, ci_high=1.0, method='made up')
+CELL = dict(  # as of mammo.evaluation.cells: no key 'tested'
+    threshold=0.4, achieved=dict(sensitivity=SHARE, reduction_rate=SHARE, fnr=SHARE, npv=SHARE), promise={},
+    n_patients=40, n_events=12, log_loss=0.5, better=True,
     recalibration=dict(kind='platt', intercept=0.1, slope=0.5),
 )  # fmt: skip
 FUSED_CELL = {**CELL, 'recalibration': None}
