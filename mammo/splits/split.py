@@ -17,6 +17,7 @@ from mammo.records.folds import PARTS, outer_name
 from mammo.splits.strata import group_strata
 
 logger = logging.getLogger(__name__)
+MAX_SEED = 2**31  # with what is added to it below, within what numpy takes
 
 
 class Fold(NamedTuple):
@@ -57,6 +58,8 @@ def make_folds(
     Raises:
         UserError: the items cannot be split so.
     """
+    if repeats < 1 or not 0 <= seed < MAX_SEED:
+        raise UserError(f'--repeats is {repeats}, 1 or more; --seed is {seed}, 0 or more and below 2^31')
     strata = group_strata(items, group, stratify, unit)
     holdout = held_out(items, group, holdout_cohort) if holdout_cohort else set()
     strata = strata[~strata.index.isin(holdout)]

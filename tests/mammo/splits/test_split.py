@@ -72,6 +72,14 @@ def test_seed_decides_the_folds():
     assert first == again != other
 
 
+@pytest.mark.parametrize('wrong', [dict(repeats=0), dict(seed=-1), dict(seed=2**31)])
+def test_repeats_and_seeds_that_cannot_be_are_refused(wrong):
+    items = make_items(np.random.default_rng(3), 30)
+    with pytest.raises(UserError, match=r'--repeats is \d+, 1 or more; --seed is -?\d+, 0 or more'):
+        folds_of(items, **wrong)
+    assert folds_of(items, repeats=1, seed=2**31 - 1)
+
+
 def test_the_first_of_several_partitions_is_the_one_without_repeats_and_the_others_differ():
     items = make_items(np.random.default_rng(3), 30)
     once, twice = (folds_of(items, outer=3, inner=2, stratify=['N'], repeats=n) for n in (1, 2))
