@@ -13,6 +13,7 @@ import pandas as pd
 
 from mammo.errors import UserError, listed
 from mammo.leaks import check_spelling, named_by_content, refuse_shared, traces_of
+from mammo.records.ids import check_look_alikes
 
 MAX_STRATA = 5  # a number with more values than this is cut at its quartiles
 UNKNOWN = 'unknown'
@@ -73,7 +74,7 @@ def check_groups(
 
     Args:
         folder: of the images.
-        strict: refuse ids that hardly differ, instead of a warning.
+        strict: refuse ids and cohorts that hardly differ, instead of a warning.
 
     Raises:
         UserError: some are, as patients with ``exam_id`` as the group; they would be on two sides.
@@ -93,6 +94,8 @@ def check_groups(
     by_group = Images(items, group).by_group
     sides = {name: traces_of((item for _, item in pairs), folder) for name, pairs in by_group.items()}
     check_spelling(sides, 'patients', strict=strict)
+    cohorts = {str(item['cohort']) for item in items if item.get('cohort')}
+    check_look_alikes(cohorts, 'cohorts', strict=strict)
     refuse_shared(named_by_content(sides))
 
 

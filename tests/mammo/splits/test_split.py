@@ -80,6 +80,17 @@ def test_repeats_and_seeds_that_cannot_be_are_refused(wrong):
     assert folds_of(items, repeats=1, seed=2**31 - 1)
 
 
+def test_cohorts_in_two_spellings_are_named_since_each_would_be_a_site_of_its_own(caplog):
+    items = [
+        dict(img_path=f'{i}.png', patient_id=f'p{i}', cohort=site) for i, site in enumerate(('A', 'a', 'B'))
+    ]
+    strata.check_groups(items, 'patient_id', '')
+    assert 'cohorts: ids that differ only by case' in caplog.text
+    assert "'A' and 'a'" in caplog.text
+    with pytest.raises(UserError, match="'A' and 'a'"):
+        strata.check_groups(items, 'patient_id', '', strict=True)
+
+
 def test_the_first_of_several_partitions_is_the_one_without_repeats_and_the_others_differ():
     items = make_items(np.random.default_rng(3), 30)
     once, twice = (folds_of(items, outer=3, inner=2, stratify=['N'], repeats=n) for n in (1, 2))
