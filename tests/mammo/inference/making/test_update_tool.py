@@ -1,5 +1,6 @@
 """tools/update_bundle.py as users call it: every number of the new bundle by an independent computation."""
 
+import json
 import runpy
 import sys
 from pathlib import Path
@@ -17,7 +18,9 @@ from mammo.errors import Exit
 from mammo.inference.bundle.folder import open_bundle, write_bundle
 from mammo.inference.making import bundle_files
 from mammo.inference.predictor import FUSED, IMAGES, Predictor
+from mammo.inference.web.pages import Pages
 from tests.mammo.inference.conftest import CELL, DECISIONS, PREPROCESS, Toy
+from tests.mammo.inference.test_records import CHECKER
 
 ROOT = Path(__file__).resolve().parents[4]
 N = 30
@@ -119,6 +122,8 @@ def test_answers_of_the_new_bundle_are_the_old_ones_on_the_line_of_the_site(
         assert answer.main.decision['positive'] == (expected[i] >= about['threshold'])
         said = 'recalibration (intercept and slope) and threshold are of 30 patients of Clinic, 9 of them'
         assert any(said in warning for warning in answer.warnings)
+        assert said in Pages(predictor, 1).result(answer, 'key').replace('Recal', 'recal')
+        CHECKER.validate(json.loads(answer.to_json()))
 
 
 def _threshold(probs: np.ndarray, labels: np.ndarray) -> float:
