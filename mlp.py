@@ -7,15 +7,16 @@
 from pathlib import Path
 
 from mammo.command import command, tool_parser
+from mammo.options import at_least, fraction, share
 from mammo.terminal import made
 
 NUMBERS = dict(
-    members=(1, 'networks, with the seeds seed, seed + 1, ...'),
-    batch_size=(32, 'patients per step'),
-    max_epoch=(100, 'passes over the training set at most'),
-    lr=(0.01, 'learning rate of AdamW'),
-    weight_decay=(1e-4, 'of AdamW'),
-    seed=(0, 'same seed, same result'),
+    members=(1, at_least(1), 'networks, with the seeds seed, seed + 1, ...'),
+    batch_size=(32, at_least(1), 'patients per step'),
+    max_epoch=(100, at_least(1), 'passes over the training set at most'),
+    lr=(0.01, fraction, 'learning rate of AdamW'),
+    weight_decay=(1e-4, share, 'of AdamW'),
+    seed=(0, at_least(0), 'same seed, same result'),
 )
 
 
@@ -36,14 +37,12 @@ def main() -> None:
     parser.add_argument('--split', default='test', help='with --test: which one')
     parser.add_argument('--trust-checkpoint', action='store_true', help='run what its pickle holds')
     parser.add_argument(
-        '--mask-share', type=float, default=0.5, metavar='SHARE',
+        '--mask-share', type=share, default=0.5, metavar='SHARE',
         help='share of the patients of an epoch who lack inputs at random, as patients in use will; 0: none',
     )  # fmt: skip
-    for name, (value, text) in NUMBERS.items():
-        parser.add_argument(f'--{name.replace("_", "-")}', type=type(value), default=value, help=text)
+    for name, (value, kind, text) in NUMBERS.items():
+        parser.add_argument(f'--{name.replace("_", "-")}', type=kind, default=value, help=text)
     args = parser.parse_args()
-    if not 0 <= args.mask_share <= 1:
-        parser.error(f'--mask-share {args.mask_share}: expected 0 to 1')
 
     from mammo.fusion import study
 
@@ -54,7 +53,8 @@ def main() -> None:
     else:
         study.train(args.data_root, args.work_dir, args.mode, **options)
     predictions = args.work_dir / f'predictions_{args.split}.csv'
-    made(predictions, 'tools/evaluate.py', '--pred', predictions, '--task', 'TASK', '--out-dir', 'REPORT')
+    named = f'{args.mode}={predictions}'
+    made(predictions, 'tools/evaluate.py', '--pred', named, '--task', 'TASK', '--out-dir', 'REPORT')
 
 
 if __name__ == '__main__':

@@ -4,6 +4,7 @@ parser -> parser with them; text -> value
 """
 
 import argparse
+from collections.abc import Callable
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,8 +77,26 @@ def fraction(text: str) -> float:
     return float(text)
 
 
+def share(text: str) -> float:
+    """A number of 0 to 1, for argparse."""
+    if not 0 <= float(text) <= 1:
+        raise argparse.ArgumentTypeError(f'{text} is not 0 to 1')
+    return float(text)
+
+
 def confidence(text: str) -> float:
     """A number between 0 and 1, for argparse."""
     if not 0 < float(text) < 1:
         raise argparse.ArgumentTypeError(f'{text} is not between 0 and 1')
     return float(text)
+
+
+def at_least(smallest: int) -> Callable[[str], int]:
+    """A whole number of at least ``smallest``, for argparse."""
+
+    def number(text: str) -> int:
+        if int(text) < smallest:
+            raise argparse.ArgumentTypeError(f'{text} is less than {smallest}')
+        return int(text)
+
+    return number

@@ -18,9 +18,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import mlp
-from mammo.fusion.clinical import ClinicalEncoder, check_table, read_schema
+from mammo.fusion.clinical import ClinicalEncoder, check_table
 from mammo.fusion.mlp import MLP
 from mammo.fusion.model import fit, predict, read_model
+from mammo.fusion.schema import read_schema
 from mammo.records.fusion_set import FusionError
 from mammo.records.predictions import read_predictions
 from mammo.records.tables.reading import read_table
@@ -422,3 +423,34 @@ def test_metabric_logistic_is_that_of_scikit_learn_within_0005_auc(real_data: Pa
     for model, tolerance in (('logistic', 0.005), ('mlp', 0.05)):
         logit = predict(fit(x[:1500], y[:1500], x[1500:1800], y[1500:1800], model=model), x[1800:])
         assert roc_auc_score(y[1800:], logit) == pytest.approx(expected, abs=tolerance)
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        '--members 0',
+        '--batch-size 0',
+        '--max-epoch 0',
+        '--seed -1',
+        '--lr nan',
+        '--lr 0',
+        '--weight-decay -1',
+        '--mask-share 2',
+    ],
+)
+def test_numbers_that_nothing_can_be_trained_with_are_refused(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run(
+            monkeypatch,
+            '--data-root',
+            tmp_path,
+            '--work-dir',
+            tmp_path,
+            '--mode',
+            'mammo-only',
+            *words.split(),
+        )
+    assert stop.value.code == 2
+    assert f'argument {words.split()[0]}: ' in capsys.readouterr().err

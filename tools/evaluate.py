@@ -10,14 +10,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
-from mammo.evaluation.report.options import (
-    FORM,
-    Options,
-    Reading,
-    at_least,
-    threshold_range,
-)
-from mammo.options import confidence, fraction
+from mammo.evaluation.report.options import FORM, Options, Reading, threshold_range
+from mammo.options import at_least, confidence, fraction
 from mammo.terminal import made
 
 

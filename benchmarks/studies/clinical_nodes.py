@@ -23,8 +23,9 @@ from sklearn.preprocessing import StandardScaler
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from mammo.fusion.clinical import ClinicalEncoder, Schema, check_table, read_schema
+from mammo.fusion.clinical import ClinicalEncoder, check_table
 from mammo.fusion.model import fit, predict
+from mammo.fusion.schema import Schema, read_schema
 from mammo.records.tables.reading import read_table
 
 METRICS = {'ROC AUC': roc_auc_score, 'PR AUC': average_precision_score}

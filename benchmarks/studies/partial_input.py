@@ -27,10 +27,11 @@ from mammo.command import tool_parser
 from mammo.evaluation.cells import Cell, cell
 from mammo.evaluation.clinical_use.calibration import recalibrate, slope
 from mammo.fusion.build import build_fusion_set
-from mammo.fusion.clinical import Schema, check_table, read_schema
+from mammo.fusion.clinical import check_table
 from mammo.fusion.masking import SHARE
 from mammo.fusion.model import fit_splits
 from mammo.fusion.partial import KNOWN, UNKNOWN, Member, rescored, without
+from mammo.fusion.schema import Schema, read_schema
 from mammo.inference.making.decisions import with_comparison
 from mammo.phantoms.truth import drop_values, image_score, sample_patients
 from mammo.records.features import Features

@@ -11,7 +11,8 @@ import pandas as pd
 
 from mammo.crossval.folds import Fold, Part
 from mammo.errors import DataError, UserError, listed
-from mammo.fusion.clinical import ClinicalEncoder, Schema
+from mammo.fusion.clinical import ClinicalEncoder
+from mammo.fusion.schema import Schema
 from mammo.leaks import Traces, check_spelling, merged, named_by_content, refuse_shared
 from mammo.patients import speaking_items
 from mammo.records.folds import PARTS, repeat_of

@@ -20,7 +20,8 @@ import pandas as pd
 from mammo.crossval.folds import Fold
 from mammo.errors import DataError
 from mammo.fusion.build import build_fusion_set, read_labels
-from mammo.fusion.clinical import Schema, read_clinical, read_schema
+from mammo.fusion.clinical import read_clinical
+from mammo.fusion.schema import Schema, read_schema
 from mammo.fusion.study import score, train
 from mammo.patients import FEATURE_POOLING, patient_features
 from mammo.records.features import Features

@@ -18,7 +18,8 @@ from mammo.crossval.folds import PARTS, Fold, read_folds, selected
 from mammo.crossval.settings import complete_data, config_of, tasks_of
 from mammo.engine.checks.images import check_images
 from mammo.errors import DataError
-from mammo.fusion.clinical import read_clinical, read_schema
+from mammo.fusion.clinical import read_clinical
+from mammo.fusion.schema import read_schema
 from mammo.records.tables.matching import check_patients
 from models.registry import MODELS
 

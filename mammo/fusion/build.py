@@ -13,7 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mammo.errors import listed
-from mammo.fusion.clinical import ClinicalEncoder, Schema, read_clinical, read_schema
+from mammo.fusion.clinical import ClinicalEncoder, read_clinical
+from mammo.fusion.doubts import doubts
+from mammo.fusion.masking import FLAG
+from mammo.fusion.schema import Schema, read_schema
 from mammo.records.features import Features, read_features
 from mammo.records.fusion_set import (
     FORMAT_VERSION,
@@ -106,6 +109,12 @@ def build_fusion_set(
         for name, y in labels.items()
         for key, array in _encode(values, features, y, learned).items()
     }
+    if not fitted:
+        names = [*learned['x_preope']['columns'], *(f'{name}{FLAG}' for name in values)]
+        flags = arrays['train_missing'][:, : values.shape[1]]
+        x = np.hstack([arrays['train_x_preope'], flags])
+        for sentence in doubts(names, x, arrays['train_y']):
+            logger.warning('%s: %s', clinical, sentence)
     counts = {name: len(y) for name, y in labels.items()}
     if len(features.about['columns']) != 5:
         logger.info('feat_5.npy keeps its name but holds the columns %s', features.about['columns'])

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mammo.fusion.clinical import ClinicalEncoder, Variable
+from mammo.fusion.clinical import ClinicalEncoder
+from mammo.fusion.schema import Variable
 from mammo.records.fusion_set import MAMMOGRAMS, TUMOR_SIDE
 
 SHARE = 0.5  # of the patients of an epoch who lose inputs

@@ -275,3 +275,13 @@ def test_a_file_that_is_no_feature_file_is_refused(site: Site, refused: Callable
     assert 'not of tools/extract_features.py' in refused(
         site, '--schema', site.folder / 'schema.yaml', '--features', site.folder / 'schema.yaml'
     )
+
+
+def test_a_variable_that_is_the_label_is_named(
+    site: Site, build: Callable, caplog: pytest.LogCaptureFixture
+) -> None:
+    for patient, (_, kind) in site.rows.items():
+        label = site.labels[patient][0]
+        site.rows[patient] = (str(2 if label == 1 else 1), kind)
+    build(site)
+    assert 'clinical.csv: size: each alone tells the label of nearly all train patients' in caplog.text

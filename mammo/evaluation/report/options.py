@@ -4,7 +4,7 @@ command line or arguments -> Evaluation
 """
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,17 +59,6 @@ def make_evaluation(**named: Any) -> Evaluation:
     reading = Reading(**{key: named.pop(key) for key in Reading._fields if key in named})
     options = Options(**{key: named.pop(key) for key in Options._fields if key in named})
     return Evaluation(**named, reading=reading, options=options)
-
-
-def at_least(smallest: int) -> Callable[[str], int]:
-    """A whole number of at least ``smallest``, for argparse."""
-
-    def number(text: str) -> int:
-        if int(text) < smallest:
-            raise argparse.ArgumentTypeError(f'{text} is less than {smallest}')
-        return int(text)
-
-    return number
 
 
 def threshold_range(text: str) -> tuple[float, float]:

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mammo.fusion.clinical import ClinicalEncoder, ClinicalError, Schema, Variable, check_table
+from mammo.fusion.clinical import ClinicalEncoder, check_table
 from mammo.fusion.masking import FLAG
 from mammo.fusion.model import predict
+from mammo.fusion.schema import ClinicalError, Schema, Variable
 from mammo.inference.refusals import ExamError, Refusal
 from mammo.records.fusion_set import BLOCKS, TUMOR_SIDE
 from mammo.records.tables.numerals import decimal_points, remedy

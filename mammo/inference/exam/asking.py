@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mammo.errors import listed
-from mammo.fusion.clinical import ClinicalError, check_table
+from mammo.fusion.clinical import check_table
+from mammo.fusion.schema import ClinicalError
 from mammo.inference.exam.views import job_of
 from mammo.inference.prediction import Prediction
 from mammo.inference.predictor import Predictor

@@ -11,7 +11,7 @@ from mammo.crossval.checks import check_fusion, check_labels, check_leaks, check
 from mammo.crossval.folds import Part, read_folds, read_part, selected
 from mammo.errors import DataError, UserError
 from mammo.fusion.build import read_labels
-from mammo.fusion.clinical import Schema
+from mammo.fusion.schema import Schema
 from mammo.leaks import traces_of
 from mammo.records.meta import read_meta, write_meta
 

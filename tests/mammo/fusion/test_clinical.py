@@ -12,14 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mammo.errors import UserError
-from mammo.fusion.clinical import (
-    ClinicalEncoder,
-    ClinicalError,
-    Schema,
-    check_table,
-    read_clinical,
-    read_schema,
-)
+from mammo.fusion.clinical import ClinicalEncoder, check_table, read_clinical
+from mammo.fusion.schema import ClinicalError, Schema, read_schema
 from mammo.records.tables.reading import read_table
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -82,7 +76,14 @@ def test_metabric_schema_uses_nothing_that_contains_or_follows_the_node_status()
         (SIZE | dict(colour=1), r"variable 0 'size': fields \['colour'\] are unknown or lacking"),
         (dict(name='a', kind='binary'), r"fields \['column'\] are unknown or lacking"),
         (SIZE | dict(unit=''), r'continuous needs unit and range \[low, high\]'),
-        (SIZE | dict(range=[200, 1]), 'continuous needs unit and range'),
+        (SIZE | dict(range=[200, 1]), r'continuous needs unit and range .* \(it has \[200, 1\]\)'),
+        (SIZE | dict(name=False), r'name and column are \[False, .*\]; put text in quotes'),
+        (SIZE | dict(column=7), r'name and column are \[.*, 7\]; put text in quotes'),
+        (SIZE | dict(name='mammograms'), 'this name means something else'),
+        (SIZE | dict(name='tumor side'), 'this name means something else'),
+        (SIZE | dict(name='age missing'), 'this name means something else'),
+        (SIZE | dict(name='ER; PR'), 'this name means something else'),
+        (SIZE | dict(name='type=ductal'), 'this name means something else'),
         (SIZE | dict(range=['a', 'b']), 'continuous needs unit and range'),
         (SIZE | dict(levels=['a', 'b']), 'continuous needs unit and range .* no levels'),
         (SIZE | dict(impute='zero'), "impute is 'zero', continuous allows"),
@@ -111,6 +112,24 @@ def test_schema_without_the_two_keys_is_refused(content: Any) -> None:
 def test_a_name_or_column_declared_twice_is_refused() -> None:
     with pytest.raises(ClinicalError, match=r"\['size'\] are declared more than once"):
         schema(SIZE, SIZE | dict(column='other'))
+
+
+def test_a_misspelt_key_of_a_schema_is_refused() -> None:
+    with pytest.raises(ClinicalError, match=r"keys \['mising'\] are unknown"):
+        Schema.from_dict(dict(patient_id='id', mising=['?'], variables=[SIZE]))
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'patient_id: id\nvariables: [{}]\nvariables:\n- {}\n',
+        'patient_id: id\nvariables:\n- {name: a, column: b, column: c, kind: binary, levels: [0, 1]}\n',
+    ],
+)
+def test_a_key_that_is_twice_in_a_schema_file_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / 's.yaml').write_text(text)
+    with pytest.raises(ClinicalError, match=r's\.yaml: .* are there twice'):
+        read_schema(tmp_path / 's.yaml')
 
 
 def test_unreadable_schema_files_are_named(tmp_path: Path) -> None:

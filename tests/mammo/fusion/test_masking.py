@@ -11,9 +11,9 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from mammo.fusion.build import FusionSet, build_fusion_set
-from mammo.fusion.clinical import Schema
 from mammo.fusion.masking import Unknowns
 from mammo.fusion.model import fit_splits, predict
+from mammo.fusion.schema import Schema
 from mammo.records.features import Features
 from mammo.records.fusion_set import read_split, read_splits
 

@@ -15,8 +15,9 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
 import tests.support.registered  # noqa: F401
-from mammo.fusion.clinical import ClinicalEncoder, Schema
+from mammo.fusion.clinical import ClinicalEncoder
 from mammo.fusion.model import fit, write_model
+from mammo.fusion.schema import Schema
 from mammo.inference.bundle.folder import write_bundle
 from mammo.inference.making import Trained, bundle_files
 from mammo.inference.predictor import FUSED, IMAGES, Predictor

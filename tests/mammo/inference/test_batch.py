@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mammo.errors import UserError
-from mammo.fusion.clinical import ClinicalError
+from mammo.fusion.schema import ClinicalError
 from mammo.inference.batch import BatchSummary, answer_table
 from mammo.inference.predictor import Predictor
 from mammo.records.storage.out_dir import OutDirError
