@@ -16,7 +16,7 @@ from mammo.errors import UserError, listed
 from mammo.preprocess.inputs.labels import side
 from mammo.public_sets.layouts import Labelling, Layout
 from mammo.public_sets.places import with_files, with_pictures
-from mammo.records.ids import is_missing, normal_id, normal_path
+from mammo.records.ids import is_nobody, normal_id, normal_path
 from mammo.records.meta_items import check_path
 from mammo.records.storage.files import write_json, write_text
 from mammo.records.tables.reading import TableError, read_table
@@ -108,8 +108,8 @@ def convert(table: pd.DataFrame, layout: Layout) -> Converted:
         raise UserError(f'no row can be used for {layout.name}: {listed(left_out, 3, "; ")}')
     if left_out:
         logger.warning('%d rows left out: %s', len(left_out), listed(left_out, 5, '; '))
+    table = table.assign(**{name: _names(table, name) for name in layout.filled})
     rows = pd.DataFrame(layout.columns(table))
-    rows['patient_id'] = [normal_id(name) for name in rows['patient_id']]
     rows['dicom_path'] = rows['dicom_path'].map(normal_path)
     rows['laterality'] = [side(cell, 'laterality') for cell in rows['laterality']]
     _check_identity(rows, layout)
@@ -125,9 +125,15 @@ def convert(table: pd.DataFrame, layout: Layout) -> Converted:
     return Converted(images.rename(columns={'split': 'cohort'}), labels, report)
 
 
+def _names(table: pd.DataFrame, column: str) -> list[str]:
+    """Ids or paths in their normal form; a table that pandas or Windows has saved has others."""
+    cells = zip(table['place'], table[column], strict=True)
+    return [(normal_id(cell, f'{place}: {column}') or '').replace('\\', '/') for place, cell in cells]
+
+
 def _problem(row: dict[Any, str], layout: Layout) -> str:
     """Why a row cannot be used, or ''."""
-    empty = [name for name in layout.filled if is_missing(row[name])]
+    empty = [name for name in layout.filled if is_nobody(row[name])]
     if empty:
         return f'{", ".join(empty)} empty'
     try:
@@ -136,7 +142,7 @@ def _problem(row: dict[Any, str], layout: Layout) -> str:
             check_path(path, name)
             if path.startswith('/'):
                 return f'{name} is {row[name]!r}, expected one inside the image folder'
-        return '' if side(row[layout.side], '') else f'{layout.side} empty'
+        return '' if side(row[layout.side], layout.side) else f'{layout.side} empty'
     except UserError as error:
         return str(error)
 

@@ -256,6 +256,28 @@ def test_patients_in_two_spellings_are_one(tmp_path):
     assert list(labels['malignant']) == [1]
 
 
+@pytest.mark.parametrize('name', ['-', 'unknown', 'NA'])
+def test_a_row_of_nobody_is_left_out(name, tmp_path):
+    images, _, report = cbis(
+        tmp_path, (name, 'L', 'CC', 'MALIGNANT', 'a/1.dcm'), ('P2', 'L', 'CC', 'BENIGN', 'b/1.dcm')
+    )
+    assert (list(images['patient_id']), report['rows_left_out']) == (['P2'], 1)
+
+
+def test_ids_with_decimals_and_paths_with_back_slashes_find_their_files(tmp_path):
+    table = TABLES['rsna2022']['train.csv'].replace('10006,462822612', '10006.0,462822612.0')
+    images, labels, _ = table_of(tmp_path, 'rsna2022', table)
+    assert list(images['dicom_path']) == ['10006/462822612.dcm', '10011/541722628.dcm']
+    assert list(labels['patient_id']) == ['10006', '10011']
+    images, _, _ = cbis(tmp_path, ('P1', 'L', 'CC', 'MALIGNANT', 'a\\b\\1.dcm'))
+    assert list(images['dicom_path']) == ['a/b/1.dcm']
+
+
+def test_a_rounded_id_is_refused_with_its_row(tmp_path):
+    with pytest.raises(UserError, match=r"row 2: patient_id is '1.2E\+11', a long number rounded"):
+        cbis(tmp_path, ('1.2E+11', 'L', 'CC', 'MALIGNANT', 'a/1.dcm'))
+
+
 @pytest.mark.real_data
 def test_real_rsna_table_converts_as_a_whole(real_data):
     images, labels, report = convert(
