@@ -36,7 +36,12 @@ def model_card(trained: dict[str, Any], preprocess: dict[str, Any] | None) -> st
     fused = ' and clinical variables' if trained['fusions'] else ''
     text = HEAD.format(label=trained['label'], fused=fused, n=len(trained['members']))
     models = trained['report'].get('models', {})
-    lines = [*_data(models, trained['names'], preprocess), '', '## Metrics', *_metrics(models), '']
+    lines = [*_data(models, trained['names'], preprocess)]
+    if trained['amp']:
+        lines.append(
+            '- scores of these patients: with mixed precision (--amp); answers are in full precision'
+        )
+    lines += ['', '## Metrics', *_metrics(models), '']
     lines += ['## Subgroups', *_subgroups(models), '', '## Decision threshold']
     lines += _decisions(trained['decisions'])
     return text + '\n'.join(lines) + '\n' + LIMITS

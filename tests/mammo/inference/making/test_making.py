@@ -79,6 +79,17 @@ def test_a_cross_validation_gives_all_members_and_a_threshold_of_all_outer_folds
     assert [cell['n_known'] for cell in trained.decisions[FUSED]['known']] == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize('amp', [True, False])
+def test_mixed_precision_of_the_development_scores_is_recorded(cross_validation: Path, amp: bool) -> None:
+    path = cross_validation / 'cross_validate.json'
+    record = json.loads(path.read_text())
+    record['settings']['amp'] = amp
+    path.write_text(json.dumps(record))
+    files = dict(bundle_files(from_cross_validation(cross_validation, 'mlp', {}), None))
+    assert json.loads(files['model.json'])['amp'] is amp
+    assert ('with mixed precision (--amp)' in files['MODEL_CARD.md'].decode()) == amp
+
+
 def test_a_promise_that_so_few_positives_cannot_keep_gives_no_threshold(cross_validation: Path) -> None:
     trained = from_cross_validation(cross_validation, 'mlp', {}, confidence=0.95)
     cell = trained.decisions[IMAGES]['unknown']
