@@ -61,6 +61,8 @@ def observed_expected(probs: NDArray, labels: NDArray) -> Estimate:
     356:i6460, (1 - O/n) / O.
     """
     _require(probs, labels)
+    if not probs.any():
+        raise UndefinedError('every probability is 0, so that no event is expected')
     influence = labels / labels.mean() - probs / probs.mean()
     half = Z * float(np.std(influence)) / np.sqrt(len(labels))
     value = labels.mean() / probs.mean()

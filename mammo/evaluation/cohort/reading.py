@@ -14,7 +14,8 @@ import pandas as pd
 from mammo.errors import listed
 from mammo.leaks import Traces, traces_of
 from mammo.patients import SIDES, speaking
-from mammo.records.predictions import PredictionError, read_predictions
+from mammo.records.folds import PARTS
+from mammo.records.predictions import FORMS, PredictionError, read_predictions
 from mammo.records.storage.files import sha256_of
 
 IMAGE_KEY = ['fold', 'patient_id', 'exam_id', 'img_path']
@@ -102,14 +103,19 @@ def prediction_files(paths: Sequence[str | os.PathLike], part: str) -> Iterator[
         if not path.is_dir():
             yield path, ''
             continue
-        part_files = sorted(
-            file for file in path.glob(f'*/*/{part}.*') if file.suffix in ('.json', '.pkl', '.csv')
-        )
+        part_files = sorted(file for file in path.glob(f'*/*/{part}.*') if file.suffix in FORMS)
         twice = [file for file, other in itertools.pairwise(part_files) if file.parent == other.parent]
         if not part_files or twice:
             wrong = f'{twice[0]} has a twin of another suffix' if twice else 'there is none'
             raise PredictionError(
                 f'{path}: expected one <outer>/<inner>/{part}.json, .pkl or .csv per fold; {wrong}'
+            )
+        folds = {file.parent for file in path.glob('*/*/*') if file.stem in PARTS and file.suffix in FORMS}
+        lacking = sorted(folds - {file.parent for file in part_files})
+        if lacking and part == 'test':  # what lacks of development is named with its outer fold
+            raise PredictionError(
+                f'{path}: {listed(lacking)} have predictions, but none of the {part} part; predict it, or '
+                'take these folders out'
             )
         yield from ((file, file.parent.parent.name) for file in part_files)
 

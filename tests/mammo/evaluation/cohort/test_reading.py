@@ -246,6 +246,16 @@ def test_folder_without_folds_is_refused(tmp_path):
         read_patients([tmp_path], 'N')
 
 
+def test_fold_without_test_predictions_is_named_and_not_left_out(tmp_path):
+    for outer in '012':
+        fold(tmp_path, outer, '0', 'val', image(f'v{outer}', 0.1))
+    for outer in '02':
+        fold(tmp_path, outer, '0', 'test', image(f'p{outer}', 0.1))
+    with pytest.raises(PredictionError, match=r'1/0 have predictions, but none of the test part'):
+        read_patients([tmp_path], 'N')
+    assert len(read_patients([tmp_path], 'N', part='val').table) == 3
+
+
 def test_fold_with_two_forms_of_one_file_is_refused(tmp_path):
     fold(tmp_path, '0', '0', 'test', image('p', 0.1))
     write(tmp_path / '0/0/test.csv', image('p', 0.1))

@@ -381,3 +381,11 @@ def test_no_threshold_promises_that_nobody_is_ever_missed():
     options = QUICK._replace(sensitivity=1.0, confidence=0.95)
     result = report(dict(A=draw()), dict(A=development), options)['models']['A']['slnb']['development']
     assert 'no number of positives shows' in result['reason']
+
+
+def test_scores_below_all_of_development_are_reported_where_isotonic_risks_are_all_zero():
+    test, development = draw(), draw(ids=[f'd{i}' for i in range(120)])
+    low = test._replace(table=test.table.assign(score=test.table.score / 1e4))
+    result = report(dict(A=low), dict(A=development))['models']['A']['recalibration']['isotonic']
+    assert result['observed_expected']['value'] is None
+    assert 'no event is expected' in result['observed_expected']['reason']
