@@ -15,6 +15,7 @@ from mammo.errors import listed
 from mammo.leaks import Traces, traces_of
 from mammo.patients import SIDES, speaking
 from mammo.records.folds import PARTS
+from mammo.records.ids import is_nobody
 from mammo.records.predictions import FORMS, PredictionError, read_predictions
 from mammo.records.storage.files import sha256_of
 
@@ -133,7 +134,7 @@ def _read(path: Path, fold: str, task: str) -> pd.DataFrame:
     frame['exam_id'] = frame.exam_id.fillna('')
     _refuse(
         path,
-        frame.patient_id.isna(),
+        frame.patient_id.fillna('').map(is_nobody),
         frame.img_path,
         'records have no patient_id (write it into the meta file)',
     )

@@ -189,6 +189,7 @@ def test_patient_in_development_and_test_file_is_listed(tmp_path):
     [
         ([image('p', 0.1, label=0), image('p', 0.2, label=1)], '1 patients have differing labels .*: p$'),
         ([image(None, 0.1, name='x.png')], r'a\.json: 1 records have no patient_id .*: x\.png'),
+        ([image('nan', 0.1, name='x.png')], r'a\.json: 1 records have no patient_id .*: x\.png'),
         ([image('p', 0.1, name='x'), image('p', 0.2, name='x')], r'1 records are there twice .*: p 1 x'),
         ([], "none of 0 records has task 'N'; check --task"),
         ([image('p', 0.1, exam_order='late')], 'exam_order: 1 values are no numbers: late of p'),
