@@ -59,6 +59,8 @@ def arguments() -> Namespace:
     if bool(args.with_fusion) != bool(args.clinical):
         parser.error('--with-fusion SCHEMA and --clinical TABLE belong together')
 
+    if args.devices is not None and args.devices < 1:
+        parser.error(f'--devices is {args.devices}, expected 1 or more')
     if args.unit == 'breast' and args.with_fusion:
         parser.error('--with-fusion: clinical variables are of women; take --unit patient')
     return args

@@ -55,7 +55,10 @@ def main() -> int:
     others = {name: getattr(args, name) for name in ('data_root', 'exclude', 'workers', 'resume', 'fresh')}
     n_patches, sentence = write_patches(args.meta, args.out_dir, settings, **others)
     print(sentence)
-    made(args.out_dir / 'list.txt', f'MAMMO_PATCHES={args.out_dir}/', 'python', 'tools/train.py', 'CONFIG')
+    if n_patches:
+        made(
+            args.out_dir / 'list.txt', f'MAMMO_PATCHES={args.out_dir}/', 'python', 'tools/train.py', 'CONFIG'
+        )
     return Exit.DONE if n_patches else Exit.NOTHING_MADE
 
 

@@ -344,6 +344,7 @@ def test_patients_of_the_pretraining_list_are_refused(call, tmp_path: Path, caps
     ('options', 'message'),
     [
         (['--with-fusion', 'schema.yaml'], '--with-fusion SCHEMA and --clinical TABLE belong together'),
+        (['--devices', '0'], '--devices is 0, expected 1 or more'),
         (['--fusion'], 'LVI.*choose another --label'),
         (
             ['--fusion', '--label', 'tumor_size'],
