@@ -29,17 +29,20 @@ def load_from_file(filename: str, map_location: Any = 'cpu', *, trust: bool = Fa
     A file of tensors alone may be a .safetensors.
 
     Raises:
-        CheckpointError: see there; or the file holds no dict.
+        CheckpointError: see there; or the file holds no dict, or weights that are not numbers.
     """
     if Path(filename).suffix == '.safetensors':
         try:
-            return safetensors.torch.load_file(Path(filename).expanduser(), device=str(map_location or 'cpu'))
+            content = safetensors.torch.load_file(
+                Path(filename).expanduser(), device=str(map_location or 'cpu')
+            )
+            return _without_nan(content, filename)
         except (OSError, safetensors.SafetensorError) as error:
             raise CheckpointError(f'{filename}: cannot be read as safetensors: {error}') from None
     content = load_tensors(filename, trust=trust, map_location=map_location)
     if not isinstance(content, dict):
         raise CheckpointError(f'{filename}: no checkpoint: it holds a {type(content).__name__}, not a dict')
-    return content
+    return _without_nan(content, filename)
 
 
 def load_from_address(url: str, map_location: Any = 'cpu') -> dict[str, Any]:
@@ -162,6 +165,19 @@ def _origin(content: dict, state: dict[str, torch.Tensor]) -> str:
     facts = [('epoch', meta.get('epoch')), ('of', meta.get('run') or meta.get('experiment_name'))]
     words = [f'{word} {value}' for word, value in facts if value is not None]
     return f'{" ".join(words) or "epoch unknown"}, weights sha256 {weights_sha256(state)}'
+
+
+def _without_nan(content: dict[str, Any], filename: str) -> dict[str, Any]:
+    state = content.get('state_dict', content)
+    tensors = (
+        {k: v for k, v in state.items() if isinstance(v, torch.Tensor)} if isinstance(state, dict) else {}
+    )
+    if torn := [key for key, value in tensors.items() if value.isnan().any()]:
+        raise CheckpointError(
+            f'{filename}: {len(torn)} tensors hold NaN, such as {torn[0]}: the training had diverged; '
+            'take an earlier checkpoint'
+        )
+    return content
 
 
 def weights_sha256(state: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from mmengine.model import BaseModule
 from mmengine.runner import CheckpointLoader
@@ -80,6 +81,17 @@ def test_tensors_and_plain_values_load(tmp_path: Path) -> None:
     loaded = CheckpointLoader.load_checkpoint(str(tmp_path / 'a.pth'))
     assert loaded['meta'] == content['meta']
     assert torch.equal(loaded['state_dict']['a'], torch.ones(2))
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_weights_that_are_not_numbers_are_refused(suffix: str, tmp_path: Path) -> None:
+    path, state = tmp_path / f'a{suffix}', dict(a=torch.ones(2), b=torch.tensor([1.0, torch.nan]))
+    if suffix == '.pth':
+        torch.save(dict(state_dict=state, meta={}), path)
+    else:
+        safetensors.torch.save_file(state, path)
+    with pytest.raises(CheckpointError, match='1 tensors hold NaN, such as b: the training had diverged'):
+        CheckpointLoader.load_checkpoint(str(path))
 
 
 def test_missing_checkpoint_is_named(tmp_path: Path) -> None:
