@@ -13,7 +13,7 @@ from mmengine.logging import MMLogger
 
 from mammo.engine.config.keys import ConfigError, refuse_unknown
 from mammo.engine.config.variables import copies, refuse_dead_variables
-from mammo.engine.log import use_terminal
+from mammo.engine.log import use_terminal, warn
 
 BLANK = '\0'  # stands for a blank, which mmengine's parser takes out
 
@@ -54,6 +54,8 @@ def set_options(cfg: Config, texts: Sequence[str] | None) -> None:
         if not is_new:
             refuse_unknown(cfg, key)
         parsed = _parse(value)
+        if options.get(key, parsed) != parsed:
+            warn(f'--cfg-options {key} is given twice; {parsed} is taken, not {options[key]}')
         options |= dict.fromkeys([key, *copies(cfg, key)], parsed)
     try:
         cfg.merge_from_dict(options)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from mmengine.config import Config
@@ -74,6 +75,15 @@ def test_a_path_that_exists_is_one_text_whatever_is_in_it(cfg: Config, tmp_path:
     folder.mkdir()
     set_options(cfg, [f'train_dataloader.dataset.data_root={folder}'])
     assert cfg.train_dataloader.dataset.data_root == str(folder)
+
+
+def test_that_an_option_replaces_an_earlier_one_is_said(cfg: Config) -> None:
+    with patch('mammo.engine.config.reading.warn') as warn:
+        set_options(cfg, ['train_cfg.max_epochs=9', 'train_cfg.max_epochs=9'])
+        warn.assert_not_called()
+        set_options(cfg, ['train_cfg.max_epochs=9', 'train_cfg.max_epochs=3'])
+    assert cfg.train_cfg.max_epochs == 3
+    warn.assert_called_once_with('--cfg-options train_cfg.max_epochs is given twice; 3 is taken, not 9')
 
 
 @pytest.mark.parametrize(
