@@ -56,6 +56,8 @@ def make_models(test: Named, development: Named, task: str, options: Options) ->
 def build_report(test: Named, development: Named, task: str, options: Options) -> dict[str, Any]:
     """Evaluate and compare models; what the data do not define is null with a reason."""
     models, kind = make_models(test, development, task, options)
+    everybody = {patient for p in (*test.values(), *development.values()) for patient in p.table.index}
+    check_look_alikes(everybody, 'patients of the models')
     drawn = _bootstrap(models, options) if kind == 'binary' else {}
     evaluate = binary_entry if kind == 'binary' else regression_entry
     entries = {
@@ -101,8 +103,6 @@ def _check(tables: dict, tuning: dict, test: Named, development: Named) -> None:
         raise PredictionError(f'--dev {unknown[0]}: no --pred has this name; names are {", ".join(test)}')
     for name, patients in development.items():
         check_separate(patients, test[name], name)
-    everybody = {patient for table in (*tables.values(), *tuning.values()) for patient in table.index}
-    check_look_alikes(everybody, 'patients of the models')
     for name, table in (*tables.items(), *tuning.items()):
         if table.empty:
             raise PredictionError(
