@@ -21,6 +21,13 @@ from mammo.records.tables.reading import read_table
 
 logger = logging.getLogger(__name__)
 KEYS = ('patient_id', 'laterality', 'exam_id', 'tumor_side')  # every other column is a task
+SIDE_WORDS = (
+    'side',
+    'breast',
+    'breast_side',
+    'lat',
+    'seite',
+)  # as a task, both breasts would have its labels
 Key = tuple[str, str, str]  # patient, side, exam; '' stands for all of them
 
 
@@ -64,6 +71,12 @@ def read_labels(path: Path, key: bytes | None) -> Labels:
     tasks = [name for name in rows.columns if name not in KEYS]
     if not tasks:
         raise UserError(f'{path}: columns are {list(rows.columns)}, expected one more per task')
+    sides = [task for task in tasks if task.casefold() in SIDE_WORDS]
+    if sides:
+        raise UserError(
+            f'{path}: column {sides[0]} would be a task; if it tells the breast of a row, rename it to '
+            'laterality, or to tumor_side if it tells where the tumor is; else give it another name'
+        )
     personal = [task for task in tasks if key and is_personal(task, '')]
     if personal:
         raise UserError(
