@@ -281,7 +281,8 @@ def test_a_column_of_sides_is_no_task(archive, tmp_path, capsys, column):
     (tmp_path / 'labels.csv').write_text(f'patient_id,{column},N\nP1,1,1\nP1,2,0\nP2,1,0\n')
     assert call(archive, '--out-dir', tmp_path / 'out', '--labels', tmp_path / 'labels.csv') == 2
     error = capsys.readouterr().err
-    assert f'column {column} would be a task' in error and 'rename it to laterality' in error
+    assert f'column {column} would be a task' in error
+    assert 'rename it to laterality' in error
 
 
 def test_labels_that_may_tell_who_somebody_is_are_refused_with_a_key(archive, tmp_path, capsys):
