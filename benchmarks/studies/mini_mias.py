@@ -15,9 +15,9 @@ from sklearn.metrics import average_precision_score
 
 from mammo.evaluation.resampling import bootstrap, percentile_interval
 from mammo.evaluation.statistics import r2, roc_auc
+from mammo.fusion.model import fit, predict
 from mammo.records.meta import read_meta
 from mammo.records.predictions import read_predictions
-from mlp import fit, predict
 
 TISSUES = ['F', 'G', 'D']  # fatty, fatty-glandular, dense-glandular
 

@@ -3,6 +3,7 @@
 folder, split, mode -> Split(ids, x (n, d), y (n,), missing, inputs)
 """
 
+import sys
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -165,6 +166,8 @@ def _load(path: Path) -> np.ndarray:
     ids_or_y, numbers = path.stem.endswith(('_fortnr', '_y')), array.dtype.kind in 'fiub'
     if array.ndim != (1 if ids_or_y else 2) or not (numbers or path.stem.endswith('_fortnr')):
         raise FusionError(f'{path}: {array.dtype} of shape {array.shape}; expected numbers (n, d) or (n,)')
+    if array.dtype.kind == 'U' and array.size and array.view(np.uint32).max() > sys.maxunicode:
+        raise FusionError(f'{path}: damaged: it holds text that is no Unicode; build the set anew')
     return array
 
 

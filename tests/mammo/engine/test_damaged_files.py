@@ -102,3 +102,12 @@ def test_every_damage_of_a_checkpoint_with_its_hash_is_refused(tmp_path: Path) -
         path.write_bytes(data)
         with pytest.raises(CheckpointError, match=r'a\.pth: damaged: its SHA-256'):
             load_from_file(str(path))
+
+
+def test_ids_that_are_no_unicode_are_refused(tmp_path: Path) -> None:
+    fusion_set(tmp_path / 'test_fortnr.npy')
+    ids = np.load(tmp_path / 'test_fortnr.npy')
+    ids.view(np.uint32)[1] = 0x2000031  # one bit beyond the last code point
+    np.save(tmp_path / 'test_fortnr.npy', ids)
+    with pytest.raises(FusionError, match=r'test_fortnr\.npy: damaged: it holds text that is no Unicode'):
+        read_fusion_set(tmp_path / 'test_fortnr.npy')
