@@ -28,7 +28,7 @@ def by_woman(scores: np.ndarray, labels: np.ndarray, women: np.ndarray) -> pd.Da
 
 
 def auc_row(name: str, table: pd.DataFrame) -> str:
-    """ROC AUC with DeLong's interval, PR AUC with a stratified bootstrap of women."""
+    """ROC AUC with DeLong's interval, PR AUC with a bootstrap of women."""
     scores, labels = table.score.to_numpy(), table.label.to_numpy()
     roc = roc_auc(scores, labels)
     low, high = percentile_interval(
