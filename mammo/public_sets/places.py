@@ -3,6 +3,7 @@
 images with listed paths, folder -> images with absolute paths, number of files that are not there
 """
 
+import logging
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mammo.errors import UserError, listed
 from mammo.records.meta import MetaError
 from mammo.records.meta_items import check_path
 
+logger = logging.getLogger(__name__)
 PICTURES = ('.png', '.jpg', '.jpeg')
 
 
@@ -57,6 +59,9 @@ def with_files(images: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, int]:
     images = images.assign(dicom_path=images['dicom_path'].map(places))
     images = images.explode('dicom_path').dropna(subset='dicom_path')
     n_missing = sum(not (root / path).is_file() for path in images['dicom_path'])
+    if n_missing == len(images) > 0:
+        example = root / images['dicom_path'].iloc[0]
+        logger.warning('none of the %d files is there, such as %s; check --image-root', n_missing, example)
     return images.assign(dicom_path=[str(root / path) for path in images['dicom_path']]), n_missing
 
 

@@ -302,3 +302,13 @@ def test_real_cbis_tables_give_the_31_leaking_patients(real_data, tmp_path, monk
     images = pd.read_csv(tmp_path / 'out/images.csv')
     assert images['breast_density'].notna().all()
     assert not images['dicom_path'].duplicated().any()
+
+
+def test_a_folder_without_any_of_the_files_is_named(tmp_path, monkeypatch, capsys):
+    (tmp_path / 'train.csv').write_text(TABLES['rsna2022']['train.csv'])
+    (tmp_path / 'empty').mkdir()
+    paths = ('--image-root', tmp_path / 'empty', '--out-dir', tmp_path)
+    call(monkeypatch, 'rsna2022', tmp_path / 'train.csv', *paths)
+    error = ' '.join(capsys.readouterr().err.split())
+    assert 'none of the 2 files is there, such as' in error
+    assert 'check --image-root' in error
