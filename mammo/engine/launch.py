@@ -3,6 +3,7 @@
 config made for GPUs -> config and process group that run on CPU
 """
 
+import atexit
 import os
 import subprocess
 from collections.abc import Callable
@@ -53,7 +54,13 @@ def init_cpu_group(launcher: str) -> None:
     elif launcher != 'pytorch':
         raise UserError(f'launcher {launcher!r} needs a GPU; on CPU use pytorch or slurm')
     dist.init_process_group('gloo')
+    atexit.register(_end_group)  # a thread of it that is alive at the end aborts the process, now and then
     tell(f'no GPU: {dist.get_world_size()} processes talk through gloo')
+
+
+def _end_group() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def is_first_process(launcher: str) -> bool:

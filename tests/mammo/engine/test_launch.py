@@ -1,5 +1,10 @@
 """Configs made for GPUs on a machine without one."""
 
+import os
+import socket
+import subprocess
+import sys
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -117,3 +122,27 @@ def test_what_the_main_process_finds_reaches_all(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(f'{LAUNCH}.is_main_process', lambda: False)
     monkeypatch.setattr(f'{LAUNCH}.broadcast_object_list', lambda outcome: outcome.__setitem__(0, 3))
     assert on_main_process(lambda: pytest.fail('not the main process')) == 3
+
+
+def test_the_group_of_processes_is_ended_before_the_process() -> None:
+    """A thread of gloo that is alive at exit aborted about one process in twenty."""
+    script = (
+        'import atexit\nimport torch.distributed as dist\nfrom mammo.engine.launch import init_cpu_group\n'
+        "atexit.register(lambda: print('alive' if dist.is_initialized() else 'ended'))\n"
+        "init_cpu_group('pytorch')\nassert dist.is_initialized()\n"
+    )
+    alone = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(_free_port()), RANK='0', WORLD_SIZE='1')
+    ended = subprocess.run(
+        [sys.executable, '-c', script],
+        env={**os.environ, **alone},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.split()[-1] == 'ended'
+
+
+def _free_port() -> int:
+    with socket.socket() as opened:
+        opened.bind(('127.0.0.1', 0))
+        return int(opened.getsockname()[1])
