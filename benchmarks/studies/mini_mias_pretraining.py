@@ -9,7 +9,7 @@ held-out women's films, a work dir per method -> table: balanced accuracy with i
     for method in barlowtwins_64px_patches byol_64px_patches swav_64px_32px_patches \
         barlowtwins_64px_patches_crops_only; do
         python tools/train.py configs/mini_mias/$method.py; done
-    python benchmarks/studies/mini_mias_pretraining.py --work-dirs work_dirs/*_patches work_dirs/*_crops_only
+    python benchmarks/studies/mini_mias_pretraining.py --work-dirs work_dirs/*px_patches*
 """
 
 import argparse
