@@ -122,7 +122,8 @@ def task_kind(test: Named, development: Named, task: str, kind: str = 'auto') ->
         raise PredictionError(
             f'task {task}: label {odd.iloc[0]} of {odd.index[0]} is neither 0 nor 1; check --kind'
         )
-    codes = doubtful_codes(labels) if labels.isin([0, 1, 2, *CODES]).all() else ''
+    likely = labels.isin([0, 1, 2, *CODES]).all() or labels.between(0, 1).all()
+    codes = doubtful_codes(labels) if likely else ''
     if kind == 'auto' and len(odd) and (codes or labels.nunique() < 3):
         doubt = codes or f'all values are {" or ".join(f"{value:g}" for value in sorted(set(labels)))}'
         raise PredictionError(

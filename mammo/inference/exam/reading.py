@@ -141,8 +141,8 @@ def _from_png(job: Job, settings: Settings, cropped: bool) -> tuple[NDArray[np.u
         return rendered.image, 'spacing_mm' in rendered.record['item']
     try:
         image, bits = read_grey(job.path)
-    except ImageFileError:
-        raise PreprocessError(Reason.UNREADABLE, 'not a complete PNG or JPEG image') from None
+    except ImageFileError as error:
+        raise PreprocessError(Reason.UNREADABLE, str(error).removeprefix(f'{job.path}: ')) from None
     return to_uint8(image, bits=bits), True
 
 

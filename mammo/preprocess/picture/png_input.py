@@ -29,7 +29,6 @@ def _read(job: Job) -> NDArray[np.float32]:
         raise PreprocessError(Reason.UNREADABLE, 'no such file')
     try:
         return read_grey(job.path)[0].astype(np.float32)
-    except TooLargeError as error:
-        raise PreprocessError(Reason.TOO_LARGE, str(error).removeprefix(f'{job.path}: ')) from None
-    except ImageFileError:
-        raise PreprocessError(Reason.UNREADABLE, 'not a complete PNG or JPEG image') from None
+    except ImageFileError as error:
+        reason = Reason.TOO_LARGE if isinstance(error, TooLargeError) else Reason.UNREADABLE
+        raise PreprocessError(reason, str(error).removeprefix(f'{job.path}: ')) from None

@@ -116,6 +116,8 @@ def _opened(data: bytes, path: str | os.PathLike) -> Image.Image:
         raise ImageFileError(f'{path}: not an image, or damaged ({len(data)} bytes)') from None
     except BAD_IMAGE as error:
         raise ImageFileError(f'{path}: {error}') from None
+    if image.mode == 'CMYK':
+        raise ImageFileError(f'{path}: its colours are inks (CMYK), no grey values; export it as grey PNG')
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise TooLargeError(

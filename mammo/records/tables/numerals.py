@@ -119,7 +119,7 @@ def contents(values: pd.Series) -> str:
 
 
 def doubtful_codes(values: pd.Series) -> str:
-    """What in a column of numbers looks like a code: unknown as 9 or -1, no and yes as 1 and 2; or ''.
+    """What in a column of numbers looks like a code: unknown as 9, -1 or 0.5, no and yes as 1 and 2; or ''.
 
     Example:
         >>> doubtful_codes(pd.Series([0, 1, 1, 9]))
@@ -131,6 +131,12 @@ def doubtful_codes(values: pd.Series) -> str:
     usual = counts.index[~counts.index.isin(CODES)]
     if set(counts.index) == {1, 2}:
         return 'all values are 1 or 2; write no and yes as 0 and 1'
+    between = sorted(value for value in counts.index if 0 < value < 1)
+    if between and len(counts) <= FEW and {0, 1} == {*counts.index} - {*between}:
+        return (
+            f'{counts[between].sum()} values are {listed(f"{v:g}" for v in between)}, the others 0 or 1; '
+            'if it is a yes or no, leave unsure cells empty'
+        )
     for code in CODES if len(usual) else ():
         if code in counts.index and (code < 0 <= usual.min() or code > FAR * max(usual.max(), 0)):
             others = f'the others {usual.min():g} to {usual.max():g}'

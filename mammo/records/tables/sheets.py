@@ -16,6 +16,8 @@ from openpyxl.utils.exceptions import InvalidFileException
 from mammo.records.ids import LARGEST_EXACT
 from mammo.records.tables.header import TableError
 
+# number formats of codes: 0000 shows 42 as 0042, "P"00 and \P00 show 7 as P07
+CODE_FORMAT = re.compile(r'(?:"([^"]*)"|\\(.))?(0+)')
 LARGEST_BYTES = 1 << 29  # unpacked; a million rows of ten columns have half of it
 # what openpyxl raises for files that are no workbooks
 DAMAGED = (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, EOFError, ParseError,
@@ -111,8 +113,8 @@ def _shown(cell: Any, place: str) -> str:
     if '%' in number_format:
         return f'{value * 100:g}%'
     if float(value).is_integer():
-        zeros = re.fullmatch('0+', number_format)  # format 0000 shows 42 as 0042
-        return str(int(value)).zfill(len(zeros[0]) if zeros else 0)
+        code = CODE_FORMAT.fullmatch(number_format)
+        return (code[1] or code[2] or '') + str(int(value)).zfill(len(code[3])) if code else str(int(value))
     return repr(float(value))
 
 

@@ -321,7 +321,9 @@ def test_subgroups_of_a_model_that_does_not_know_them_are_those_of_the_others():
     assert rows[0] == rows[1] == [('X', 60), ('Y', 60)]
 
 
-@pytest.mark.parametrize(('odd', 'words'), [(9, '1 values are 9'), (-1, '1 values are -1')])
+@pytest.mark.parametrize(
+    ('odd', 'words'), [(9, '1 values are 9'), (-1, '1 values are -1'), (0.5, '1 values are 0.5')]
+)
 def test_labels_that_may_be_codes_are_no_regression_unless_said(odd, words):
     test = dict(A=patients(np.linspace(0.1, 0.9, 9), [0, 1, 0, 1, 0, 1, 0, 1, odd]))
     with pytest.raises(PredictionError, match=f'task N: of the labels {words}.* or say --kind regression'):

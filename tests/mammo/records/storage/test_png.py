@@ -68,6 +68,14 @@ def test_grey_palette_is_looked_up(tmp_path: Path) -> None:
     assert np.array_equal(load_8_bit(save(tmp_path / 'a.png', picture)), greys[index])
 
 
+def test_a_picture_made_for_print_is_refused(tmp_path: Path) -> None:
+    inks = Image.fromarray(RNG.integers(0, 256, (9, 9), dtype=np.uint8)).convert('CMYK')
+    with pytest.raises(
+        ImageFileError, match=r'a\.jpg: its colours are inks \(CMYK\).*; export it as grey PNG'
+    ):
+        read_grey(save(tmp_path / 'a.jpg', inks))
+
+
 def test_1_bit_image_is_black_and_white(tmp_path: Path) -> None:
     image = RNG.integers(0, 2, (11, 13)).astype(bool)
     assert np.array_equal(load_8_bit(save(tmp_path / 'a.png', Image.fromarray(image))), image * 255)

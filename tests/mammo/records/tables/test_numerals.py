@@ -88,14 +88,27 @@ def test_plain_numbers_are_numbers():
     ('values', 'words'),
     [([0, 1, 1, 9], '1 values are 9, the others 0 to 1'), ([-1, 0, 1, -1], '2 values are -1'),
      ([0.4, 12, 99], '1 values are 99, the others 0.4 to 12'), ([1, 2, math.nan], 'all values are 1 or 2'),
-     ([1, 2, 9], '1 values are 9')],
+     ([1, 2, 9], '1 values are 9'), ([0, 0.5, 1, 0.5], '2 values are 0.5, the others 0 or 1')],
 )  # fmt: skip
 def test_numbers_that_may_be_codes_are_named(values, words):
     assert doubtful_codes(pd.Series(values)).startswith(words)
 
 
 @pytest.mark.parametrize(
-    'values', [[0, 1], [], [math.nan], [9, 9], [0, 1, 2], [0, 3, 6, 9], [-1.5, -1, 2], [70, 99]]
+    'values',
+    [
+        [0, 1],
+        [],
+        [math.nan],
+        [9, 9],
+        [0, 1, 2],
+        [0, 3, 6, 9],
+        [-1.5, -1, 2],
+        [70, 99],
+        [0, 0.2, 0.4, 0.6, 0.8, 1],
+        [0.1, 0.5, 1],
+        [0, 0.5, 1, 2],
+    ],
 )
 def test_numbers_that_may_well_be_values_are_not(values):
     assert doubtful_codes(pd.Series(values, dtype=float)) == ''

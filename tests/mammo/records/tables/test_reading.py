@@ -155,6 +155,13 @@ def test_excel_cells_are_the_text_that_is_seen():
     ]
 
 
+@pytest.mark.parametrize(
+    ('number_format', 'text'), [('"P"00', 'P07'), (r'\P0', 'P7'), ('"MG-"0000', 'MG-0007'), ('0" mm"', '7')]
+)
+def test_an_excel_format_may_put_letters_before_a_code(number_format, text):
+    assert parse_table(excel([['a'], [7]], A2=number_format), 't.xlsx').a.tolist() == [text]
+
+
 @pytest.mark.parametrize('value', [2**53, 1.5e16, -(2**60)])
 def test_excel_numbers_that_it_has_rounded_are_refused(value):
     with pytest.raises(
