@@ -132,21 +132,23 @@ def explained(decision: dict[str, Any]) -> str:
     """What the decision at the stored threshold means, in plain words."""
     above = 'at or above' if decision['positive'] else 'below'
     called = 'POSITIVE' if decision['positive'] else 'negative'
+    unit = decision.get('unit', 'patient')
+    whom = f'of the positive {unit}s'
     text = f'{called}: {above} the threshold {decision["threshold"]:.4g}'
     promise = decision.get('promise') or {}
     if promise.get('threshold') is not None:
         text += f', promised: with {promise["confidence"]:.0%} confidence at least '
-        text += f'{promise["sensitivity"]:.0%} of the positive patients are found'
+        text += f'{promise["sensitivity"]:.0%} {whom} are found'
     else:
         text += f', chosen for a sensitivity of {decision["target_sensitivity"]:.0%}'
     text += f', on {decision["chosen_on"]}'
     with_such = (
         'with their inputs' if decision.get('name') else 'with such inputs'
     )  # of a site, if it has one
-    for key, where in (('achieved', with_such), ('tested', 'on patients it was not chosen on')):
+    for key, where in (('achieved', with_such), ('tested', f'on {unit}s it was not chosen on')):
         estimate = (decision.get(key) or {}).get('sensitivity') or {}
         if estimate.get('value') is not None:
-            text += f'; {where} it found {_interval(estimate)}'
+            text += f'; {where} it found {_interval(estimate)} {whom}'
     return text
 
 
@@ -154,7 +156,7 @@ def _interval(estimate: dict[str, Any]) -> str:
     text = f'{estimate["value"]:.1%}'
     if estimate.get('ci_low') is not None:
         text += f' (95 % interval {estimate["ci_low"]:.1%} to {estimate["ci_high"]:.1%})'
-    return text + ' of the positive patients'
+    return text
 
 
 def _line(score: Score) -> str:

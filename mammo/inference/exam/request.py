@@ -68,7 +68,7 @@ def _certainty(cell: Cell | None, site: dict[str, Any] | None) -> list[str]:
     if cell.get('recalibration') is None:
         reason = cell.get('reason', 'the bundle holds no calibration')
         return [f'not calibrated for such an input: {reason}']
-    such = _counted(cell, 'patients with such an input')
+    such = _counted(cell, f'{cell.get("unit", "patient")}s with such an input')
     if site is None:
         return [f'calibration and threshold are of {such}']
     threshold = 'threshold' if site['threshold'] is not None else f'no threshold ({site["reason"]})'

@@ -36,22 +36,26 @@ def model_card(trained: dict[str, Any], preprocess: dict[str, Any] | None) -> st
     fused = ' and clinical variables' if trained['fusions'] else ''
     text = HEAD.format(label=trained['label'], fused=fused, n=len(trained['members']))
     models = trained['report'].get('models', {})
-    lines = [*_data(models, trained['names'], preprocess)]
+    unit = trained['report'].get('settings', {}).get('unit', 'patient')
+    lines = [*_data(models, trained['names'], preprocess, unit)]
     if trained['amp']:
         lines.append(
             '- scores of these patients: with mixed precision (--amp); answers are in full precision'
         )
-    lines += ['', '## Metrics', *_metrics(models), '']
-    lines += ['## Subgroups', *_subgroups(models), '', '## Decision threshold']
+    lines += ['', '## Metrics', *_metrics(models, unit), '']
+    lines += ['## Subgroups', *_subgroups(models, unit), '', '## Decision threshold']
     lines += _decisions(trained['decisions'])
     return text + '\n'.join(lines) + '\n' + LIMITS
 
 
-def _data(models: dict[str, Any], names: dict[str, str], preprocess: dict[str, Any] | None) -> Iterator[str]:
+def _data(
+    models: dict[str, Any], names: dict[str, str], preprocess: dict[str, Any] | None, unit: str
+) -> Iterator[str]:
     entry = models.get(names.get('mammograms', ''), {})
     flow = entry.get('flow', {})
     patients, positive = (entry.get(key, UNKNOWN) for key in ('n_patients', 'n_events'))
-    yield f'- patients evaluated: {patients}, of these positive: {positive}'
+    women = f' of {entry["n_women"]} women' if entry.get('n_women') else ''
+    yield f'- {unit}s evaluated: {patients}{women}, of these positive: {positive}'
     yield f'- images used: {flow.get("images_used", UNKNOWN)} of {flow.get("images", UNKNOWN)}'
     made = 'unknown: no preprocess.json was given'
     if preprocess:
@@ -59,11 +63,11 @@ def _data(models: dict[str, Any], names: dict[str, str], preprocess: dict[str, A
     yield f'- preprocessing: {made}'
 
 
-def _metrics(models: dict[str, Any]) -> Iterator[str]:
+def _metrics(models: dict[str, Any], unit: str) -> Iterator[str]:
     if not models:
         yield f'{UNKNOWN}: no report was given'
         return
-    yield '95 % intervals.\n\n| model | patients | ROC AUC | PR AUC | Brier score | calibration slope |'
+    yield f'95 % intervals.\n\n| model | {unit}s | ROC AUC | PR AUC | Brier score | calibration slope |'
     yield '|---|---:|---|---|---|---|'
     for name, entry in models.items():
         slope = entry.get('calibration', {}).get('slope')
@@ -71,12 +75,12 @@ def _metrics(models: dict[str, Any]) -> Iterator[str]:
         yield f'| {name} | {entry["n_patients"]} | {" | ".join(cells)} |'
 
 
-def _subgroups(models: dict[str, Any]) -> Iterator[str]:
+def _subgroups(models: dict[str, Any], unit: str) -> Iterator[str]:
     rows = [(name, row) for name, entry in models.items() for row in entry.get('subgroups', [])]
     if not rows:
         yield f'{UNKNOWN}: the report has none'
         return
-    yield '| model | column | group | patients | ROC AUC |\n|---|---|---|---:|---|'
+    yield f'| model | column | group | {unit}s | ROC AUC |\n|---|---|---|---:|---|'
     for name, row in rows:
         auc = estimate_text(row.get('roc_auc'))
         yield f'| {name} | {row["column"]} | {row["group"]} | {row["n_patients"]} | {auc} |'
@@ -107,7 +111,8 @@ def _promise(decisions: dict[str, Any]) -> str:
 
 
 def _cell(cell: dict[str, Any]) -> str:
-    patients = f'{cell["n_patients"]} ({cell["n_events"]})'
+    breasts = ' breasts' if cell.get('unit') == 'breast' else ''
+    patients = f'{cell["n_patients"]}{breasts} ({cell["n_events"]})'
     if cell['threshold'] is None:
         return f'{patients} | {cell.get("reason", UNKNOWN)} | | | '
     figures = cell.get('achieved') or cell.get('tested') or {}

@@ -4,6 +4,7 @@ folder of tools/cross_validate.py -> decision.json: cells of the images and of t
 """
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mammo.evaluation.cohort.reading import read_patients
 from mammo.fusion.model import read_model
 from mammo.fusion.partial import KNOWN, UNKNOWN, Member, rescored
 from mammo.inference.bundle.decisions import FUSED, IMAGES
+from mammo.patients import SIDES
 from mammo.records.fusion_set import read_split
 
 CHOSEN_ON = 'cross-validated predictions of all outer folds'
@@ -21,17 +23,30 @@ FUSION_MODE = 'clinical-mammo'
 
 
 def image_cells(
-    ensemble: Path, label: str, target: float, confidence: float | None, patient_label: str
+    ensemble: Path, label: str, target: float, confidence: float | None, patient_label: str, unit: str
 ) -> dict[str, Cell]:
-    """Cells of the images alone, for a known and for an unknown side of the tumor."""
-    cells = {}
-    for side in (KNOWN, UNKNOWN):
-        table = read_patients([ensemble], label, all_sides=side == UNKNOWN, patient_label=patient_label).table
-        if side == KNOWN and 'tumor_side' in table:
-            table = table[table.tumor_side.isin(['L', 'R'])]
-        rows = table.reset_index().rename(columns=dict(score='prob')).dropna(subset='label').assign(subset=0)
-        cells[side] = cell(rows, target, confidence)
-    return cells
+    """Cells of the images alone, for a known and for an unknown side of the tumor.
+
+    Args:
+        unit: whom labels are of. ``breast``: a known side is a breast, which may be either; without a side a
+            woman is positive if one of her breasts is.
+    """
+    patients = partial(read_patients, [ensemble], label)
+    if unit == 'breast':
+        sided, both = patients(unit='breast').table, patients(all_sides=True, patient_label='max').table
+    else:
+        sided = patients(patient_label=patient_label).table
+        sided = sided[sided.tumor_side.isin(SIDES)] if 'tumor_side' in sided else sided
+        both = patients(all_sides=True, patient_label=patient_label).table
+    return {
+        KNOWN: cell(_rows(sided), target, confidence) | dict(unit=unit),
+        UNKNOWN: cell(_rows(both), target, confidence) | dict(unit='patient'),
+    }
+
+
+def _rows(table: pd.DataFrame) -> pd.DataFrame:
+    labelled = table.rename_axis('patient_id').reset_index().dropna(subset='label')
+    return labelled.rename(columns=dict(score='prob')).assign(subset=0)
 
 
 def fused_cells(
@@ -75,8 +90,8 @@ def decisions(
 ) -> dict[str, Any]:
     """Content of decision.json."""
     label = record['settings']['label']
-    patient_label = record.get('patient_label', 'same')
-    of_images = image_cells(folder / 'ensemble' / names[IMAGES], label, target, confidence, patient_label)
+    whose = record.get('patient_label', 'same'), record.get('unit', 'patient')
+    of_images = image_cells(folder / 'ensemble' / names[IMAGES], label, target, confidence, *whose)
     content: dict[str, Any] = dict(
         target_sensitivity=target, confidence=confidence, chosen_on=CHOSEN_ON, **{IMAGES: of_images}
     )

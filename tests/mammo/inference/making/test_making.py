@@ -180,6 +180,28 @@ def test_labels_by_breast_give_the_threshold_that_the_report_had(cross_validatio
     assert raw_threshold(trained.decisions[IMAGES]['unknown']) == pytest.approx(4 / 20)
 
 
+def test_a_bundle_of_breasts_decides_on_a_breast_if_its_side_is_known_and_else_on_the_woman(
+    cross_validation: Path,
+) -> None:
+    for path in cross_validation.glob('ensemble/*/*/mean/test.json'):
+        left = [r | dict(img_path='l', laterality='L') for r in read_predictions(path)]
+        right = [
+            r | dict(img_path='r', laterality='R',
+                     tasks=dict(N=dict(logit=0.0, pred_score=r['tasks']['N']['pred_score'] / 2, gt_label=0)))
+            for r in left
+        ]  # fmt: skip
+        write_predictions(path, [*left, *right])
+    record = json.loads((cross_validation / 'cross_validate.json').read_text())
+    no_fusion = record | dict(unit='breast', settings=record['settings'] | dict(files={}))
+    write_json(cross_validation / 'cross_validate.json', no_fusion)
+    cells = from_cross_validation(cross_validation, 'mlp', {}).decisions[IMAGES]
+    counts = {side: (c['unit'], c['n_patients'], c['n_events']) for side, c in cells.items()}
+    assert counts == dict(known=('breast', 40, 5), unknown=('patient', 20, 5))
+    # at 4 / 20, where all positives are found: of 20 right breasts 8 and more reach it
+    spared = {side: c['achieved']['reduction_rate']['value'] for side, c in cells.items()}
+    assert spared == dict(known=pytest.approx((3 + 7) / 40), unknown=pytest.approx(3 / 20))
+
+
 def test_a_fusion_of_another_task_or_other_features_is_refused(toy: Any) -> None:
     with pytest.raises(BundleError, match=r"fusion0\.pth: predicts 'N', the bundle 'LVI'; give its fusion"):
         list(bundle_files(toy.trained._replace(label='LVI'), None))
