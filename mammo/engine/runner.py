@@ -26,7 +26,7 @@ from mammo.engine.loading.checkpoint import CheckpointError, report_pretrained, 
 from mammo.engine.log import use_terminal
 from mammo.engine.pretrain import check_batches
 from mammo.engine.saving.files import find_intact
-from mammo.engine.saving.schedule import Schedule
+from mammo.engine.saving.schedule import resume_schedule
 from mammo.engine.saving.stop import handling_signals, wrappers_of
 from mammo.engine.targets import fit_scales
 
@@ -143,13 +143,12 @@ class MammoRunner(Runner):
             CheckpointError: it holds weights only.
             UserError: the schedule of the config is another one.
         """
-        schedule = Schedule(self)
         sampler, seed = self.train_dataloader.sampler, self.seed
         self._needed = ('meta', 'message_hub', 'optimizer')
         super().resume(filename, *args, **dict(kwargs, resume_param_scheduler=False))
         if getattr(sampler, 'seed', None) == seed:
             sampler.seed = self.seed  # the checkpoint's
-        schedule.resume(self._saved_schedulers)
+        resume_schedule(self, self._saved_schedulers)
 
     def _init_model_weights(self) -> None:
         model = self.model.module if is_model_wrapper(self.model) else self.model

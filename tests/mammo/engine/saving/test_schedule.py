@@ -1,4 +1,4 @@
-"""A resumed run has the learning rates of a fresh run of its config, or is refused."""
+"""A resumed run has the schedule that it started with, or is refused."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,11 +17,22 @@ def rates(checkpoint: dict[str, Any]) -> list[float]:
     return checkpoint['message_hub']['log_scalars']['train/lr']['values'].tolist()
 
 
-def test_longer_run_with_step_schedule_has_the_rates_of_a_fresh_one(tmp_path: Path) -> None:
-    train(tmp_path / 'a', param_scheduler=STEP, **SHORT)
-    resumed = train(tmp_path / 'a', param_scheduler=STEP, resume=True, **LONG)
-    fresh = train(tmp_path / 'b', param_scheduler=STEP, **LONG)
-    assert rates(resumed) == rates(fresh) == [0.01] * 5 + [0.005] * 5 + [0.0025] * 5 + [0.00125] * 5
+@pytest.mark.parametrize('schedule', [None, [dict(STEP[0], end=9)]])
+def test_longer_run_with_a_schedule_that_does_not_depend_on_it_has_the_rates_of_a_fresh_one(
+    tmp_path: Path, schedule: list[dict] | None
+) -> None:
+    train(tmp_path / 'a', param_scheduler=schedule, **SHORT)
+    resumed = train(tmp_path / 'a', param_scheduler=schedule, resume=True, **LONG)
+    fresh = train(tmp_path / 'b', param_scheduler=schedule, **LONG)
+    step = 0.5 if schedule else 1
+    assert rates(resumed) == rates(fresh) == [0.01 * step**epoch for epoch in range(4) for _ in range(5)]
+
+
+def test_longer_run_with_step_schedule_is_refused(tmp_path: Path) -> None:
+    """Its end is the last epoch if the config names none."""
+    train(tmp_path, param_scheduler=STEP, **SHORT)
+    with pytest.raises(CheckpointError, match=r'changed \(end: 2 in the checkpoint, 4 in .*load_from'):
+        train(tmp_path, param_scheduler=STEP, resume=True, **LONG)
 
 
 @pytest.mark.parametrize('iterations', [3, None])
@@ -59,8 +70,9 @@ def test_another_batch_size_is_refused_where_the_schedule_counts_batches(tmp_pat
 def test_another_batch_size_is_said_where_the_schedule_counts_epochs(
     tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:
-    train(tmp_path, param_scheduler=STEP, **SHORT)
-    train(tmp_path, param_scheduler=STEP, resume=True, **{'train_dataloader.batch_size': 2}, **LONG)
+    schedule = [dict(STEP[0], end=9)]
+    train(tmp_path, param_scheduler=schedule, **SHORT)
+    train(tmp_path, param_scheduler=schedule, resume=True, **{'train_dataloader.batch_size': 2}, **LONG)
     assert 'warning: an epoch has 10 batches, in the checkpoint 5' in ''.join(capfd.readouterr())
 
 
