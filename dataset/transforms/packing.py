@@ -13,10 +13,10 @@ from mmpretrain.registry import TRANSFORMS as STOCK_TRANSFORMS
 from mmpretrain.structures import DataSample, MultiTaskDataSample
 
 from mammo.errors import UserError
-from mammo.records.predictions import CARRIED
+from mammo.records.predictions import carried
 from models.registry import TRANSFORMS
 
-IDENTITY_KEYS = ('img_name', 'patient_id', 'exam_id', 'view', 'laterality', 'views', *CARRIED)
+IDENTITY_KEYS = ('img_name', 'patient_id', 'exam_id', 'view', 'laterality', 'views')
 
 
 @STOCK_TRANSFORMS.register_module()
@@ -47,8 +47,8 @@ class MammoPackMultiTaskInputs(BaseTransform):
         """Pixels (H, W[, C]) -> tensor (C, H, W), known labels as float32 (1,), identity as metainfo."""
         labels = results.get('gt_label') or {}
         keys = (*StockPackInputs.DEFAULT_META_KEYS, *IDENTITY_KEYS)
-        about = {key: results[key] for key in keys if key in results and key not in labels}
-        sample = MultiTaskDataSample(metainfo=about)
+        about = {key: results[key] for key in keys if key in results} | carried(results)
+        sample = MultiTaskDataSample(metainfo={k: v for k, v in about.items() if k not in labels})
         rest = {key: value for key, value in results.items() if key not in ('img', 'gt_label')}
         for task, value in labels.items():
             handler = self.task_handlers.get(task)

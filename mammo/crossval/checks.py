@@ -17,6 +17,8 @@ from mammo.leaks import Traces, check_spelling, merged, named_by_content, refuse
 from mammo.patients import speaking_items
 from mammo.records.folds import PARTS, repeat_of
 from mammo.records.meta import read_meta
+from mammo.records.prediction_table import TEXT_FIELDS
+from mammo.records.predictions import carried
 
 
 def check_labels(folds: Sequence[Fold], tasks: dict[str, str], label: str) -> None:
@@ -70,6 +72,23 @@ def check_one_label(folds: Sequence[Fold], label: str, unit: str = 'patient') ->
         raise DataError(
             f'{len(mixed)} of {len(labels)} {unit}s of the test parts have images with differing labels '
             f'{label!r}: {listed(mixed)}; correct them, or take the highest with --patient-label max'
+        )
+
+
+def check_subgroups(folds: Sequence[Fold], columns: Sequence[str]) -> None:
+    """See that the images of the test parts tell the subgroups of the report.
+
+    Raises:
+        DataError: a column is known of none of them.
+    """
+    paths = {fold.folder / 'test.json' for fold in folds} if columns else ()
+    items = [item for path in paths for item in read_meta(path)['data_list']]
+    known = {key for item in items for key in (*carried(item), *item['gt_label'])} | {*TEXT_FIELDS}
+    unknown = sorted({*columns} - known)
+    if unknown:
+        raise DataError(
+            f'--subgroup {listed(unknown)}: of no image of the test parts; there are '
+            f'{listed(sorted(known), 20)}'
         )
 
 

@@ -12,7 +12,13 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mammo.crops.patches import patients_of_list
-from mammo.crossval.checks import check_fusion, check_labels, check_leaks, check_one_label
+from mammo.crossval.checks import (
+    check_fusion,
+    check_labels,
+    check_leaks,
+    check_one_label,
+    check_subgroups,
+)
 from mammo.crossval.external import Site, read_sites
 from mammo.crossval.folds import PARTS, Fold, read_folds, selected
 from mammo.crossval.settings import complete_data, config_of, tasks_of
@@ -88,6 +94,7 @@ def read_inputs(request: Request) -> Inputs:
     check_labels(folds, tasks, label)
     if request.patient_label == 'same':
         check_one_label(folds, label, request.unit)
+    check_subgroups(folds, request.subgroups)
     tables: dict[str, Path] = {}
     if request.with_fusion and request.clinical:
         tables = dict(clinical=request.clinical, schema=request.with_fusion)

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,20 @@ class PredictionError(UserError):
     """Predictions that cannot be used; the message names file, record, field, value and remedy."""
 
 
-# of the meta file, carried to the predictions: which images speak, centres and subgroups of the report
 CARRIED = (
     'tumor_side', 'exam_order', 'cohort', 'age', 'density', 'manufacturer', 'site', 'detection',
 )  # fmt: skip
+
+
+def carried(item: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a meta item goes with its predictions: which images speak, centres and subgroups of the report.
+
+    Example:
+        >>> carried(dict(img_path='a.png', cohort='A', clinic_vars=dict(age=61.0, weight=70.0)))
+        {'cohort': 'A', 'age': 61.0}
+    """
+    known = {**(item.get('clinic_vars') or {}), **item}
+    return {key: known[key] for key in CARRIED if known.get(key) is not None}
 
 
 def write_predictions(path: str | os.PathLike, records: list[dict]) -> None:

@@ -7,7 +7,7 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -123,14 +123,11 @@ def prediction_files(paths: Sequence[str | os.PathLike], part: str) -> Iterator[
 
 def _read(path: Path, fold: str, task: str) -> pd.DataFrame:
     records = read_predictions(path)
-    of_task = [record.pop('tasks').get(task, {}) for record in records]
-    if not any(of_task):
+    if not any(task in record['tasks'] for record in records):
         raise PredictionError(f'{path}: none of {len(records)} records has task {task!r}; check --task')
-    rows = [
-        {'fold': fold, **record, 'score': values.get('pred_score'), 'label': values.get('gt_label')}
-        for record, values in zip(records, of_task, strict=True)
-    ]
-    frame = pd.DataFrame(rows).astype({'fold': str, 'score': float, 'label': float})
+    frame = pd.DataFrame([_row(record, task) | dict(fold=fold) for record in records]).astype(
+        {'fold': str, 'score': float, 'label': float}
+    )
     frame['exam_id'] = frame.exam_id.fillna('')
     _refuse(
         path,
@@ -142,6 +139,14 @@ def _read(path: Path, fold: str, task: str) -> pd.DataFrame:
     named = frame.patient_id + ' ' + frame.exam_id + ' ' + frame.img_path
     _refuse(path, frame.duplicated(IMAGE_KEY), named, 'records are there twice (drop the copies)')
     return frame
+
+
+def _row(record: dict[str, Any], task: str) -> dict[str, Any]:
+    """Score and label of the task; labels of the others beside what is known of the image, for subgroups."""
+    of_task = record['tasks'].get(task, {})
+    labels = {other: values['gt_label'] for other, values in record['tasks'].items() if other != task}
+    known = {key: value for key, value in record.items() if key != 'tasks'}
+    return labels | known | dict(score=of_task.get('pred_score'), label=of_task.get('gt_label'))
 
 
 def _outside_merged(rows: pd.DataFrame) -> pd.DataFrame:

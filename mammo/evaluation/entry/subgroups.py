@@ -3,6 +3,7 @@
 patients, column, thresholds -> one row per group; tests of heterogeneity
 """
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,8 @@ def group_names(table: pd.DataFrame, column: str) -> pd.Series:
         )
     values = table[column]
     _refuse_mixture(values, column)
-    names = values.astype(object).where(values.notna(), 'unknown').astype(str)
+    names = values.map(lambda value: f'{value:g}' if isinstance(value, Real) else str(value))
+    names = names.where(values.notna(), 'unknown')
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > MAX_NUMERIC_GROUPS:
         thirds = values.groupby(pd.qcut(values, 3, labels=False, duplicates='drop'))
         span = [f'{low:g} to {high:g}' for low, high in zip(thirds.min(), thirds.max(), strict=True)]

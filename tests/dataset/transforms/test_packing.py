@@ -62,6 +62,13 @@ def test_what_subgroups_are_made_of_reaches_the_prediction_record() -> None:
     assert 'tumor_side' not in record
 
 
+def test_what_a_table_of_images_tells_besides_reaches_the_prediction_record() -> None:
+    told = dict(age=61.0, density='c', site=2.0, weight=70.0)
+    sample = MammoPackMultiTaskInputs()(results() | dict(clinic_vars=told, site=1.0))['data_samples']
+    record = prediction_record(sample.to_dict())
+    assert {key: record.get(key) for key in told} == dict(age=61.0, density='c', site=1.0, weight=None)
+
+
 def test_published_arguments_work() -> None:
     pack_inputs = TRANSFORMS.build(
         dict(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mammo.crossval.checks import check_fusion, check_labels, check_leaks, check_one_label
+from mammo.crossval.checks import check_fusion, check_labels, check_leaks, check_one_label, check_subgroups
 from mammo.crossval.folds import Part, read_folds, read_part, selected
 from mammo.errors import DataError, UserError
 from mammo.fusion.build import read_labels
@@ -192,6 +192,17 @@ def test_all_parts_to_learn_from_without_the_main_task_are_refused_together(root
         match=r"0/1/train.json: no image has a label 'N' \(known: \['LVI'\]\); \S+1/0/val.json: no image has",
     ):
         check_labels(read_folds(root), TASKS, 'N')
+
+
+def test_subgroups_that_no_image_tells_are_refused_before_training(root: Path) -> None:
+    path = root / '1/0/test.json'
+    told = [item | dict(clinic_vars=dict(age=61.0)) for item in read_meta(path)['data_list']]
+    write_meta(path, told, ['N'])
+    check_subgroups(read_folds(root), ['age', 'laterality', 'N'])
+    with pytest.raises(
+        DataError, match='--subgroup machine: of no image of the test parts; there are N, age,'
+    ):
+        check_subgroups(read_folds(root), ['age', 'machine'])
 
 
 @pytest.mark.parametrize(('tumor_side', 'unit', 'is_refused'), [

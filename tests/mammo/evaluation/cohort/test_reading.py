@@ -200,6 +200,14 @@ def test_wrong_predictions_are_refused_with_the_list(tmp_path, records, message)
         read_patients([write(tmp_path / 'a.json', *records)], 'N')
 
 
+def test_labels_of_other_tasks_are_columns_for_subgroups(tmp_path):
+    records = [image('p', 0.1, label=1), image('q', 0.2)]
+    records[0]['tasks']['LVI'] = dict(logit=None, pred_score=0.5, gt_label=1)
+    table = read_patients([write(tmp_path / 'a.json', *records)], 'N').table
+    assert table.LVI.fillna(-1).to_dict() == dict(p=1, q=-1)
+    assert table.score.to_dict() == dict(p=0.1, q=0.2)
+
+
 def test_a_patient_labelled_by_breast_may_take_the_highest_label_of_the_images_used(tmp_path):
     left, right = image('p', 0.1, label=1), image('p', 0.2, label=0, laterality='R')
     unknown = image('p', 0.3, label=None)

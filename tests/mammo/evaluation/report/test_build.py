@@ -314,6 +314,11 @@ def test_groups_that_differ_are_told_apart_by_one_test_each():
     assert row['p_calibration'] < 0.001
 
 
+def test_groups_of_numbers_are_named_as_they_are_written():
+    result = report(dict(M=draw(LVI=[0.0, 1.0] * 60)), options=QUICK._replace(subgroups=('LVI',)))
+    assert [row['group'] for row in result['models']['M']['subgroups']] == ['0', '1']
+
+
 def test_subgroups_of_a_model_that_does_not_know_them_are_those_of_the_others():
     site = ['X', 'Y'] * 60
     result = report(dict(A=draw(), B=draw(seed=1, site=site)), options=QUICK._replace(subgroups=('site',)))
