@@ -40,11 +40,9 @@ bench: $(READY)
 torture: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/torture/run_all.py
 
-# at most an hour; run again it goes on; MUTANTS='mammo.patients*' takes some
+# about an hour; run again it goes on; MUTANTS=mammo/patients.py takes some
 mutate: $(READY)
-	OMP_NUM_THREADS=1 timeout --signal=INT 3600 $(BIN)/mutmut run --max-children 2 $(MUTANTS) || true
-	$(BIN)/mutmut results
-	$(BIN)/python tests/torture/mutation_score.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/torture/mutation/run.py $(MUTANTS)
 
 $(READY): $(LOCK)
 	$(PYTHON) -m venv $(VENV)

@@ -14,8 +14,8 @@ from mmpretrain.structures import MultiTaskDataSample
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import table
-from benchmarks.bench_model import SIZE, build
+from benchmarks import limits, table
+from benchmarks.bench_model import SIZE, build, gflop
 from models.ensemble import Ensemble
 
 MEMBERS, SEPARATE = 25, 2
@@ -43,9 +43,9 @@ def measure() -> list[table.Row]:
     peak = table.peak_mib(together)
     for alone, shared in zip(separate(), together(), strict=False):
         assert abs(alone[0].N.logit - shared[0].N.logit) < 1e-6
-    stock, ours = table.interleaved(separate, together, repeats=3)
+    pair = table.interleaved(separate, together, repeats=3).times(MEMBERS / SEPARATE, 1)
     stage = f'{MEMBERS} members, 1792x1024'
-    return [table.row(stage, stock * MEMBERS / SEPARATE, ours, 's', peak)]
+    return [table.compared(stage, pair, 's', peak, needs={limits.FLOAT32: gflop(model)})]
 
 
 if __name__ == '__main__':

@@ -153,8 +153,12 @@ def measure(args: argparse.Namespace | None = None) -> list[table.Row]:
             sides = [Side(cfg, stage, paths, args, stock=stock) for stock in (True, False)]
             peaks = [side.peak_mib() for side in sides]
             runs = np.array([[side.run() for side in sides] for _ in range(args.repeats)])
-            (stock, stock_wait), (ours, wait) = np.median(runs, axis=0).tolist()
-            line = table.row(stage.name, stock, ours, 'images/s', peaks[1])
+            (_, stock_wait), (_, wait) = np.median(runs, axis=0).tolist()
+            pair = table.Pair.of(runs[..., 0])
+            pair = pair._replace(
+                spread=tuple(1 / each for each in pair.spread[::-1])
+            )  # rates: more is better
+            line = table.compared(stage.name, pair, 'images/s', peaks[1])
             rows.append(line | dict(wait_frac=wait, stock_wait_frac=stock_wait, stock_peak_mib=peaks[0]))
             del sides
     return rows

@@ -97,9 +97,9 @@ def length_row(root: Path, n_files: int) -> table.Row:
     )
     peak = table.peak_mib(long)
     short()
-    times = [1000 * s / len(order) for s in table.interleaved(short, long)]
+    pair = table.interleaved(short, long).times(1000 / len(order))
     stage = f'two views of a patch, list of {LENGTHS[1]:,} against {LENGTHS[0]:,}'
-    return table.row(stage, *times, 'ms', peak, least_ratio=0.95)
+    return table.compared(stage, pair, 'ms', peak, least_ratio=0.95)
 
 
 def order_row(root: Path, n_files: int, drop_caches: bool) -> table.Row:
@@ -110,9 +110,9 @@ def order_row(root: Path, n_files: int, drop_caches: bool) -> table.Row:
     )
     files()
     where, clock = ('the drive', time.perf_counter) if drop_caches else ('memory', time.process_time)
-    times = [1000 * s / n_files for s in table.interleaved(files, ordered, 3, clock)]
+    pair = table.interleaved(files, ordered, 3, clock).times(1000 / n_files)
     stage = f'{n_files:,} patches from {where}, files in order against at random'
-    return table.row(stage, *times, 'ms', None)
+    return table.compared(stage, pair, 'ms', None)
 
 
 def worker_rows(root: Path) -> Iterator[table.Row]:

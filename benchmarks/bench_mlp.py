@@ -31,7 +31,7 @@ def measure() -> list[table.Row]:
         (128,), batch_size=32, max_iter=EPOCHS, n_iter_no_change=EPOCHS, learning_rate_init=0.01
     )
     rows = []
-    for members, repeats in ((1, 3), (N_MEMBERS, 1)):
+    for members, repeats in ((1, 5), (N_MEMBERS, 3)):
 
         def stock(members: int = members) -> None:
             for _ in range(members):
@@ -44,8 +44,8 @@ def measure() -> list[table.Row]:
         fit(*data, max_epoch=1)  # what torch does once per process
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter('ignore', ConvergenceWarning)  # a fixed number of epochs is the point
-            seconds = table.interleaved(stock, ours, repeats)
-        rows.append(table.row(f'fusion MLP, {members} of them', *seconds, 's', peak))
+            pair = table.interleaved(stock, ours, repeats)
+        rows.append(table.compared(f'fusion MLP, {members} of them', pair, 's', peak))
     return rows
 
 

@@ -6,6 +6,7 @@ Each path runs in a process of its own, since ours keeps freed memory; they take
 so that a busy machine disturbs little. Batch norms have random statistics.
 """
 
+import copy
 import json
 import subprocess
 import sys
@@ -18,12 +19,13 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import models  # noqa: F401
-from benchmarks import table
+from benchmarks import limits, table
 from benchmarks.stock import as_stock
 
 CONFIG = 'fullimage1792x1024_resnet50-expan2_barlowtwin_finetune_transformer_Aug3.py'
@@ -46,6 +48,17 @@ def build(config: dict | None = None) -> nn.Module:
                 module.running_var.uniform_(0.5, 2)
                 module.weight.uniform_(0.3, 0.8)
     return model.eval()
+
+
+def gflop(model: nn.Module, *, backbone: bool = True) -> float:
+    """10^9 floating-point operations of one image's forward pass, or of the neck and heads alone."""
+    found = copy.deepcopy(model).to('meta')
+    with torch.device('meta'), torch.no_grad():
+        images = torch.zeros(1, 3, *SIZE)
+        maps = found.backbone(images)
+        with FlopCounterMode(display=False) as counter:
+            found.neck(found.backbone(images) if backbone else maps)
+    return counter.get_total_flops() / 1e9
 
 
 @torch.no_grad()
@@ -80,12 +93,16 @@ def measure() -> list[table.Row]:
         command = [sys.executable, __file__, '--path', path]
         out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         found.setdefault(path, []).append(json.loads(out.splitlines()[-1]))
-    seconds = {path: float(np.median([run['seconds'] for run in runs])) for path, runs in found.items()}
-    rows = []
-    for path, name in (('ours', 'test, fp32'), ('ours amp', 'test, bfloat16 against stock fp32')):
+    seconds = {path: [run['seconds'] for run in runs] for path, runs in found.items()}
+    work, rows = gflop(build()), []
+    for path, name, limit in (
+        ('ours', 'test, fp32', limits.FLOAT32),
+        ('ours amp', 'test, bfloat16 against stock fp32', limits.BFLOAT16),
+    ):
+        pair = table.Pair.of(np.transpose([seconds['stock'], seconds[path]]))
         difference = np.abs(np.subtract(found[path][0]['probs'], found['stock'][0]['probs'])).max()
         stage = f'{name}, 1792x1024 (probs differ by {difference:.1e})'
-        rows.append(table.row(stage, seconds['stock'], seconds[path], 's', found[path][0]['peak_mib']))
+        rows.append(table.compared(stage, pair, 's', found[path][0]['peak_mib'], needs={limit: work}))
     return rows
 
 

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from mmcv.transforms import Compose
@@ -21,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 import dataset  # noqa: F401
 import models  # noqa: F401
-from benchmarks import table
+from benchmarks import limits, table
 from benchmarks.stock import as_stock
 from mammo.phantoms.drawing import render_exam
 from mammo.phantoms.truth import sample_patients
@@ -78,9 +79,10 @@ def compare(stage: str, steps: list[dict], paths: list[str], least_ratio: float)
     for expected, found in zip(stock(), ours(), strict=True):
         views = (expected, found) if isinstance(found, list) else ([expected], [found])
         assert all(torch.equal(f.expand_as(e), e) for e, f in zip(*views, strict=True)), stage
-    seconds = table.interleaved(stock, ours)
-    times = [1000 * s / N_DRAWS for s in seconds]
-    return table.row(stage, *times, 'ms', peak, least_ratio=least_ratio)
+    pair = table.interleaved(stock, ours).times(1000 / N_DRAWS)
+    pixels = np.mean([cv2.imread(path, cv2.IMREAD_GRAYSCALE).size for path in paths])
+    needs = {limits.DECODED: float(pixels) / 1e6}
+    return table.compared(stage, pair, 'ms', peak, least_ratio=least_ratio, needs=needs)
 
 
 def batch_to_input(batch: tuple[int, int, int]) -> table.Row:
@@ -101,8 +103,8 @@ def batch_to_input(batch: tuple[int, int, int]) -> table.Row:
     )
     peak = table.peak_mib(ours)
     assert torch.equal(stock(), ours())
-    seconds = [1000 * s / batch[0] for s in table.interleaved(stock, ours)]
-    return table.row('batch to first convolution, 1792x1024', *seconds, 'ms', peak)
+    pair = table.interleaved(stock, ours).times(1000 / batch[0])
+    return table.compared('batch to first convolution, 1792x1024', pair, 'ms', peak)
 
 
 def measure() -> list[table.Row]:

@@ -22,7 +22,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
-from benchmarks.table import Row, as_text, notes_as_text, row
+from benchmarks import limits
+from benchmarks.bench_model import build, gflop
+from benchmarks.table import Row, as_text, notes_as_text, row, with_limits
 from mammo.inference.bundle.folder import write_bundle
 from mammo.inference.making import Trained, bundle_files
 from mammo.inference.predictor import Predictor
@@ -76,13 +78,15 @@ def answer(bundle: Path, exam: list[Path]) -> list[Row]:
     start = clock()
     predictor = Predictor.load(bundle, 'cpu')
     rows.append(row('bundle loaded, every hash checked', None, clock() - start, 's', peak_gib() * 1024))
-    limits = dict(most=LIMITS['seconds'], most_mib=1024 * LIMITS['gib'])
+    aims = dict(most=LIMITS['seconds'], most_mib=1024 * LIMITS['gib'])
+    cpu_s = {}
     for name in ('first exam of four images', 'second exam'):
         start, cpu = clock(), time.process_time()
         predictor.predict(exam).overlays()
-        rows.append(row(name, None, clock() - start, 's', peak_gib() * 1024, **limits))
-        rows.append(row(f'{name}, CPU time', None, time.process_time() - cpu, 's', None))
-    return rows
+        rows.append(row(name, None, clock() - start, 's', peak_gib() * 1024, **aims))
+        cpu_s[name] = time.process_time() - cpu
+    needs = {limits.FLOAT32: 4 * gflop(build())}  # only now, since it takes memory, too
+    return rows + [row(f'{name}, CPU time', None, s, 's', None, needs=needs) for name, s in cpu_s.items()]
 
 
 def measure(members: int = 25, threads: int = 2, made: Path | None = None) -> list[Row]:
@@ -103,7 +107,7 @@ def main() -> None:
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--made', type=Path, help='folder that an earlier call of this program filled')
     args = parser.parse_args()
-    rows = measure(args.members, args.threads, args.made)
+    rows = with_limits(measure(args.members, args.threads, args.made), limits.rates(limits.measure()))
     print(as_text(rows))
     print(notes_as_text(rows))
 

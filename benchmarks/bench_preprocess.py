@@ -54,7 +54,7 @@ def one_film(path: Path, out_dir: Path) -> table.Row:
 
     ds = dcmread(path, stop_before_pixels=True)
     peak_mib = table.peak_mib(work)
-    _, seconds = table.interleaved(lambda: None, work, 3)
+    seconds = table.interleaved(lambda: None, work, 3).ours
     stage = f'DICOM to PNG, {ds.Rows}x{ds.Columns}, {ds.file_meta.TransferSyntaxUID.name}'
     return table.row(stage, None, seconds, 's', peak_mib)
 

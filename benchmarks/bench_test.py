@@ -25,8 +25,8 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import table
-from benchmarks.bench_model import CONFIG, build
+from benchmarks import limits, table
+from benchmarks.bench_model import CONFIG, build, gflop
 from benchmarks.stock import as_stock
 from mammo.phantoms.drawing import render_exam
 from mammo.phantoms.truth import LABELS, sample_patients
@@ -116,21 +116,23 @@ def run_stock(arguments: list[str]) -> None:
 def rows_of(path: str, few: dict, many: dict, least_ratio: float, most: float) -> Iterator[table.Row]:
     """Speed, memory of the whole process, and probabilities of ``path`` against stock in float32."""
 
-    def whole(tests: list[Test]) -> float:
-        return float(np.median([test.cpu_s for test in tests]))
+    def whole(path: str) -> np.ndarray:
+        return np.array([test.cpu_s for test in many[path]])
 
-    def per_image(path: str) -> float:
-        return (whole(many[path]) - whole(few[path])) / (MANY - FEW)
+    def per_image(path: str) -> np.ndarray:
+        return (whole(path) - [test.cpu_s for test in few[path]]) / (MANY - FEW)
 
     name = (
         'tools/test.py, bfloat16 against stock float32' if path.endswith('amp') else 'tools/test.py, float32'
     )
     peak = max(test.peak_mib for test in many[path])
     more = dict(stock_peak_mib=max(test.peak_mib for test in many['stock']))
-    per = per_image('stock'), per_image(path)
-    yield table.row(f'{name}, per image', *per, 's', peak, least_ratio=least_ratio) | more
-    total = whole(many['stock']), whole(many[path])
-    yield table.row(f'{name}, {MANY} images and start-up', *total, 's', peak) | more
+    products = limits.BFLOAT16 if path.endswith('amp') else limits.FLOAT32
+    needs = {products: gflop(build()), limits.DECODED: SHAPE[0] * SHAPE[1] / 1e6}
+    per, total = (table.Pair.of(np.transpose([of('stock'), of(path)])) for of in (per_image, whole))
+    yield table.compared(f'{name}, per image', per, 's', peak, least_ratio=least_ratio, needs=needs) | more
+    needs = {limit: MANY * amount for limit, amount in needs.items()}
+    yield table.compared(f'{name}, {MANY} images and start-up', total, 's', peak, needs=needs) | more
     probs = many[path][0].probs
     difference = float(np.abs(probs - many['stock'][0].probs).max())
     stage = f'{name}, difference of probabilities ({probs.min():.2f} to {probs.max():.2f})'

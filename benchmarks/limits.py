@@ -18,6 +18,8 @@ REPEATS = 7
 SIZE = 2048  # of the matrices: 17 GFLOP per product
 COPIED_MIB = 256  # beyond any cache
 FILM = (4096, 3328)  # height, width of a PNG
+FLOAT32, BFLOAT16 = 'matrix products, float32, GFLOP/s', 'matrix products, bfloat16, GFLOP/s'
+MEMORY, DECODED = 'memory, read and written, GB/s', 'PNG decoded by OpenCV, Mpixel/s'
 
 
 def machine() -> str:
@@ -37,6 +39,12 @@ def measure() -> dict[str, Any]:
         return dict(machine=machine(), limits={name: _rates(*work) for name, work in _works().items()})
     finally:
         torch.set_num_threads(threads)
+
+
+def rates(*measured: dict[str, Any]) -> dict[str, float]:
+    """The mean of each limit over several measurements."""
+    each = [found['limits'] for found in measured]
+    return {name: float(np.mean([limits[name]['median'] for limits in each])) for name in each[0]}
 
 
 def as_text(before: dict[str, Any], after: dict[str, Any]) -> str:
@@ -63,10 +71,10 @@ def _works() -> dict[str, tuple[Callable[[], object], float]]:
     png = cv2.imencode('.png', film)[1]
     gflop = 2 * SIZE**3 / 1e9
     return {
-        'matrix products, float32, GFLOP/s': (lambda: a @ a, gflop),
-        'matrix products, bfloat16, GFLOP/s': (lambda: b @ b, gflop),
-        'memory, read and written, GB/s': (lambda: np.copyto(target, words), 2 * words.nbytes / 1e9),
-        'PNG decoded, Mpixel/s': (lambda: cv2.imdecode(png, cv2.IMREAD_GRAYSCALE), film.size / 1e6),
+        FLOAT32: (lambda: a @ a, gflop),
+        BFLOAT16: (lambda: b @ b, gflop),
+        MEMORY: (lambda: np.copyto(target, words), 2 * words.nbytes / 1e9),
+        DECODED: (lambda: cv2.imdecode(png, cv2.IMREAD_GRAYSCALE), film.size / 1e6),
     }
 
 

@@ -1,6 +1,6 @@
 """All benchmarks, each in a process of its own on one thread, as one table.
 
-benchmarks/bench_*.py with measure() -> limits of the machine; stage, stock, ours, ratio, memory, target; JSON
+benchmarks/bench_*.py with measure() -> limits of the machine; stock, ours, ratio, limit, memory, target
 Command: make bench, or OMP_NUM_THREADS=1 python benchmarks/run_all.py [NAME ...]
 """
 
@@ -65,6 +65,7 @@ def main() -> None:
             seconds[name] = round(time.monotonic() - start)
             print(f'{name}: {seconds[name]} s', file=sys.stderr)
     after = limits.measure()
+    rows = table.with_limits(rows, limits.rates(before, after))
     versions = dict(torch=torch.__version__, opencv=cv2.__version__)
     around = dict(limits_before=before, limits_after=after)
     write_json(

@@ -1,6 +1,6 @@
 """What the benchmarks share: clocks, peak memory, and the one form of their rows.
 
-stock and ours, as functions -> rows dict(stage, stock, ours, unit, ratio, peak_mib, target, met), a table
+stock and ours, as functions -> rows dict(stage, stock, ours, unit, ratio, spread, limit, ...), a table
 """
 
 import argparse
@@ -13,23 +13,58 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 
+from benchmarks import limits
 from mammo.records.storage.files import write_json
 
 Row = dict[str, Any]
 Work = Callable[[], object]
-COLUMNS = ('stage', 'stock', 'ours', 'unit', 'ratio', 'peak_mib', 'target', 'met')
+COLUMNS = (
+    'stage',
+    'stock',
+    'ours',
+    'unit',
+    'ratio',
+    'spread',
+    'limit',
+    'of_limit',
+    'peak_mib',
+    'target',
+    'met',
+)
+PER_SECOND = dict(s=1.0, ms=1e3, us=1e6)  # units of time whose rows can have a limit
+
+
+class Pair(NamedTuple):
+    """Median amounts of stock and of ours, and how their ratio spread over the turns."""
+
+    stock: float
+    ours: float
+    spread: tuple[float, float]  # lowest and highest stock / ours of one turn
+
+    @classmethod
+    def of(cls, turns: Any) -> 'Pair':
+        """Turns (n, 2): stock, ours."""
+        stock, ours = np.median(turns, axis=0).tolist()
+        ratios = np.divide(*np.asarray(turns, float).T)
+        return cls(stock, ours, (float(ratios.min()), float(ratios.max())))
+
+    def times(self, stock: float, ours: float | None = None) -> 'Pair':
+        """In other units: both by one factor, or each by its own."""
+        ours = stock if ours is None else ours
+        low, high = (each * stock / ours for each in self.spread)
+        return Pair(self.stock * stock, self.ours * ours, (low, high))
 
 
 def interleaved(
     stock: Work, ours: Work, repeats: int = 5, clock: Callable[[], float] = time.process_time
-) -> tuple[float, float]:
-    """Median seconds of stock and of ours, run in turns so that a busy machine slows both.
+) -> Pair:
+    """Seconds of stock and of ours, run in turns so that a busy machine slows both.
 
     The default clock counts CPU time: with one thread, what an idle machine takes by the wall clock.
     """
@@ -39,8 +74,7 @@ def interleaved(
             start = clock()
             work()
             repeat[column] = clock() - start
-    medians = np.median(seconds, axis=0)
-    return float(medians[0]), float(medians[1])
+    return Pair.of(seconds)
 
 
 def peak_mib(work: Work) -> float:
@@ -93,13 +127,16 @@ def row(
     unit: str,
     peak_mib: float | None,
     *,
+    spread: tuple[float, float] | None = None,
+    needs: dict[str, float] | None = None,
     least_ratio: float | None = None,
     most: float | None = None,
     most_mib: float | None = None,
 ) -> Row:
     """One line of the table; ``ratio`` says how many times ours is better, whatever the unit.
 
-    A target is a ratio to reach, or a limit of ours or of the memory; ``met`` is None without one.
+    ``needs`` is how much of each limit of the machine (see limits.py) the work takes at least. A target is
+    a ratio to reach, or a limit of ours or of the memory; ``met`` is None without one.
     """
     ratio = None if stock is None else ours / stock if unit.endswith('/s') else stock / ours
     targets = []
@@ -110,16 +147,33 @@ def row(
     if most_mib is not None:
         targets.append((f'<= {most_mib:g} MiB', peak_mib is not None and peak_mib <= most_mib))
     met = all(reached for _, reached in targets) if targets else None
-    target = ', '.join(text for text, _ in targets)
+    told = dict(peak_mib=peak_mib, target=', '.join(text for text, _ in targets), met=met)
     return dict(
-        stage=stage, stock=stock, ours=ours, unit=unit, ratio=ratio, peak_mib=peak_mib, target=target, met=met
+        stage=stage, stock=stock, ours=ours, unit=unit, ratio=ratio, spread=spread, needs=needs, **told
     )
+
+
+def compared(stage: str, pair: Pair, unit: str, peak_mib: float | None, **more: Any) -> Row:
+    """The row of stock and ours that ran in turns."""
+    return row(stage, pair.stock, pair.ours, unit, peak_mib, spread=pair.spread, **more)
+
+
+def with_limits(rows: list[Row], rates: dict[str, float]) -> list[Row]:
+    """``limit``: least time of the work on this machine, of which ours takes ``of_limit`` times as much."""
+    return [line | _limit(line, rates) for line in rows]
+
+
+def _limit(line: Row, rates: dict[str, float]) -> Row:
+    if not line.get('needs'):
+        return {}
+    limit = PER_SECOND[line['unit']] * sum(amount / rates[name] for name, amount in line['needs'].items())
+    return dict(limit=limit, of_limit=line['ours'] / limit)
 
 
 def as_text(rows: list[Row], more: tuple[str, ...] = ()) -> str:
     """Rows as a Markdown table, with further columns if rows have them."""
     columns = COLUMNS + more
-    lines = [f'| {" | ".join(columns)} |', '|---|---:|---:|---|---:|---:|---|---|' + '---:|' * len(more)]
+    lines = [f'| {" | ".join(columns)} |', '|' + '---|' * len(columns)]
     lines += [f'| {" | ".join(_cell(line.get(column)) for column in columns)} |' for line in rows]
     return '\n'.join(lines)
 
@@ -140,7 +194,7 @@ def main(measure: Callable[[], list[Row]], doc: str) -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    rows = measure()
+    rows = with_limits(measure(), limits.rates(limits.measure()))
     if args.out:
         write_json(args.out, rows)
     print(as_text(rows))
@@ -150,6 +204,8 @@ def main(measure: Callable[[], list[Row]], doc: str) -> None:
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return 'yes' if value else 'no'
+    if isinstance(value, tuple | list):
+        return ' to '.join(map(_cell, value))
     if isinstance(value, float):
         return f'{value:.0f}' if abs(value) >= 100 else f'{value:.3g}'
     return str(value or '')
