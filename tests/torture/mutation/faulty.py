@@ -62,6 +62,8 @@ class Faults:
 
     def install(self) -> None:
         """Makes the next import of the module load the faulty code."""
+        if self.module in sys.modules:
+            raise RuntimeError(f'{self.module} is imported already, without faults')
         sys.meta_path.insert(0, _Finder(self))
 
 

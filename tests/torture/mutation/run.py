@@ -18,7 +18,6 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from mammo.evaluation.statistics import proportion
 from mammo.records.storage.files import write_json
 
 FOLDER = Path('mutants')
@@ -65,6 +64,8 @@ def try_module(module: str, tests: list[str], most: int, seed: int) -> None:
 
 
 def row(record: dict[str, Any]) -> str:
+    from mammo.evaluation.statistics import proportion  # not above: it may be the module that gets faults
+
     counts = Counter(fault['became'] for fault in record['faults'].values())
     seen, total = sum(counts[word] for word in SEEN), counts.total()
     share = proportion(seen, total)
