@@ -1,7 +1,7 @@
 # PYTHON_ARGCOMPLETE_OK
 """Draw where the class token of the neck looks, over the original images.
 
-config, checkpoint, meta file -> a PNG per image, gallery.html, attention.json with attention in known lesions
+config, checkpoint, meta file -> a PNG per image, gallery.html, attention.json (shares in lesions, background)
 """
 
 import sys
@@ -16,7 +16,7 @@ from mammo.terminal import made
 
 @command()
 def main() -> None:
-    """Parse, draw, print attention in lesions against chance."""
+    """Parse, draw, print attention in lesions and outside the breast against chance."""
     parser = tool_parser(
         __doc__,
         'python tools/attention_maps.py CONFIG work_dirs/run/epoch_9.pth --out-dir maps',
@@ -40,9 +40,11 @@ def main() -> None:
     options = vars(args)
     with resources_explained():
         n_images, summary = draw_attention(single_heads=options.pop('heads') == 'single', **options)
+    words = dict(lesions='in lesions', background='outside the breast')
     for row in summary:
-        print('{map} in lesions, over the {area}: {share:.3f}, chance {chance:.3f}, ratio {value:.2f} '
-              '({ci_low:.2f} to {ci_high:.2f}), {n_images} images'.format(**row))  # fmt: skip
+        place = words[row['place']]
+        print('{map} {0}, over the {area}: {share:.3f}, chance {chance:.3f}, ratio {value:.2f} '
+              '({ci_low:.2f} to {ci_high:.2f}), {n_images} images'.format(place, **row))  # fmt: skip
     made(
         f'{n_images} pictures in {args.out_dir}, look at {args.out_dir / "gallery.html"}',
         'tools/evaluate.py', '--pred', 'PREDICTIONS', '--task', 'TASK', '--out-dir', 'REPORT',

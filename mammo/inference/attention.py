@@ -42,6 +42,8 @@ from models.necks.attention_maps import attention_maps
 from models.necks.fitting import cells_of
 
 CAPTION_PX = 18
+# where attention is measured, and the key of its shares in the record of an image
+PLACES = dict(lesions='lesion_share_and_chance', background='background_share_and_chance')
 
 
 def draw_attention(
@@ -67,7 +69,7 @@ def draw_attention(
         **shared: see :func:`mammo.engine.run.load_config`.
 
     Returns:
-        Number of images; attention in lesions against chance for each map and area.
+        Number of images; attention in lesions and outside the breast, each against chance, of each map.
 
     Raises:
         UserError: config, data or checkpoint cannot be used.
@@ -86,16 +88,13 @@ def draw_attention(
             cv2.imwrite(str(tmp), picture(image, maps, names, lesions)[..., ::-1])
         about = {field: item.get(field) for field in ('patient_id', 'laterality', 'view')}
         record = dict(img_path=item['img_name'], file=file) | about
-        if lesions is not None and lesions.any():
-            record['lesion_share_and_chance'] = shares(image, maps, lesions)
-        records.append(record)
-    summary = summarise(records, names, np.random.default_rng(seed))
-    content = dict(
-        format_version=VERSIONS['attention'], maps=names, images=records, lesions=summary, seed=seed
-    )
+        records.append(record | shares(image, maps, lesions))
+    rng = np.random.default_rng(seed)
+    summaries = {place: summarise(records, place, names, rng) for place in PLACES}
+    content = dict(format_version=VERSIONS['attention'], maps=names, images=records, **summaries, seed=seed)
     write_json(out_dir / 'attention.json', content)
     write_text(out_dir / 'gallery.html', gallery(records))
-    return len(records), summary
+    return len(records), [row for rows in summaries.values() for row in rows]
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -161,28 +160,39 @@ def picture(image: NDArray, maps: NDArray, names: list[str], lesions: NDArray | 
     return np.vstack([np.hstack(strips), np.hstack(panels)])
 
 
-def shares(image: NDArray, maps: NDArray, lesions: NDArray) -> dict[str, list[tuple[float, float]]]:
-    """Share of each map (m, H, W) in lesions and chance, over the image and over the breast alone.
+def shares(image: NDArray, maps: NDArray, lesions: NDArray | None) -> dict[str, dict[str, list]]:
+    """Share of each map (m, H, W) in lesions (H, W) and outside the breast, each with chance, by area.
 
     An area in which a map is zero all over has no shares: the image does not count there.
     """
-    areas: dict[str, NDArray | None] = dict(image=None)
-    with suppress(NoBreastError):  # then measured over the image alone
-        areas['breast'] = breast_mask(image)
-    measured = {}
-    for area, mask in areas.items():
-        with suppress(NoAttentionError):
-            measured[area] = [share_inside(m, lesions, mask) for m in maps]
+    try:
+        breast = breast_mask(image)
+    except NoBreastError:  # then measured over the image alone
+        breast = None
+    wanted = (
+        ('lesions', 'image', lesions, None),
+        ('lesions', 'breast', None if breast is None else lesions, breast),
+        ('background', 'image', None if breast is None else ~breast, None),
+    )
+    measured: dict[str, dict[str, list]] = {}
+    for place, area, inside, within in wanted:
+        if inside is not None and inside.any():
+            with suppress(NoAttentionError):
+                pairs = [share_inside(m, inside, within) for m in maps]
+                measured.setdefault(PLACES[place], {})[area] = pairs
     return measured
 
 
-def summarise(records: list[dict], names: list[str], rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Attention in lesions against chance for each map and area, over the images with lesions."""
+def summarise(
+    records: list[dict], place: str, names: list[str], rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    """Attention in a place against chance for each map and area, over the images where it was measured."""
     rows = []
     for area in ('image', 'breast'):
-        measured = [r for r in records if area in r.get('lesion_share_and_chance', {})]
+        measured = [r for r in records if area in r.get(PLACES[place], {})]
         patients = np.array([r['patient_id'] or r['img_path'] for r in measured])
         for i, name in enumerate(names if measured else []):
-            pairs = np.array([r['lesion_share_and_chance'][area][i] for r in measured])  # (n, 2)
-            rows.append(dict(map=name, area=area, **ratio_to_chance(pairs[:, 0], pairs[:, 1], patients, rng)))
+            pairs = np.array([r[PLACES[place]][area][i] for r in measured])  # (n, 2)
+            ratio = ratio_to_chance(pairs[:, 0], pairs[:, 1], patients, rng)
+            rows.append(dict(map=name, place=place, area=area, **ratio))
     return rows

@@ -36,4 +36,9 @@ def _card(image: dict[str, Any]) -> Card:
         ratio = f'{share / chance:.2f}'
         lines.append(f'attention in lesions: {ratio} of an even spread (last map)')
         keys |= {'in lesions': [ratio]}
+    outside = image.get('background_share_and_chance', {}).get('image')
+    if outside:
+        share, chance = outside[-1]
+        lines.append(f'attention outside the breast: {share:.0%}, of an even spread {chance:.0%} (last map)')
+        keys |= {'outside': [f'{share:.2f}']}
     return Card(PICTURE.format(file=quote(image['file']), title=title), title, lines, keys)

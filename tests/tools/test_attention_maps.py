@@ -122,9 +122,19 @@ def test_an_image_without_attention_in_its_breast_is_measured_where_there_is_som
     )
     outside = np.where(breast, 0.0, 1.0)[None]
     outside[:, :, :110] = 0
-    assert shares(image, outside, lesions)['image'] == [(0, pytest.approx(lesions.mean()))]
-    assert 'breast' not in shares(image, outside, lesions)
+    of_lesions = shares(image, outside, lesions)['lesion_share_and_chance']
+    assert of_lesions == dict(image=[(0, pytest.approx(lesions.mean()))])
     assert shares(image, np.zeros_like(outside), lesions) == {}
+
+
+def test_attention_to_markers_and_borders_is_told_from_attention_to_the_breast() -> None:
+    breast = lesion_mask([[0, 120, 100]], (240, 160), (240, 160))
+    image = np.where(breast, np.random.default_rng(0).integers(180, 220, breast.shape), 0).astype(np.uint8)
+    marker = np.zeros((240, 160))
+    marker[10:20, 140:155] = 1
+    for looks_at, share in ((marker, 1), (breast, 0), (np.ones_like(marker), (~breast).mean())):
+        (pair,) = shares(image, looks_at[None].astype(float), None)['background_share_and_chance']['image']
+        assert pair == pytest.approx((share, (~breast).mean()), abs=0.03)
 
 
 def test_neck_without_attention_is_named(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
