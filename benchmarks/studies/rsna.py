@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT))
 import pandas as pd
 import torch
 
+from benchmarks.studies.rsna_answer import SUBGROUPS, answer_steps
 from benchmarks.studies.rsna_breasts import of_seed
 from benchmarks.studies.rsna_maps import pooled_cache
 from benchmarks.studies.rsna_pretraining import ARM_NAMES, pretrain_arms
@@ -33,7 +34,7 @@ NECKS = (
     'gap', 'transformer', 'mean_token_transformer', 'standardised_pooling', 'DwiseresBlock',
     'attention_pooling',
 )  # fmt: skip
-STAGES = ('data', 'maps', 'necks', 'pretraining', 'tables')
+STAGES = ('data', 'maps', 'necks', 'answer', 'pretraining', 'tables')
 QUICK_WOMEN = 80
 SPLIT = '--unit breast --stratify cancer --stratify cohort --outer 5 --inner 5'
 VIEWS = 2
@@ -55,6 +56,8 @@ def main() -> None:
                 make_pooled(args.work_dir, neck, kind)
     if 'necks' in args.stages:
         run(necks(args), dry=args.dry_run)
+    if 'answer' in args.stages:
+        run(answer_steps(args.work_dir, of_seed(args.work_dir / 'necks', args.fold_seed)), dry=args.dry_run)
     if 'pretraining' in args.stages:
         pretrain_arms(args.work_dir, args.weights, args.arms, '0', dry=args.dry_run)
     if 'tables' in args.stages and not args.dry_run:
@@ -155,7 +158,8 @@ def necks(args: argparse.Namespace) -> Iterator[Step]:
         maps = ['--amp', '--cache', VIEWS, '--cache-dir', cache]
         options = [f'randomness.seed={seed}', f'model.backbone.init_cfg.checkpoint={args.weights}']
         options += ['train_cfg.max_epochs=2'] if args.quick else []
-        how = ['--only', only, '--unit', 'breast', *maps, '--cfg-options', *options]
+        groups = [text for column in SUBGROUPS for text in ('--subgroup', column)]
+        how = ['--only', only, '--unit', 'breast', *groups, *maps, '--cfg-options', *options]
         yield step('tools/cross_validate.py', config, *data, *how, done=folder / 'report/report.json')
 
 

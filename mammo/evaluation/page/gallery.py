@@ -12,7 +12,7 @@ import pandas as pd
 
 from mammo.records.predictions import PredictionError
 
-SHOWN = 3  # patients per group
+SHOWN = 4  # patients per group
 
 
 def gallery(folder: Path, patients: pd.DataFrame) -> list[dict[str, Any]]:
@@ -20,12 +20,13 @@ def gallery(folder: Path, patients: pd.DataFrame) -> list[dict[str, Any]]:
 
     Args:
         folder: ``attention.json`` and the pictures it names.
-        patients: index patient_id; columns score and label, none missing.
+        patients: index patient_id; columns score and label, none missing. Of breasts, the index is id and
+            side, and there is a column ``woman``.
 
     Raises:
         PredictionError: the folder holds no attention maps, or none of a chosen patient.
     """
-    pictures = _pictures(folder)
+    pictures = _pictures(folder, by_breast='woman' in patients)
     error = (patients.label - patients.score).abs()
     groups = {
         'Highest scores': patients.score.nlargest(SHOWN).index,
@@ -43,8 +44,8 @@ def gallery(folder: Path, patients: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _pictures(folder: Path) -> dict[str, list[tuple[Path, str]]]:
-    """Pictures of each patient, with side and view."""
+def _pictures(folder: Path, *, by_breast: bool) -> dict[str, list[tuple[Path, str]]]:
+    """Pictures of each patient, or breast, with side and view."""
     try:
         images = json.loads((folder / 'attention.json').read_text())['images']
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -52,7 +53,8 @@ def _pictures(folder: Path) -> dict[str, list[tuple[Path, str]]]:
     pictures: dict[str, list[tuple[Path, str]]] = {}
     for image in images:
         name = ' '.join(filter(None, (image.get('laterality'), image.get('view'))))
-        pictures.setdefault(str(image['patient_id']), []).append((folder / Path(image['file']).name, name))
+        whose = f'{image["patient_id"]} {image["laterality"]}' if by_breast else str(image['patient_id'])
+        pictures.setdefault(whose, []).append((folder / Path(image['file']).name, name))
     return pictures
 
 

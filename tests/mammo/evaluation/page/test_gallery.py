@@ -33,12 +33,27 @@ def test_groups_hold_the_highest_the_lowest_and_the_most_wrong(folder: Path) -> 
     found = gallery(folder, patients(p0=0.01, p1=0.95, p2=0.9, p3=0.5, p4=0.4, p5=0.3, p6=0.2, p7=0.1))
     names = {group['title']: [patient['name'] for patient in group['patients']] for group in found}
     assert names == {
-        'Highest scores': ['p1', 'p2', 'p3'],
-        'Lowest scores': ['p0', 'p7', 'p6'],
-        'Most wrong': ['p0', 'p2', 'p3'],
+        'Highest scores': ['p1', 'p2', 'p3', 'p4'],
+        'Lowest scores': ['p0', 'p7', 'p6', 'p5'],
+        'Most wrong': ['p0', 'p2', 'p3', 'p4'],
     }
     shown = [patient['pictures'] for group in found for patient in group['patients']]
     assert all([picture['name'] for picture in pictures] == ['L CC', 'L MLO'] for pictures in shown)
+
+
+def test_of_breasts_only_the_pictures_of_their_side_are_shown(folder: Path) -> None:
+    content = json.loads((folder / 'attention.json').read_text())
+    right = [image | dict(laterality='R', file=f'r{image["file"]}') for image in content['images'][:2]]
+    for image in right:
+        (folder / image['file']).write_bytes(b'picture')
+    (folder / 'attention.json').write_text(json.dumps(dict(images=content['images'] + right)))
+    breasts = patients(p0=0.9, p1=0.1).assign(woman=['p0', 'p1']).set_axis(['p0 R', 'p1 L'])
+    pictures = {
+        patient['name']: [picture['name'] for picture in patient['pictures']]
+        for group in gallery(folder, breasts)
+        for patient in group['patients']
+    }
+    assert pictures == {'p0 R': ['R CC', 'R MLO'], 'p1 L': ['L CC', 'L MLO']}
 
 
 def test_a_patient_without_pictures_is_named(folder: Path) -> None:
