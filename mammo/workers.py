@@ -24,10 +24,6 @@ class WorkerDiedError(UserError):
     """The process that had an item was killed, mostly out of memory; the result of that item."""
 
 
-class SchedulerError(UserError):
-    """A Dask scheduler that cannot be used; the message has its address."""
-
-
 def each(
     function: Callable[[Item], Result],
     items: Sequence[Item],
@@ -109,7 +105,7 @@ def connect(address: str, warn: Callable[[str], None]) -> Any:
     """A client of a Dask cluster that somebody else runs.
 
     Raises:
-        SchedulerError: nobody answers there.
+        UserError: nobody answers there.
     """
     logging.getLogger('distributed').setLevel(logging.ERROR)  # its start and end are no news
     from dask.distributed import Client
@@ -119,7 +115,7 @@ def connect(address: str, warn: Callable[[str], None]) -> Any:
     try:
         return Client(address, timeout=TIMEOUT_S)
     except (OSError, ValueError) as error:  # TimeoutError is an OSError
-        raise SchedulerError(
+        raise UserError(
             f'--scheduler {address}: no Dask scheduler answers there ({error or type(error).__name__}); '
             'start one, or check the address'
         ) from None

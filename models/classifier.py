@@ -97,9 +97,7 @@ class ImageTabClassifier(ImageClassifier):
             return self.folded(self.backbone, inputs)
         views = rearrange(inputs, 'b c (v h) w -> (b v) c h w', v=n_views)
         lowest, highest = (bound(views, dim=(1, 2, 3), keepdim=True) for bound in (torch.amin, torch.amax))
-        maps = [
-            m * (lowest < highest) for m in self.folded(self.backbone, views)
-        ]  # one of a single value: none
+        maps = [m * (lowest < highest) for m in self.folded(self.backbone, views)]  # a single value: no view
         return tuple(rearrange(m, '(b v) c h w -> b c (v h) w', v=n_views) for m in maps)
 
     def maps_for_neck(self, images: Tensor) -> Tensor:

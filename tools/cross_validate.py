@@ -80,14 +80,8 @@ def main() -> int:
     report = cross_validate(Request(**vars(args)))
     if report:
         print(report / 'report.html')
-        made(
-            f'the report {report / "report.html"}',
-            'tools/make_bundle.py',
-            '--cv',
-            args.work_dir,
-            '--out',
-            'BUNDLE',
-        )
+        following = ('tools/make_bundle.py', '--cv', args.work_dir, '--out', 'BUNDLE')
+        made(f'the report {report / "report.html"}', *following)
     else:
         made('no report, see above; the same command goes on')
     return Exit.DONE if report else Exit.NOTHING_MADE

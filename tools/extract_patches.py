@@ -45,13 +45,8 @@ def main() -> int:
     from mammo.crops.patch_run import write_patches
     from mammo.crops.patches import PatchSettings
 
-    settings = PatchSettings(
-        size_px=args.size,
-        stride_px=args.stride,
-        min_breast_frac=args.min_breast_frac,
-        max_per_image=args.max_per_image,
-        seed=args.seed,
-    )
+    named = {name: getattr(args, name) for name in ('min_breast_frac', 'max_per_image', 'seed')}
+    settings = PatchSettings(size_px=args.size, stride_px=args.stride, **named)
     others = {name: getattr(args, name) for name in ('data_root', 'exclude', 'workers', 'resume', 'fresh')}
     n_patches, sentence = write_patches(args.meta, args.out_dir, settings, **others)
     print(sentence)

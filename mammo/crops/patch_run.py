@@ -47,26 +47,21 @@ def write_patches(
         raise UserError(f'--workers is {workers}, expected 1 or more')
     content = [read_meta(path)['data_list'] for path in metas]
     items = select(content, [item for path in exclude for item in read_meta(path)['data_list']])
-    n_images, root = (
-        len({item['img_path'] for part in content for item in part}),
-        data_root or metas[0].parent,
-    )
+    n_images = len({item['img_path'] for part in content for item in part})
+    root = data_root or metas[0].parent
     head = dict(tool='tools/extract_patches.py', settings=asdict(settings), versions=_versions())
     inputs = (root / item['img_path'] for item in items)
     with out_dir(out_folder, head, inputs=inputs, resume=resume, fresh=fresh) as out:
         records = _cut_all(items, root, out, settings, workers)
         patches = [patch for record in records for patch in record['patches']]
         write_json(out_folder / RECORD, _described(records, n_images, settings))
-        write_text(
-            out_folder / LIST, ''.join(f'{patch}\n' for patch in patches)
-        )  # last: all of them are there
+        # last: all of them are there
+        write_text(out_folder / LIST, ''.join(f'{patch}\n' for patch in patches))
         out.finish(records, [*patches, RECORD, LIST])
     reasons = Counter(record['reason'] for record in records if 'reason' in record)
     skipped = ', '.join(f'{n} {reason}' for reason, n in reasons.items()) or 'none'
-    sentence = (
-        f'{len(patches)} patches of {len(items)} images -> {out_folder}; images without a patch: {skipped}'
-    )
-    return len(patches), sentence
+    made = f'{len(patches)} patches of {len(items)} images -> {out_folder}'
+    return len(patches), f'{made}; images without a patch: {skipped}'
 
 
 def _cut_all(

@@ -67,9 +67,8 @@ def write_rois(
         made = {item['img_path'] for item in items} | {META, SKIPPED} if boxes else out.files
         out.finish(records or out.records, made | lists)
     n_skipped = sum('reason' in record for record in records)
-    return len(
-        items
-    ), f'{len(items)} {"ROIs" if boxes else "images"}, {n_skipped} rows skipped -> {out_folder}'
+    sentence = f'{len(items)} {"ROIs" if boxes else "images"}'
+    return len(items), f'{sentence}, {n_skipped} rows skipped -> {out_folder}'
 
 
 def _cut_all(

@@ -129,7 +129,7 @@ def read_record(work_dir: Path) -> dict[str, Any] | None:
     """The record of a work dir, None in a new one.
 
     Raises:
-        RecordError: the record is damaged or of another version.
+        UserError: the record is damaged or of another version.
     """
     path = work_dir / RECORD
     return read_json_record(path, remedy='take another --work-dir') if path.exists() else None

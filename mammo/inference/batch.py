@@ -76,7 +76,7 @@ def answer_table(
     Raises:
         ClinicalError: the clinical table is not one for the bundle.
         UserError: more than one in ten of its patients, or of those with images, match nothing.
-        OutDirError: the folder is used by another run, or was made with another bundle or other options.
+        UserError: the folder is used by another run, or was made with another bundle or other options.
     """
     cells = clinical_of(args.clinical_table, predictor) if args.clinical_table else {}
     patients = list(patients_of(args))

@@ -22,10 +22,6 @@ from mammo.records.storage.files import read_record
 TOLERANCE = 1e-4  # between onnxruntime and PyTorch
 
 
-class ExportError(UserError):
-    """A network that cannot be exported, or whose file differs from it."""
-
-
 def export_checkpoint(
     config: str | Path,
     checkpoint: str | Path,
@@ -48,7 +44,7 @@ def export_checkpoint(
         The largest difference on noise.
 
     Raises:
-        ExportError: it cannot be exported, or the difference is above the tolerance.
+        UserError: it cannot be exported, or the difference is above the tolerance.
     """
     cfg = load_config(config, **shared)
     cfg.load_from, cfg.resume = str(checkpoint), False
@@ -65,9 +61,9 @@ def export_checkpoint(
             export(runner.model, pipeline, out, extra, batch=1)
             difference = largest_difference(out, TaskOutputs(runner.model).eval())
     except ValueError as error:
-        raise ExportError(f'{config}: not exported: {error}') from None
+        raise UserError(f'{config}: not exported: {error}') from None
     if difference > TOLERANCE:
-        raise ExportError(
+        raise UserError(
             f'{out}: differs from PyTorch by {difference:.1e}, more than {TOLERANCE}; do not use it'
         )
     return difference

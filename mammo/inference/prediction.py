@@ -142,9 +142,7 @@ def explained(decision: dict[str, Any]) -> str:
     else:
         text += f', chosen for a sensitivity of {decision["target_sensitivity"]:.0%}'
     text += f', on {decision["chosen_on"]}'
-    with_such = (
-        'with their inputs' if decision.get('name') else 'with such inputs'
-    )  # of a site, if it has one
+    with_such = 'with their inputs' if decision.get('name') else 'with such inputs'  # name: of a site
     for key, where in (('achieved', with_such), ('tested', f'on {unit}s it was not chosen on')):
         estimate = (decision.get(key) or {}).get('sensitivity') or {}
         if estimate.get('value') is not None:

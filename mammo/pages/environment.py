@@ -1,8 +1,9 @@
 """How templates become pages, the same everywhere: escaped, and never silent about a name that is missing.
 
-folder of templates -> jinja2.Environment
+folder of templates -> jinja2.Environment; content -> address that a page holds itself
 """
 
+import base64
 from pathlib import Path
 
 import jinja2
@@ -17,3 +18,9 @@ def environment(folder: Path) -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+
+
+def data_uri(content: bytes | str, kind: str) -> str:
+    """Content as an address that a page holds itself; ``kind`` is a media type such as ``image/png``."""
+    raw = content.encode() if isinstance(content, str) else content
+    return f'data:{kind};base64,{base64.b64encode(raw).decode()}'

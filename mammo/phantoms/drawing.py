@@ -159,11 +159,8 @@ def to_dicom(image: np.ndarray, row: Mapping[str, Any], vendor: Mapping[str, Any
     ds.PatientBirthDate = ds.StudyDate = ds.StudyTime = ds.AccessionNumber = ds.ReferringPhysicianName = ''
     ds.StudyID, ds.SeriesNumber, ds.InstanceNumber = row['exam_id'], 1, 1 + 2 * (not left) + oblique
     ds.Manufacturer, ds.ManufacturerModelName = vendor['manufacturer'], 'synthetic phantom'
-    ds.Modality, ds.PresentationIntentType, ds.ImageType = (
-        'MG',
-        'FOR PRESENTATION',
-        ['DERIVED', 'PRIMARY', ''],
-    )
+    ds.Modality, ds.PresentationIntentType = 'MG', 'FOR PRESENTATION'
+    ds.ImageType = ['DERIVED', 'PRIMARY', '']
     ds.ImageLaterality, ds.ViewPosition, ds.PositionerType = row['laterality'], row['view'], 'MAMMOGRAPHIC'
     ds.PatientOrientation = ['A' if left else 'P', 'F' * oblique + ('R' if left else 'L')]
     ds.BodyPartExamined = ds.OrganExposed = 'BREAST'

@@ -38,19 +38,15 @@ _PERSONAL_COLUMN = re.compile(
 )
 
 
-class KeyFileError(UserError):
-    """A key file that is no secret."""
-
-
 def read_key(path: str | os.PathLike) -> bytes:
     """Read the secret of the pseudonyms.
 
     Raises:
-        KeyFileError: it is too short to be one.
+        UserError: it is too short to be one.
     """
     key = Path(path).read_bytes().strip()
     if len(key) < MIN_KEY_BYTES:
-        raise KeyFileError(
+        raise UserError(
             f'{path}: the key has {len(key)} bytes, expected at least {MIN_KEY_BYTES}; '
             'make one with: openssl rand -hex 32 > FILE'
         )

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from mammo.preprocess.inputs.persons import read_person
 from mammo.preprocess.privacy import HIDDEN, read_key, redact
 from mammo.preprocess.settings import Settings
 from mammo.records.storage.out_dir import OutDir, Record, out_dir
+from mammo.records.versions import installed
 from mammo.workers import WorkerDiedError, each
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def preprocess(
         settings = Settings(key=read_key(id_key) if id_key else None, **options)
         table = read_labels(labels, settings.key) if labels else Labels()
         jobs = find_jobs(source, settings.out_dir)
-        head = dict(tool=TOOL, settings=settings.described(), versions=versions())
+        head = dict(tool=TOOL, settings=settings.described(), versions=installed(*LIBRARIES, *DECODERS))
         inputs = [job.path for job in jobs]
         with out_dir(settings.out_dir, head, inputs=inputs, resume=resume, fresh=fresh) as out:
             runner = partial(each, workers=workers, scheduler=scheduler, warn=logger.warning)
@@ -87,17 +87,6 @@ def make_images(jobs: Sequence[Job], settings: Settings, out: OutDir, runner: An
         out.append({name: value for name, value in record.items() if name != 'person'})
         done[record['id']] = record
     return [done[i] for i in ids]
-
-
-def versions() -> dict[str, str]:
-    """Installed versions of what decides about pixels."""
-    installed = {}
-    for name in LIBRARIES + DECODERS:
-        try:
-            installed[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return installed
 
 
 def _died(job: Job, error: WorkerDiedError, settings: Settings) -> Record:

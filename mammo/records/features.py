@@ -20,10 +20,6 @@ FORMAT_VERSION = VERSIONS['features']
 LATER = ('x_both_sides', 'side_known')
 
 
-class FeaturesError(UserError):
-    """A features file that cannot be used, or images that cannot be brought to patients."""
-
-
 class Features(NamedTuple):
     """Patients' features, as they are where the tumor's side is known, and where it is not."""
 
@@ -61,7 +57,7 @@ def read_features(path: Path) -> Features:
     """Read and check a features file.
 
     Raises:
-        FeaturesError: it is damaged, of another version, repeats a patient, or is not finite.
+        UserError: it is damaged, of another version, repeats a patient, or is not finite.
     """
     keys = ('format_version', 'patient_id', 'x', 'column', 'stage', 'aggregate')
     try:
@@ -72,13 +68,13 @@ def read_features(path: Path) -> Features:
         frames = [pd.DataFrame(data[name], index, columns) if name in data else None for name in names]
         side_known = pd.Series(data['side_known'], index) if 'side_known' in data else None
     except DAMAGED_ARRAYS as error:
-        raise FeaturesError(f'{path}: not of tools/extract_features.py: {error}; extract again') from None
+        raise UserError(f'{path}: not of tools/extract_features.py: {error}; extract again') from None
     sided, both_sides = frames
     assert sided is not None
     problem = version_problem('features', data['format_version'].tolist())
     if problem or not sided.index.is_unique:
         repeated = listed(sided.index[sided.index.duplicated()].unique())
-        raise FeaturesError(f'{path}: {problem or f"repeated ids {repeated}"}')
+        raise UserError(f'{path}: {problem or f"repeated ids {repeated}"}')
     for frame in frames:
         if frame is not None:
             _check_finite(path, frame)
@@ -90,4 +86,4 @@ def _check_finite(path: Path, frame: pd.DataFrame) -> None:
     wrong = np.argwhere(~np.isfinite(frame.to_numpy()))
     if len(wrong):
         places = [f'patient {frame.index[i]} column {frame.columns[j]}' for i, j in wrong]
-        raise FeaturesError(f'{path}: {len(wrong)} entries are NaN or infinite: {listed(places)}')
+        raise UserError(f'{path}: {len(wrong)} entries are NaN or infinite: {listed(places)}')

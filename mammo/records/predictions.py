@@ -26,9 +26,7 @@ class PredictionError(UserError):
     """Predictions that cannot be used; the message names file, record, field, value and remedy."""
 
 
-CARRIED = (
-    'tumor_side', 'exam_order', 'cohort', 'age', 'density', 'manufacturer', 'site', 'detection',
-)  # fmt: skip
+CARRIED = ('tumor_side', 'exam_order', 'cohort', 'age', 'density', 'manufacturer', 'site', 'detection')
 
 
 def carried(item: Mapping[str, Any]) -> dict[str, Any]:

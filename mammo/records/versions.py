@@ -3,6 +3,7 @@
 name of a record -> version that is written; version that was read -> what is wrong with it
 """
 
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 VERSIONS = dict(
@@ -45,3 +46,14 @@ def version_problem(record: str, version: Any) -> str | None:
     if not isinstance(version, bool) and version in readable:
         return None
     return f'format_version is {version!r}, this release reads {" and ".join(map(str, readable))}'
+
+
+def installed(*packages: str) -> dict[str, str]:
+    """Versions of packages that decide about numbers; those that are not there are left out."""
+    versions = {}
+    for name in packages:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions

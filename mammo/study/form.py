@@ -14,10 +14,6 @@ from mammo.errors import UserError
 Options = dict[str, str | int | float | bool | list[str | int | float]]
 
 
-class StudyError(UserError):
-    """A study file that cannot be used, or results that another one has made."""
-
-
 class _Section(BaseModel):
     model_config = ConfigDict(extra='forbid')
 
@@ -81,17 +77,17 @@ def read_study(path: Path) -> Study:
     """Read a study file.
 
     Raises:
-        StudyError: it is no YAML, or fields are wrong; all of them are named.
+        UserError: it is no YAML, or fields are wrong; all of them are named.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding='utf-8'))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise StudyError(f'{path}: no YAML: {error}') from None
+        raise UserError(f'{path}: no YAML: {error}') from None
     try:
         return Study.model_validate(content)
     except ValidationError as error:
         lines = [f'{path}: {_told(problem)}' for problem in error.errors()]
-        raise StudyError('\n'.join(lines)) from None
+        raise UserError('\n'.join(lines)) from None
 
 
 def _told(problem: Any) -> str:

@@ -8,9 +8,9 @@ import shlex
 import subprocess
 import sys
 
-from mammo.errors import Exit
+from mammo.errors import Exit, UserError
 from mammo.records.storage.files import write_json
-from mammo.study.form import Study, StudyError
+from mammo.study.form import Study
 from mammo.study.stages import TOOLS, Step, command_line, steps
 from mammo.terminal import say
 
@@ -21,7 +21,7 @@ def run_study(study: Study) -> int:
     """Run what is not done -> 0, or the exit code of the command that failed.
 
     Raises:
-        StudyError: a product is there that another command has made.
+        UserError: a product is there that another command has made.
     """
     record = study.out / RECORD
     done: dict[str, list[str]] = json.loads(record.read_text()) if record.is_file() else {}
@@ -47,7 +47,7 @@ def _refuse_another(step: Step, made_by: list[str] | None) -> None:
     """A product that another command has made; tools that go on compare their settings themselves."""
     if step.product.exists() and not step.goes_on and made_by != step.words:
         how = f'by: {shlex.join(made_by)}' if made_by else 'by something else'
-        raise StudyError(
+        raise UserError(
             f'{step.product}: made {how}\nThis study asks for: {shlex.join(step.words)}\n'
             'Move the folder away, or take another out'
         )

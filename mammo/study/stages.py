@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mammo.study.form import Options, Pretraining, Study, StudyError
+from mammo.errors import UserError
+from mammo.study.form import Options, Pretraining, Study
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
@@ -84,7 +85,7 @@ def refuse_unknown_options(path: Path, study: Study) -> None:
     tools = {Path(step.words[0]).stem for step in steps(study)}
     for tool, options in study.options.items():
         if tool not in tools:
-            raise StudyError(
+            raise UserError(
                 f'{path}: options.{tool}: not among the tools of this study: {", ".join(sorted(tools))}'
             )
         shown = subprocess.run(
@@ -97,7 +98,7 @@ def refuse_unknown_options(path: Path, study: Study) -> None:
             flag = f'--{name.replace("_", "-")}'
             if flag not in there:
                 near = difflib.get_close_matches(flag, there, n=1)
-                raise StudyError(f'{path}: options.{tool}.{name}: tools/{tool}.py has no {flag}'
+                raise UserError(f'{path}: options.{tool}.{name}: tools/{tool}.py has no {flag}'
                                  + (f', the nearest is {near[0]}' if near else ''))  # fmt: skip
 
 

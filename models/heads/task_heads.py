@@ -94,9 +94,8 @@ class TaskHead(BaseModule):
         sample.set_field(logit[None], 'logit', dtype=Tensor)
         # NOTE[DIFF]: published code stored the logit in pred_score; MMPreTrain means the probability.
         sample.set_field(self.score(logit)[None], 'pred_score', dtype=Tensor)
-        sample.set_metainfo(
-            dict(kind=self.kind, task_idx=self.task_idx)
-        )  # metrics are chosen and ordered by these
+        # metrics are chosen and ordered by these
+        sample.set_metainfo(dict(kind=self.kind, task_idx=self.task_idx))
         return sample
 
     @staticmethod

@@ -6,8 +6,6 @@ list of dict(name, kind, ...) -> configs of heads by task name
 from torch import nn
 
 KINDS = dict(binary='BinaryTaskHead', regression='RegressionTaskHead')
-
-
 # unit and scale are for answers
 TASK_KEYS = ('name', 'kind', 'loss', 'loss_weight', 'standardise', 'unit', 'scale')
 

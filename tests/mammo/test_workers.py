@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mammo.workers import SchedulerError, WorkerDiedError, each
+from mammo.errors import UserError
+from mammo.workers import WorkerDiedError, each
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,7 +36,7 @@ def test_processes_give_the_same_results_and_a_death_costs_one_item():
 def test_a_scheduler_that_is_away_is_one_message_with_its_address():
     said: list[str] = []
     calls = each(square, [1], scheduler='tcp://127.0.0.1:9', warn=said.append)
-    with pytest.raises(SchedulerError, match=r'tcp://127\.0\.0\.1:9: no Dask scheduler answers there'):
+    with pytest.raises(UserError, match=r'tcp://127\.0\.0\.1:9: no Dask scheduler answers there'):
         list(calls)
     assert said == [
         'tcp://127.0.0.1:9 has no TLS: whoever reaches it can run code as you, and read what is sent'

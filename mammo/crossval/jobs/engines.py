@@ -69,7 +69,7 @@ class DaskEngine:
     """The workers of a cluster, which can import this project and see the same files.
 
     Raises:
-        SchedulerError: nobody answers at the address.
+        UserError: nobody answers at the address.
     """
 
     def __init__(self, specs: Sequence[dict[str, Any]], address: str) -> None:

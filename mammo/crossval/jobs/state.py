@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from mammo.records.storage.files import write_json
+from mammo.records.storage.files import read_json_lines, write_json
 
 STATE, FINISHED, LOG, LOCK = 'state.json', 'fold.json', 'log.txt', '.lock'
 CACHE = 'cache'  # folder and name of what runs before the folds, if their maps are kept
@@ -84,11 +84,7 @@ def tail(folder: Path, lines: int = 20) -> str:
 def _validations(path: Path, main_task: str) -> list[dict[str, Any]]:
     """Lines of mmengine's scalars that tell of a validation, with the loss of the main task."""
     validations = []
-    for line in path.read_text(encoding='utf-8').splitlines():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:  # the last may still be being written
-            continue
+    for row in read_json_lines(path):
         loss = row.get(f'{main_task}_loss', row.get('loss'))  # bare where there is but one task
         if 'iter' not in row and loss is not None:
             validations.append(row | dict(loss=loss))

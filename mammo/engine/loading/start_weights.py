@@ -20,10 +20,6 @@ from models.backbones.weight_rules import renamed
 CONTAINERS = ('state_dict', 'model', 'teacher', 'model_state_dict', 'network')  # keys that hold weights
 
 
-class WeightsError(UserError):
-    """Weights that are not those of the network."""
-
-
 class Report(NamedTuple):
     """What became of the weights."""
 
@@ -70,7 +66,7 @@ def convert(config: str | Path, file: str | Path, source: str, out: str | Path) 
         [k for k in weights if k not in network and 'num_batches_tracked' not in k],
     )
     if not fitting:
-        raise WeightsError(
+        raise UserError(
             f'{file}: none of its weights fits model.backbone of {config} by the names of {source}; it has '
             f'{listed([*weights])}, the network {listed([*network])}: choose another --source'
         )

@@ -3,7 +3,6 @@
 WORK_DIR/*/vis_data/scalars.json -> {panel: {line: (epochs, values)}} -> WORK_DIR/curves.png
 """
 
-import json
 import math
 import re
 import time
@@ -19,7 +18,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from mammo.engine.monitor.panels import RC, Line, draw
-from mammo.records.storage.files import replacing
+from mammo.records.storage.files import read_json_lines, replacing
 
 NOT_DRAWN = {'epoch', 'iter', 'step', 'time', 'data_time', 'memory', 'base_lr'}
 
@@ -80,7 +79,7 @@ def read_panels(work_dir: Path) -> dict[str, dict[str, Line]]:
     """All that a run and its resumptions logged; what a resumption does again counts once, as it did it."""
     lines: dict[tuple[str, str], Line] = defaultdict(dict)
     for path in sorted(work_dir.glob('*/vis_data/scalars.json')):  # folders are named by time
-        records = list(_records(path))
+        records = list(read_json_lines(path))
         start = min((record['epoch'] for record in records if 'iter' in record), default=math.inf)
         for line in lines.values():
             for epoch in [epoch for epoch in line if epoch >= start or start == 1]:  # 1: a fresh run
@@ -92,14 +91,6 @@ def read_panels(work_dir: Path) -> dict[str, dict[str, Line]]:
         if line:
             panels[panel][label] = line
     return panels
-
-
-def _records(path: Path) -> Iterable[dict[str, Any]]:
-    for text in path.read_text().splitlines():
-        try:
-            yield json.loads(text)
-        except json.JSONDecodeError:  # the last line of a run that was killed while it wrote
-            continue
 
 
 def _scalars(records: Iterable[dict[str, Any]]) -> Iterator[tuple[tuple[str, str], int, float]]:

@@ -23,9 +23,7 @@ class EarlyStoppingHook(StockEarlyStoppingHook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any]) -> None:
         """Count as mmengine does, but leave out a validation whose metric is undefined."""
-        if (
-            metrics.get(self.monitor, 0) is not None
-        ):  # an undefined one is no reason to stop, nor to wait less
+        if metrics.get(self.monitor, 0) is not None:  # else no reason to stop, nor to wait less
             super().after_val_epoch(runner, metrics)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

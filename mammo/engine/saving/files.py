@@ -60,7 +60,7 @@ def locked(*folders: Path) -> Iterator[None]:
     """Hold the folders of a run; the kernel gives them back when its process ends, killed or not.
 
     Raises:
-        LockedError: another run holds one of them.
+        UserError: another run holds one of them.
         CheckpointError: a folder cannot be written.
     """
     with ExitStack() as stack:

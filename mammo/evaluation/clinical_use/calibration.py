@@ -23,9 +23,7 @@ from mammo.evaluation.estimates import (
 from mammo.evaluation.logistic import fit_logistic
 from mammo.evaluation.statistics import mean_fraction
 
-EPSILON = (
-    1e-6  # for recalibration only: probabilities 0 and 1 have no logit and are moved inside by this much
-)
+EPSILON = 1e-6  # by which probabilities 0 and 1 are moved inside for recalibration: they have no logit
 CURVE = 'logistic regression on a restricted cubic spline of the logit, 3 knots'
 DISTANCE = 'no interval: a distance is above 0 by chance alone, even where the calibration is perfect'
 

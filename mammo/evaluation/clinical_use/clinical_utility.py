@@ -12,13 +12,7 @@ from numpy.typing import NDArray
 from mammo.evaluation.estimates import Estimate, UndefinedError, require_classes, require_probs
 from mammo.evaluation.statistics import mean, proportion
 
-THRESHOLD_STEP = 0.01  # of prob, decision curve
 TABLE_THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)  # of prob, threshold table
-
-
-def threshold_grid(low: float, high: float) -> NDArray:
-    """Thresholds from ``low`` to ``high``, at most ``THRESHOLD_STEP`` apart."""
-    return np.round(np.linspace(low, high, max(2, round((high - low) / THRESHOLD_STEP) + 1)), 6)
 
 
 def benefit(scores: NDArray, labels: NDArray, threshold: float) -> NDArray:

@@ -51,10 +51,8 @@ def binary_entry(model: Model, drawn: resampling.Replicates | None, options: Opt
         missing_inputs=missingness(table),
         centres=centres(table, options.min_group),
         stability=None,
-        recalibration=recalibration(model, clinical_utility.threshold_grid(*options.threshold_range)),
-        net_benefit=clinical_utility.net_benefit(
-            scores, labels, clinical_utility.threshold_grid(*options.threshold_range)
-        ),
+        recalibration=recalibration(model, options.thresholds),
+        net_benefit=clinical_utility.net_benefit(scores, labels, options.thresholds),
         thresholds=clinical_utility.threshold_table(scores, labels),
         slnb=dict(development=on_development, test=on_test),
         subgroups=[row for rows in groups.values() for row in rows],

@@ -3,13 +3,13 @@
 patient table, folder of tools/attention_maps.py -> groups of patients with pictures as data addresses
 """
 
-import base64
 import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from mammo.pages.environment import data_uri
 from mammo.records.predictions import PredictionError
 
 SHOWN = 4  # patients per group
@@ -63,9 +63,7 @@ def _entry(patient: pd.Series, pictures: list[tuple[Path, str]]) -> dict[str, An
         name=patient.name,
         score=float(patient.score),
         label=float(patient.label),
-        pictures=[dict(source=_address(path), name=name) for path, name in pictures],
+        pictures=[
+            dict(source=data_uri(path.read_bytes(), 'image/png'), name=name) for path, name in pictures
+        ],
     )
-
-
-def _address(picture: Path) -> str:
-    return f'data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}'

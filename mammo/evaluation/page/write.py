@@ -3,7 +3,6 @@
 report, patients by model -> DIR/report.json, DIR/report.html, DIR/figures/*
 """
 
-import base64
 import io
 import itertools
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from mammo.evaluation.page.checklist import checklist
 from mammo.evaluation.page.curves import curves
 from mammo.evaluation.page.drawing import REPORT_RC, Drawn
 from mammo.evaluation.page.panels import Members, instability, panels
-from mammo.pages.environment import environment
+from mammo.pages.environment import data_uri, environment
 from mammo.records.storage.files import replacing, write_json, write_text
 
 
@@ -56,7 +55,7 @@ def _save(folder: Path, drawn: Drawn) -> str:
         drawn.figure.savefig(buffer, format=suffix, metadata={'Date': None} if suffix == 'svg' else None)
         with replacing(folder / f'{drawn.name}.{suffix}') as tmp:
             tmp.write_bytes(buffer.getvalue())
-    return 'data:image/svg+xml;base64,' + base64.b64encode(buffer.getvalue()).decode()
+    return data_uri(buffer.getvalue(), 'image/svg+xml')
 
 
 def render(

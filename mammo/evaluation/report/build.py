@@ -6,7 +6,6 @@ dict(name -> Patients) of test and development, options -> report (see docs/eval
 import itertools
 import platform
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from mammo.evaluation.report.options import Options
 from mammo.records.ids import check_look_alikes
 from mammo.records.predictions import PredictionError
 from mammo.records.tables.numerals import CODES, doubtful_codes
-from mammo.records.versions import VERSIONS
+from mammo.records.versions import VERSIONS, installed
 
 FORMAT_VERSION = VERSIONS['report']
 MAX_ALL_PAIRS = 4  # with more models, each is compared with the first only
@@ -72,7 +71,7 @@ def build_report(test: Named, development: Named, task: str, options: Options) -
     pairs = list(itertools.combinations(models, 2))
     pairs = pairs if len(models) <= MAX_ALL_PAIRS else pairs[: len(models) - 1]
     comparisons = [compare(a, b, models, drawn, options) for a, b in pairs] if kind == 'binary' else []
-    versions = dict(python=platform.python_version(), **{name: version(name) for name in LIBRARIES})
+    versions = dict(python=platform.python_version()) | installed(*LIBRARIES)
     settings = options._asdict() | dict(kind=kind, confidence_level=0.95)
     report = dict(format_version=FORMAT_VERSION, task=task, models=entries, comparisons=comparisons)
     report |= dict(settings=settings, versions=versions)

@@ -41,12 +41,10 @@ def compare(a: str, b: str, models: dict[str, Model], drawn: Drawn, options: Opt
     deltas = dict(
         delta_roc_auc=statistics.delta_auc(*scores, labels),
         delta_pr_auc=_resampled(scores, labels, both, 1, options),
-        **_of_probs(scores, labels, clinical_utility.threshold_grid(*options.threshold_range)),
+        **_of_probs(scores, labels, options.thresholds),
         **_at_thresholds(left, right, both, options),
     )
-    curve = clinical_utility.delta_net_benefit(
-        scores[0], scores[1], labels, clinical_utility.threshold_grid(*options.threshold_range)
-    )
+    curve = clinical_utility.delta_net_benefit(scores[0], scores[1], labels, options.thresholds)
     return result | deltas | dict(delta_net_benefit=curve)
 
 
@@ -71,13 +69,9 @@ def _common(
 
 
 def _resampled(
-    scores: NDArray,
-    labels: NDArray,
-    both: resampling.Replicates,
-    place: int,
-    options: Options,
+    scores: NDArray, labels: NDArray, both: resampling.Replicates, place: int, options: Options,
     note: str = '',
-) -> Estimate:
+) -> Estimate:  # fmt: skip
     """Difference of one of the statistics of ``Replicates``."""
     values = [resampling.point(s, labels, options.sensitivity)[place] for s in scores]
     return delta_resampled(values[0] - values[1], *both[place], note)

@@ -13,16 +13,11 @@ MAX_GAP = 0.02  # of the pooled and the within-fold AUC that needs no word
 
 def notices(report: dict[str, Any]) -> list[str]:
     """Sentences for the banner, the gravest first."""
-    sentences = [_few(name, model) for name, model in report['models'].items()]
-    sentences += [_no_probs(name, model) for name, model in report['models'].items()]
-    sentences += [_untold(report)]
-    sentences += [_pair(pair, report['models']) for pair in report['comparisons']]
-    sentences += [_women(name, model) for name, model in report['models'].items()]
-    sentences += [_wrong_way(name, model) for name, model in report['models'].items()]
-    sentences += [_missing(name, model) for name, model in report['models'].items()]
-    sentences += [_gap(name, model) for name, model in report['models'].items()]
-    first = next(iter(report['models'].values()))
-    sentences += [_conditional(first)]
+    models = report['models']
+    gravest = [say(*model) for say in (_few, _no_probs) for model in models.items()]
+    pairs = [_pair(pair, models) for pair in report['comparisons']]
+    others = [say(*model) for say in (_women, _wrong_way, _missing, _gap) for model in models.items()]
+    sentences = [*gravest, _untold(report), *pairs, *others, _conditional(next(iter(models.values())))]
     return list(filter(None, dict.fromkeys(sentences)))
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+THRESHOLD_STEP = 0.01  # of prob, decision curve
 FORM = 'NAME=PATH[,PATH...]'
 
 
@@ -25,6 +27,12 @@ class Options(NamedTuple):
     kind: str = 'auto'  # binary, regression
     seed: int = 0
     strict: bool = False  # refuse to compare models on different patients
+
+    @property
+    def thresholds(self) -> NDArray:
+        """Of the decision curve, at most ``THRESHOLD_STEP`` apart."""
+        low, high = self.threshold_range
+        return np.round(np.linspace(low, high, max(2, round((high - low) / THRESHOLD_STEP) + 1)), 6)
 
     def rng(self) -> np.random.Generator:
         """A fresh generator: every use starts from the same seed, whatever was computed before."""

@@ -10,7 +10,6 @@ import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from mammo.errors import UserError
 from mammo.records.storage.files import replacing, sha256_of, sha256_of_bytes
-from mammo.records.versions import VERSIONS, version_problem
+from mammo.records.versions import VERSIONS, installed, version_problem
 
 MANIFEST = 'manifest.json'
 NAME = re.compile(r'[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*\.(json|md|safetensors)')
@@ -117,7 +116,8 @@ def write_bundle(folder: Path, files: Iterable[tuple[str, bytes]]) -> str:
         draft.mkdir(parents=True)
         listed = {name: _write(draft / name, content) for name, content in files}
         assert all(NAME.fullmatch(name) for name in listed)
-        manifest = dict(format_version=VERSIONS['bundle'], created_by=versions(), files=listed)
+        created_by = dict(python=platform.python_version()) | installed(*LIBRARIES)
+        manifest = dict(format_version=VERSIONS['bundle'], created_by=created_by, files=listed)
         bundle_id = _id(manifest)
         _write(draft / MANIFEST, canonical(manifest | dict(id=bundle_id)))
         draft.rename(folder)
@@ -154,17 +154,6 @@ def open_bundle(folder: str | os.PathLike) -> Bundle:
         if not whole or sha256_of(path) != about['sha256']:
             raise BundleError(f'{path}: {"damaged or edited" if path.is_file() else "missing"}; {REMEDY}')
     return Bundle(folder, content['id'], content['files'])
-
-
-def versions() -> dict[str, str]:
-    """Of Python and of the libraries that decide about numbers, as far as installed."""
-    versions = dict(python=platform.python_version())
-    for name in LIBRARIES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
 
 
 def _id(manifest: dict[str, Any]) -> str:

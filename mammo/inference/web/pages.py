@@ -3,7 +3,6 @@
 Predictor; Entry and error, or Prediction -> HTML text
 """
 
-import base64
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from mammo.inference.refusals import ExamError, Refusal
 from mammo.inference.web import words
 from mammo.inference.web.entry import CLINICAL, Entry, FieldsError
 from mammo.inference.web.queue import KEEP_S
-from mammo.pages.environment import environment
+from mammo.pages.environment import data_uri, environment
 
 FOLDER = Path(__file__).parent
 # what a browser lets through before the upload, which may be more than mammo.records.tables.numerals reads
@@ -104,12 +103,6 @@ def scale(score: Score) -> dict[str, float | None] | None:
     threshold = score.decision['threshold'] if score.decision else None
     places = dict(value=score.lead, threshold=threshold)
     return {k: None if v is None else round(100 * min(1, max(0, v)), 2) for k, v in places.items()}
-
-
-def data_uri(content: bytes | str, kind: str) -> str:
-    """Content as an address that a page holds itself; ``kind`` is a media type such as ``image/png``."""
-    raw = content.encode() if isinstance(content, str) else content
-    return f'data:{kind};base64,{base64.b64encode(raw).decode()}'
 
 
 def number(value: float) -> str:

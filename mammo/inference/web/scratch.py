@@ -21,9 +21,7 @@ def scratch() -> Iterator[Path]:
     place = Path(tempfile.gettempdir())
     remove_left(place)
     draft = Path(tempfile.mkdtemp(prefix=f'.{PREFIX}', dir=place))
-    with FileLock(
-        draft / LOCK
-    ):  # held before it has its name, so that no other start takes it for a dead one
+    with FileLock(draft / LOCK):  # before it has its name, so that no other start takes it for a dead one
         folder = draft.rename(place / draft.name[1:])
         try:
             yield folder

@@ -80,9 +80,8 @@ def listening(host: str, port: int) -> socket.socket:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
     except OSError as error:
-        why = (
-            os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-        )  # else of a host name
+        # errors of host names have numbers below 0
+        why = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror  # type: ignore[arg-type]
         raise UserError(f'cannot listen at {host} port {port}: {why}; try another --port') from None
 
 

@@ -16,9 +16,7 @@ from mammo.records.storage.png import MAX_PIXELS
 
 PLAUSIBLE_SPACING_MM = (0.03, 0.3)  # SPEC 9
 PLAUSIBLE_MAGNIFICATION = (1.0, 2.5)
-MAGNIFIED = (
-    1.3  # from here on a view is a magnified one; contact views reach 1.1, those on a stand start at 1.5
-)
+MAGNIFIED = 1.3  # from here on a view is magnified; contact views reach 1.1, those on a stand start at 1.5
 MAX_PIXEL_ASPECT = 1.25
 _OPPOSITE = {'A': 'P', 'P': 'A', 'L': 'R', 'R': 'L', 'H': 'F', 'F': 'H'}
 

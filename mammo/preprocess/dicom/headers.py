@@ -33,9 +33,8 @@ _VIEW_CODES = (
 )
 VIEW_OF_CODE = {code: view for *codes, view in _VIEW_CODES for code in codes}
 VIEWS = frozenset(VIEW_OF_CODE.values()) - {SPECIMEN}
-FROM_ABOVE = frozenset(
-    {'CC', 'FB', 'XCCL', 'XCCM'}
-)  # the image plane holds left and right, not head and foot
+# the image plane holds left and right, not head and foot
+FROM_ABOVE = frozenset({'CC', 'FB', 'XCCL', 'XCCM'})
 # PS3.16 CID 244 (side) and the sided codes of CID 4013 (breast)
 SIDE_OF_CODE = {'7771000': 'L', 'G-A101': 'L', '24028007': 'R', 'G-A100': 'R'} | {
     '80248007': 'L', 'T-04030': 'L', '73056007': 'R', 'T-04020': 'R'
@@ -144,10 +143,8 @@ def agreed(name: str, values: dict[str, str]) -> str | None:
     """
     filled = {tag: content for tag, content in values.items() if content}
     if len(set(filled.values())) > 1:
-        (first, one), (second, other) = (
-            next(iter(filled.items())),
-            next((tag, content) for tag, content in filled.items() if content != next(iter(filled.values()))),
-        )
+        (first, one), *rest = filled.items()
+        second, other = next(pair for pair in rest if pair[1] != one)
         text = f'{first} says {name} {one!r}, {second} says {other!r}: they contradict each other'
         raise PreprocessError(Reason.BAD_HEADER, text)
     return next(iter(filled.values()), None)

@@ -21,13 +21,7 @@ from mammo.records.tables.reading import read_table
 
 logger = logging.getLogger(__name__)
 KEYS = ('patient_id', 'laterality', 'exam_id', 'tumor_side')  # every other column is a task
-SIDE_WORDS = (
-    'side',
-    'breast',
-    'breast_side',
-    'lat',
-    'seite',
-)  # as a task, both breasts would have its labels
+SIDE_WORDS = ('side', 'breast', 'breast_side', 'lat', 'seite')  # as a task, of both breasts
 Key = tuple[str, str, str]  # patient, side, exam; '' stands for all of them
 
 

@@ -11,10 +11,7 @@ from mammo.preprocess.errors import PreprocessError, Reason
 from mammo.preprocess.picture.breast import bounds
 
 BORDER_FRAC = 0.02  # of the sides: the strips that show background in a mammogram, but for the chest wall's
-BRIGHT_FRAC, DARK_FRAC = (
-    0.75,
-    0.25,
-)  # of the range of the image: the backgrounds of a negative and of a positive
+BRIGHT_FRAC, DARK_FRAC = 0.75, 0.25  # of the range: the backgrounds of a negative and of a positive
 MIN_BRIGHT_SHARE = 0.3  # of the strips; a breast that fills two sides leaves half of them
 FRAME_FRAC = 0.08  # of the sides: a frame is at most this wide; 548 of the 551 negatives show within it
 MIN_LOOK_PX = 1000  # of the longer side; more tells no more of a background

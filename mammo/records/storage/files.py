@@ -8,16 +8,12 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from mammo.errors import UserError
 from mammo.records.versions import VERSIONS, version_problem
-
-
-class RecordError(UserError):
-    """A JSON record that is missing, damaged, or of another version."""
 
 
 @contextmanager
@@ -69,19 +65,28 @@ def read_record(path: str | os.PathLike, record: str = '', remedy: str = '') -> 
         remedy: what to do if it cannot be read.
 
     Raises:
-        RecordError: it is missing, damaged, or of another version.
+        UserError: it is missing, damaged, or of another version.
     """
     try:
         content = json.loads(Path(path).read_text(encoding='utf-8'))
         version = content['format_version']
     except (OSError, ValueError, KeyError, TypeError) as error:
         text = f'{path}: cannot be read as a record of this project: {error!r}'
-        raise RecordError(f'{text}; {remedy}' if remedy else text) from None
+        raise UserError(f'{text}; {remedy}' if remedy else text) from None
     stem = Path(path).stem
     problem = version_problem(record or (stem if stem in VERSIONS else 'report'), version)
     if problem:
-        raise RecordError(f'{path}: {problem}')
+        raise UserError(f'{path}: {problem}')
     return content
+
+
+def read_json_lines(path: str | os.PathLike) -> Iterator[dict[str, Any]]:
+    """The objects of a file with one on each line; a line that a kill has torn is left out."""
+    for line in Path(path).read_text(encoding='utf-8').splitlines():
+        with suppress(json.JSONDecodeError):
+            value = json.loads(line)
+            if isinstance(value, dict):
+                yield value
 
 
 def sha256_of_bytes(content: bytes) -> str:

@@ -16,10 +16,6 @@ from filelock import FileLock, Timeout
 from mammo.errors import UserError
 
 
-class LockedError(UserError):
-    """Another run holds the folder; the message says which."""
-
-
 @contextmanager
 def locked(path: Path, doing: str, remedy: str) -> Iterator[None]:
     """Hold a lock file; the kernel gives it back when the process ends, killed or not.
@@ -30,7 +26,7 @@ def locked(path: Path, doing: str, remedy: str) -> Iterator[None]:
         remedy: what the other one has to do, such as ``choose another --out-dir``.
 
     Raises:
-        LockedError: another run holds it.
+        UserError: another run holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
@@ -38,7 +34,7 @@ def locked(path: Path, doing: str, remedy: str) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout:
         text = f'{path.parent}: {_owner(path)} {doing} this folder. Wait for it or stop it, or {remedy}'
-        raise LockedError(text) from None
+        raise UserError(text) from None
     started = datetime.now().astimezone().isoformat(timespec='seconds')
     try:  # written in place: another file of that name would not be locked
         path.write_text(json.dumps(dict(host=socket.gethostname(), pid=os.getpid(), started=started)))

@@ -12,17 +12,13 @@ from typing import Any
 
 from mammo.errors import UserError, listed
 from mammo.records.differences import differences
-from mammo.records.storage.files import write_text
+from mammo.records.storage.files import read_json_lines, write_text
 from mammo.records.storage.lock import locked
 from mammo.records.versions import VERSIONS
 
 JOURNAL, LOCK = '.journal.jsonl', '.lock'
 FORMAT_VERSION = VERSIONS['journal']
 Record = dict[str, Any]
-
-
-class OutDirError(UserError):
-    """An output folder that cannot be used; the message says what is in the way, and what to do."""
 
 
 class OutDir:
@@ -47,7 +43,7 @@ class OutDir:
         """Before anything is written: keep these records, and note the files that this run may write.
 
         Raises:
-            OutDirError: one of the files is there, and no run of this tool has made it.
+            UserError: one of the files is there, and no run of this tool has made it.
         """
         self._claim(files)
         self._write([*records, dict(files=sorted(self.files))])
@@ -56,7 +52,7 @@ class OutDir:
         """Before they are written: note files that were not known when the run started; from any thread.
 
         Raises:
-            OutDirError: as :meth:`start`.
+            UserError: as :meth:`start`.
         """
         self._claim(files)
         self.append(dict(files=list(files)))
@@ -77,7 +73,7 @@ class OutDir:
         planned = set(files)
         foreign = sorted(name for name in planned - self.files if (self.folder / name).exists())
         if foreign:
-            raise OutDirError(
+            raise UserError(
                 f'{self.folder / listed(foreign, 1)}: not made by this tool, and would be replaced; '
                 'choose another --out-dir, or move it away'
             )
@@ -89,12 +85,11 @@ class OutDir:
     def _read(self) -> Record | None:
         """Head of the journal that is there, None without one; fills ``records`` and ``files``."""
         try:
-            lines = self.path.read_text(encoding='utf-8').splitlines()
+            head, *rest = [*read_json_lines(self.path)] or [{}]
         except FileNotFoundError:
             return None
-        head, *rest = [line for text in lines if isinstance(line := _parsed(text), dict)] or [{}]
         if head.get('format_version') != FORMAT_VERSION or head.get('tool') != self.head['tool']:
-            raise OutDirError(
+            raise UserError(
                 f'{self.path}: of {head.get("tool", "an older release")!r}, '
                 f'not of this release of {self.head["tool"]!r}; choose another --out-dir'
             )
@@ -127,8 +122,8 @@ def out_dir(
         fresh: remove the files that the journal names, and start anew.
 
     Raises:
-        OutDirError: the folder is used and neither is asked for, holds inputs, or has another head.
-        LockedError: another run holds it.
+        UserError: the folder is used and neither is asked for, holds inputs, or has another head, or
+            another run holds it.
 
     Example:
         >>> import tempfile
@@ -142,13 +137,13 @@ def out_dir(
         [{'id': 'a'}]
     """
     if resume and fresh:
-        raise OutDirError('--resume goes on and --fresh starts anew; give one of them')
+        raise UserError('--resume goes on and --fresh starts anew; give one of them')
     _refuse_inputs(folder, inputs, made_files(folder, head['tool']))  # before a file is made there
     with locked(folder / LOCK, 'is writing into', 'choose another --out-dir'):
         out = OutDir(folder, head)
         earlier = out._read()
         if earlier is not None and not (resume or fresh):
-            raise OutDirError(
+            raise UserError(
                 f'{folder}: holds {len(out.files)} files of an earlier run; go on with --resume, '
                 'start anew with --fresh, or choose another --out-dir'
             )
@@ -157,7 +152,7 @@ def out_dir(
             out.records, out.files = [], set()
         elif earlier is not None and earlier != out.head:
             changes = [f'{place} {old!r} -> {new!r}' for place, old, new in differences(earlier, out.head)]
-            raise OutDirError(
+            raise UserError(
                 f'{out.path}: made with other settings: {listed(changes)}; '
                 'start anew with --fresh, or choose another --out-dir'
             )
@@ -185,13 +180,6 @@ def _refuse_inputs(folder: Path, inputs: Iterable[Path], made: set[Path]) -> Non
     for path in inputs:
         real = path.resolve()
         if real.is_relative_to(root) and real not in made:
-            raise OutDirError(
+            raise UserError(
                 f'{folder}: holds inputs, such as {real.name!r}; choose an --out-dir without inputs'
             )
-
-
-def _parsed(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError:
-        return None

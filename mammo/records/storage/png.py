@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from mammo.errors import UserError
-from mammo.records.storage.plain_png import decode_plain_png
+from mammo.records.storage.plain_png import SIGNATURE, decode_plain_png
 
-PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 MAX_PIXELS = 64_000_000  # the largest detectors and film digitisers stay below 50 million
 MAX_BYTES = 16 * MAX_PIXELS  # four channels of 16 bits, and as much again
 EXIF, EXIF_WITHIN, ORIENTATION = re.compile(b'Exif|eXIf'), 2**16, 0x0112
@@ -138,8 +137,8 @@ def _upright(image: NDArray, header: Image.Image, data: bytes) -> NDArray:
 
 def _declared_bits(data: bytes) -> int | None:
     """Significant bits of a PNG file's samples (PNG specification, 11.3.2.7, chunk sBIT)."""
-    position = len(PNG_SIGNATURE)
-    while data.startswith(PNG_SIGNATURE) and position + 8 <= len(data):
+    position = len(SIGNATURE)
+    while data.startswith(SIGNATURE) and position + 8 <= len(data):
         length, kind = struct.unpack('>I4s', data[position : position + 8])
         if kind == b'sBIT' and length:
             return data[position + 8]

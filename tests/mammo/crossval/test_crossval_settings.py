@@ -8,7 +8,6 @@ import pytest
 from mammo.crossval.settings import RECORD, config_of, describe, keep, start_weights, tasks_of
 from mammo.errors import DataError, UserError
 from mammo.records.differences import differences
-from mammo.records.storage.files import RecordError
 
 ROOT = Path(__file__).resolve().parents[3]
 DEMO = ROOT / 'configs/demo/full_breast_224x128_transformer.py'
@@ -102,13 +101,13 @@ def test_many_differences_are_shortened(tmp_path: Path) -> None:
 @pytest.mark.parametrize('text', ['{', '{}', '[]'])
 def test_a_damaged_record_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / RECORD).write_text(text)
-    with pytest.raises(RecordError, match=r'cross_validate.json: .*take another --work-dir'):
+    with pytest.raises(UserError, match=r'cross_validate.json: .*take another --work-dir'):
         start(tmp_path)
 
 
 def test_a_record_of_another_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / RECORD).write_text(json.dumps(dict(format_version=9)))
-    with pytest.raises(RecordError, match='format_version is 9, this release reads 1'):
+    with pytest.raises(UserError, match='format_version is 9, this release reads 1'):
         start(tmp_path)
 
 

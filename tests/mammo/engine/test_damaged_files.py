@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from mammo.engine.loading.checkpoint import CheckpointError, load_from_file
-from mammo.records.features import FeaturesError, read_features
+from mammo.errors import UserError
+from mammo.records.features import read_features
 from mammo.records.fusion_set import FusionError, read_split
 from mammo.records.meta import MetaError, read_meta, write_meta
 from mammo.records.predictions import PredictionError, read_predictions, write_predictions
@@ -56,7 +57,7 @@ def read_fusion_set(path: Path) -> Any:
 KINDS: dict[str, tuple[Callable, Callable, type[Exception]]] = {
     'a.pth': (checkpoint, load_from_file, CheckpointError),
     'a.json': (meta, read_meta, MetaError),
-    'a.npz': (features, read_features, FeaturesError),
+    'a.npz': (features, read_features, UserError),
     'p.json': (predictions, read_predictions, PredictionError),
     'p.pkl': (predictions, read_predictions, PredictionError),
     'p.csv': (predictions, read_predictions, PredictionError),

@@ -13,7 +13,6 @@ from mammo.errors import UserError
 from mammo.fusion.schema import ClinicalError
 from mammo.inference.batch import BatchSummary, answer_table
 from mammo.inference.predictor import Predictor
-from mammo.records.storage.out_dir import OutDirError
 
 CLINICAL = 'patient_id,age,ER status,histology\nP1,54,positive,lobular\nP2,60,negative,\n'
 IMAGES = 'dicom_path,patient_id,tumor_side\n{0},P1,L\n{1},P1,L\n{2},P2,\n'
@@ -197,7 +196,7 @@ def test_refused_patients_are_tried_again_and_those_gone_from_the_table_removed(
 )
 def test_used_folder_and_other_options_are_refused(answer: Callable, options: dict, message: str) -> None:
     answer()
-    with pytest.raises(OutDirError, match=message):
+    with pytest.raises(UserError, match=message):
         answer(**options)
 
 
@@ -206,7 +205,7 @@ def test_another_bundle_is_refused(
 ) -> None:
     answer()
     monkeypatch.setattr(predictor, 'bundle_id', 'f' * 64)
-    with pytest.raises(OutDirError, match=r"bundle_id '.*' -> 'ffff"):
+    with pytest.raises(UserError, match=r"bundle_id '.*' -> 'ffff"):
         answer(resume=True, fresh=False)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from mammo.errors import UserError
 from mammo.study import run as study_run
-from mammo.study.form import StudyError, read_study
+from mammo.study.form import read_study
 from mammo.study.run import run_study
 from mammo.study.stages import command_line, refuse_unknown_options, steps
 
@@ -90,7 +91,7 @@ def test_options_become_flags(content) -> None:
     ],
 )
 def test_wrong_field_is_named_with_its_value(content, change: dict[str, Any], message: str) -> None:
-    with pytest.raises(StudyError, match=rf'study\.yaml: {message}'):
+    with pytest.raises(UserError, match=rf'study\.yaml: {message}'):
         read_study(_write(content | change))
 
 
@@ -98,16 +99,16 @@ def test_wrong_field_is_named_with_its_value(content, change: dict[str, Any], me
 def test_file_that_is_no_study_is_refused(content, text: str) -> None:
     path = _write(content)
     path.write_text(text)
-    with pytest.raises(StudyError, match=r'study\.yaml'):
+    with pytest.raises(UserError, match=r'study\.yaml'):
         read_study(path)
 
 
 def test_option_that_a_tool_does_not_have_is_refused_with_the_nearest(content) -> None:
     path = _write(content | dict(options=dict(split=dict(seeed=3))))
-    with pytest.raises(StudyError, match=r'options\.split\.seeed: .* has no --seeed, the nearest is --seed'):
+    with pytest.raises(UserError, match=r'options\.split\.seeed: .* has no --seeed, the nearest is --seed'):
         refuse_unknown_options(path, read_study(path))
     path = _write(content | dict(options=dict(train={})))
-    with pytest.raises(StudyError, match=r'options\.train: not among the tools of this study'):
+    with pytest.raises(UserError, match=r'options\.train: not among the tools of this study'):
         refuse_unknown_options(path, read_study(path))
 
 
@@ -147,7 +148,7 @@ def test_product_of_another_command_is_refused(content, ran) -> None:
     run_study(read_study(_write(content)))
     ran.clear()
     with pytest.raises(
-        StudyError, match=r'split_report.json: made by: tools/split.py .*\n.*asks for: .*--outer 3'
+        UserError, match=r'split_report.json: made by: tools/split.py .*\n.*asks for: .*--outer 3'
     ):
         run_study(read_study(_write(content | dict(folds=dict(outer=3)))))
     assert ran == []

@@ -14,11 +14,11 @@ from mammo.evaluation.clinical_use.clinical_utility import (
     net_benefit,
     slnb,
     slnb_threshold,
-    threshold_grid,
     threshold_table,
 )
+from mammo.evaluation.report.options import Options
 
-GRID = threshold_grid(0.01, 0.6)
+GRID = Options().thresholds
 
 
 def draw(n=300, seed=0):
@@ -86,8 +86,8 @@ def test_biopsies_avoided_are_true_negatives_less_what_misses_cost():
 
 
 def test_thresholds_reach_both_ends_of_the_range():
-    assert threshold_grid(0.05, 0.3).tolist() == pytest.approx(np.arange(5, 31) / 100)
-    assert threshold_grid(0.101, 0.104).tolist() == [0.101, 0.104]
+    assert Options(threshold_range=(0.05, 0.3)).thresholds.tolist() == pytest.approx(np.arange(5, 31) / 100)
+    assert Options(threshold_range=(0.101, 0.104)).thresholds.tolist() == [0.101, 0.104]
 
 
 # scores falling, 1 = positive: threshold, spared of n, missed positives, npv

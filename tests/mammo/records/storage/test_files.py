@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mammo.records.storage.files import RecordError, read_record, replacing, write_json, write_text
+from mammo.errors import UserError
+from mammo.records.storage.files import read_record, replacing, write_json, write_text
 
 
 def test_parent_folders_are_made(tmp_path: Path) -> None:
@@ -83,5 +84,5 @@ def test_a_record_of_a_version_that_is_read(name, version, tmp_path):
 )  # fmt: skip
 def test_a_record_of_another_version_is_refused(name, version, reads, tmp_path):
     write_json(tmp_path / f'{name}.json', dict(format_version=version))
-    with pytest.raises(RecordError, match=f'format_version is {version!r}, this release reads {reads}$'):
+    with pytest.raises(UserError, match=f'format_version is {version!r}, this release reads {reads}$'):
         read_record(tmp_path / f'{name}.json')

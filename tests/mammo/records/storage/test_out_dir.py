@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from mammo.records.storage.lock import LockedError
-from mammo.records.storage.out_dir import JOURNAL, OutDirError, made_files, out_dir
+from mammo.errors import UserError
+from mammo.records.storage.out_dir import JOURNAL, made_files, out_dir
 
 HEAD = dict(tool='demo', settings=dict(size=3), versions=dict(numpy='1'))
 
@@ -28,7 +28,7 @@ def files(folder):
 
 def test_a_used_folder_is_refused_without_resume_or_fresh(tmp_path):
     run(tmp_path / 'out')
-    with pytest.raises(OutDirError, match=r'holds 2 files of an earlier run.*--resume.*--fresh'):
+    with pytest.raises(UserError, match=r'holds 2 files of an earlier run.*--resume.*--fresh'):
         run(tmp_path / 'out')
 
 
@@ -43,7 +43,7 @@ def test_resuming_hands_out_the_records_and_ignores_a_torn_line(tmp_path):
 @pytest.mark.parametrize('change', [dict(settings=dict(size=4)), dict(versions={})])
 def test_resuming_with_other_settings_names_what_differs(change, tmp_path):
     run(tmp_path)
-    with pytest.raises(OutDirError, match=r"size 3 -> 4|numpy '1' -> None"):
+    with pytest.raises(UserError, match=r"size 3 -> 4|numpy '1' -> None"):
         run(tmp_path, head=HEAD | change, resume=True)
 
 
@@ -59,7 +59,7 @@ def test_a_file_of_somebody_else_is_never_replaced(tmp_path):
     (tmp_path / 'png').mkdir()
     (tmp_path / 'png/b.png').write_text('mine')
     for modes in ({}, dict(fresh=True), dict(resume=True)):
-        with pytest.raises(OutDirError, match=r'png/b.png: not made by this tool'):
+        with pytest.raises(UserError, match=r'png/b.png: not made by this tool'):
             run(tmp_path, **modes)
     assert (tmp_path / 'png/b.png').read_text() == 'mine'
 
@@ -96,16 +96,16 @@ def test_a_folder_that_holds_inputs_is_refused_but_made_files_are_no_inputs(tmp_
     run(tmp_path)
     run(tmp_path, inputs=[tmp_path / 'png/a.png'], resume=True)
     (tmp_path / 'scan.dcm').write_text('x')
-    with pytest.raises(OutDirError, match=r"holds inputs, such as 'scan\.dcm'"):
+    with pytest.raises(UserError, match=r"holds inputs, such as 'scan\.dcm'"):
         run(tmp_path, inputs=[tmp_path / 'scan.dcm'], fresh=True)
 
 
 def test_the_folder_of_another_tool_and_of_an_older_release_are_refused(tmp_path):
     run(tmp_path)
-    with pytest.raises(OutDirError, match="'demo', not of this release of 'other'"):
+    with pytest.raises(UserError, match="'demo', not of this release of 'other'"):
         run(tmp_path, head=HEAD | dict(tool='other'), fresh=True)
     (tmp_path / JOURNAL).write_text('{"format_version": 1}\n')
-    with pytest.raises(OutDirError, match='older release'):
+    with pytest.raises(UserError, match='older release'):
         run(tmp_path, fresh=True)
 
 
@@ -118,7 +118,7 @@ def test_two_processes_cannot_hold_one_folder(tmp_path):
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, '-c', code], stdin=pipe, stdout=pipe, text=True) as other:
         assert other.stdout.readline() == 'held\n'
-        with pytest.raises(LockedError, match=f'process {other.pid} on .* is writing into this folder'):
+        with pytest.raises(UserError, match=f'process {other.pid} on .* is writing into this folder'):
             run(tmp_path)
         other.stdin.close()
         other.wait()
@@ -126,14 +126,14 @@ def test_two_processes_cannot_hold_one_folder(tmp_path):
 
 
 def test_both_modes_at_once_are_refused(tmp_path):
-    with pytest.raises(OutDirError, match='give one of them'):
+    with pytest.raises(UserError, match='give one of them'):
         run(tmp_path, resume=True, fresh=True)
 
 
 def test_a_folder_of_inputs_is_refused_before_anything_is_made_in_it(tmp_path):
     (tmp_path / 'a.dcm').touch()
     with (
-        pytest.raises(OutDirError, match='holds inputs'),
+        pytest.raises(UserError, match='holds inputs'),
         out_dir(tmp_path, HEAD, inputs=[tmp_path / 'a.dcm']),
     ):
         pass
