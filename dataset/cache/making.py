@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from dataset.cache.maps import CacheError, FeatureCache, fingerprints, open_for_writing
-from dataset.cache.training import LOADERS, backbone_of, module_sha256, settings_of
+from dataset.cache.training import LOADERS, backbone_of, module_sha256, paths_of, settings_of
 from mammo.engine.checks.images import check_images
 from mammo.engine.config.reading import set_options
 from mammo.engine.run import load_config
@@ -97,8 +97,8 @@ def parts_of(cfg: Config, views: int, ann_file: list[str] | None) -> list[Part]:
     return list(parts.values())
 
 
-def items_of(part: Part) -> list[dict[str, Any]]:
-    """Every item of a part, as its dataset gives it."""
+def samples_of(part: Part) -> list[dict[str, Any]]:
+    """Every sample of a part, of one image or of several views, as its dataset gives it."""
     return [part.dataset.get_data_info(i) for i in range(len(part.dataset))]
 
 
@@ -121,7 +121,7 @@ class SeededViews(Dataset):
 
 def batches_to_do(cache: FeatureCache, part: Part) -> Iterator[list[tuple[int, int]]]:
     """Batches of (image, view) of which a map is missing; whole ones, as an uninterrupted run has them."""
-    names = [item['img_name'] for item in items_of(part)]
+    names = [item['img_name'] for item in samples_of(part)]
     for view in range(part.num_views):
         for start in range(0, len(names), part.batch_size):
             images = range(start, min(start + part.batch_size, len(names)))
@@ -169,7 +169,7 @@ def open_cache(
     settings = settings_of(cfg, views) | made_by | dict(backbone_sha256=module_sha256(model.backbone))
     names: dict[str, list[str]] = dict(plain=[], views=[])
     for part in parts:
-        names[part.kind] += [item['img_name'] for item in items_of(part)]
+        names[part.kind] += [item['img_name'] for item in samples_of(part)]
     names = {kind: list(dict.fromkeys(of_kind)) for kind, of_kind in names.items()}
     cache = open_for_writing(out, settings, names, fingerprints(all_paths(parts)), map_shape(model, parts[0]))
     with replacing(out / 'backbone.pth') as tmp:
@@ -179,4 +179,4 @@ def open_cache(
 
 def all_paths(parts: list[Part]) -> dict[str, str]:
     """Path by name of every image."""
-    return {item['img_name']: item['img_path'] for part in parts for item in items_of(part)}
+    return {name: path for part in parts for name, path in paths_of(part.dataset).items()}

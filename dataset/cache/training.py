@@ -16,6 +16,7 @@ from mmpretrain.registry import DATASETS, TRANSFORMS
 from torch import nn
 
 from dataset.cache.maps import CacheError, FeatureCache, check_same, fingerprints
+from mammo.engine.checks.data import items_of
 from models.registry import MODELS
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -71,9 +72,9 @@ def cached_config(cfg: Config, cache_dir: str) -> Config:
         settings['backbone_sha256'] = module_sha256(backbone_of(cfg))
     for key in LOADERS:
         if cfg.get(key):
-            check_same(
-                cache.folder, cache.about, dict(settings=settings, files=fingerprints(paths_of(cfg, key)))
-            )
+            dataset = DATASETS.build({**cfg[key].dataset, 'pipeline': []})
+            files = fingerprints(paths_of(dataset))
+            check_same(cache.folder, cache.about, dict(settings=settings, files=files))
             views = key == 'train_dataloader' and cache.num_views > 0
             loader = dict(type='LoadCachedMap', cache=str(cache.folder), views=views)
             cfg[key].dataset.pipeline = [loader, cfg[key].dataset.pipeline[-1]]
@@ -101,7 +102,9 @@ def settings_of(cfg: Config, num_views: int) -> dict[str, Any]:
     backbone = {key: value for key, value in cfg.model.backbone.to_dict().items() if key not in left_out}
     neck = cfg.model.get('neck') or {}
     pools = neck and hasattr(MODELS.get(neck['type']), 'if_pooled')
-    return dict(
+    n_views = cfg.test_dataloader.dataset.get('n_views', 1)  # of a sample
+    several = dict(n_views=n_views) if n_views > 1 else {}
+    return several | dict(
         num_views=num_views,
         backbone=backbone,
         neck={key: neck.get(key) for key in ('type', 'pooling_size')} if pools else None,
@@ -111,11 +114,9 @@ def settings_of(cfg: Config, num_views: int) -> dict[str, Any]:
     )
 
 
-def paths_of(cfg: Config, loader: str) -> dict[str, str]:
-    """Path by name of the images of a dataloader's meta file."""
-    dataset = DATASETS.build({**cfg[loader].dataset, 'pipeline': []})
-    items = (dataset.get_data_info(i) for i in range(len(dataset)))
-    return {item['img_name']: item['img_path'] for item in items}
+def paths_of(dataset: Any) -> dict[str, str]:
+    """Path by name of the images of a dataset, each of several views by itself."""
+    return {item['img_name']: item['img_path'] for item in items_of(dataset)}
 
 
 def has_given_weights(cfg: Config) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmpretrain.registry import DATASETS
 
 from mammo.crops.patches import patients_of_list
 from mammo.crossval.checks import (
@@ -26,6 +27,7 @@ from mammo.engine.checks.images import check_images
 from mammo.errors import DataError
 from mammo.fusion.clinical import read_clinical
 from mammo.fusion.schema import read_schema
+from mammo.patients import VIEWS
 from mammo.records.tables.matching import check_patients
 from models.registry import MODELS
 
@@ -122,6 +124,7 @@ def check_inputs(request: Request, inputs: Inputs) -> dict[str, Any]:
             inputs.fusable - of_sites, of_folds, table, allow=request.allow_unmatched, strict=strict
         )
     _check_cache(request, inputs.cfg)
+    _check_samples(request, inputs)
     pretrained_on = patients_of_list(request.pretrain_list) if request.pretrain_list else set()
     leaks = check_leaks(inputs.folds, outside, pretrained_on, strict=request.strict)
     if _reads_files(inputs.cfg):
@@ -161,6 +164,18 @@ def _reads_files(cfg: Config) -> bool:
     """Whether images are files, which they are not if a transform reads them through a file backend."""
     steps = [step for part in PARTS for step in cfg[f'{part}_dataloader'].dataset.get('pipeline', ())]
     return not any(step.get('backend_args') for step in steps)
+
+
+def _check_samples(request: Request, inputs: Inputs) -> None:
+    """See that the images make samples of the config's datasets, some of which take several views."""
+    metas = [(part, inputs.folds[0].folder / f'{part}.json') for part in PARTS]
+    for part, meta in [*metas, *(('test', site.meta) for site in inputs.sites.values())]:
+        about = dict(ann_file=str(meta.resolve()), pipeline=[])
+        dataset = DATASETS.build({**inputs.cfg[f'{part}_dataloader'].dataset, **about})
+        if request.unit == 'breast' and getattr(dataset, 'n_views', 1) > len(VIEWS):
+            raise DataError(
+                '--unit breast: samples are of both breasts; take a config of one, or --unit patient'
+            )
 
 
 def _check_cache(request: Request, cfg: Config) -> None:

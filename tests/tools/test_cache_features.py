@@ -77,6 +77,34 @@ def test_without_views_validation_is_exactly_that_without_a_cache(
         torch.testing.assert_close(weights[key], value, atol=1e-6, rtol=0)
 
 
+def test_maps_of_several_views_are_learned_from_as_their_images(toy_data: Path, tmp_path: Path, call) -> None:
+    """CC and MLO of a breast as one sample; of two patients one is missing."""
+    config = config_file(tmp_path, toy_data)
+    with config.open('a') as file:
+        file.write(f"""
+pair = [dict(type='LoadViews', transforms=pipeline[:-1]), pipeline[-1]]
+for part, loader in dict(train=train_dataloader, val=val_dataloader, test=test_dataloader).items():
+    about = dict(type='MammoMultiViewDataset', pipeline=pair, ann_file=f'{tmp_path}/{{part}}.json')
+    loader['dataset'].update(about)
+model['neck'].update(type='MultiViewTransformerNeck')
+""")
+    for part in ('train', 'val', 'test'):
+        meta = json.loads((toy_data / f'{part}.json').read_text())
+        for item in meta['data_list'][:-1]:
+            item['gt_label'].pop('LVI', None)  # differs between the views
+        meta['data_list'] = meta['data_list'][:-1]
+        (tmp_path / f'{part}.json').write_text(json.dumps(meta))
+    call('cache_features.py', config, '--views', 0, '--out', tmp_path / 'cache')
+    names, files = (FeatureCache(tmp_path / 'cache').about[key] for key in ('plain', 'files'))
+    assert [name.count('+') for name in names] == [1] * 9 + [0] + ([1] * 3 + [0]) * 2
+    assert len(files) == 19 + 7 + 7  # each image is watched
+    cfg = Config.fromfile(config)
+    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'cache/backbone.pth'))
+    from_maps, _ = validation(cached_config(cfg, tmp_path / 'cache'), tmp_path / 'maps')
+    from_images, _ = validation(cfg, tmp_path / 'images')
+    assert from_maps == from_images
+
+
 def test_maps_made_for_a_neck_without_a_pool_serve_the_transformer_as_its_own(
     toy_data: Path, tmp_path: Path, call
 ) -> None:

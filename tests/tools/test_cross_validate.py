@@ -254,6 +254,32 @@ def test_a_fold_of_one_class_is_found_before_anything_is_written(
     assert not (tmp_path / 'run').exists()
 
 
+def several_views(n_views: int) -> list[str]:
+    """Options that make samples of several views of the config's single images."""
+    datasets = [f'{part}_dataloader.dataset' for part in ('train', 'val', 'test')]
+    types = [f'{dataset}.type=MammoMultiViewDataset' for dataset in datasets]
+    return ['--cfg-options', *types, *(f'+{dataset}.n_views={n_views}' for dataset in datasets)]
+
+
+def test_samples_that_the_images_do_not_make_are_named_before_anything_is_written(
+    call, study: Path, tmp_path: Path, capsys
+) -> None:
+    folds = tmp_path / 'folds'
+    shutil.copytree(study / 'folds', folds)
+    meta = read_meta(folds / '0/0/val.json')
+    meta['data_list'][0]['view'] = 'ML'
+    write_meta(folds / '0/0/val.json', meta['data_list'], TASKS)
+    options = several_views(2)
+    assert call(*options) == 0
+    assert call(*options, '--fresh', folds=folds) == 2
+    told = capsys.readouterr().err
+    assert re.search(r'error: 1 images have no view of CC, MLO .*: .*_CC.png; leave them out', told)
+    options = ['--unit', 'breast', *several_views(4)]
+    assert call(*options, '--work-dir', tmp_path / 'four') == 2
+    assert '--unit breast: samples are of both breasts' in capsys.readouterr().err
+    assert not (tmp_path / 'four').exists()
+
+
 def test_a_failing_fold_is_named_with_its_log_and_the_rest_is_kept(
     call, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,43 @@ def test_config_goes_through_all_stages(name: str, data: Path, tmp_path: Path, c
     assert all(np.isfinite(output).all() for output in session.run(None, {'image': image}))
 
 
+@pytest.mark.slow
+def test_cross_validation_from_cached_maps_ends_in_a_bundle_that_answers_alike(
+    data: Path, tmp_path: Path, call: Callable
+) -> None:
+    """With fusion; its models say of their test patients what they said in the folds."""
+    metas = [json.loads((data / f'{part}.json').read_text()) for part in ('train', 'val', 'test')]
+    items = [item for meta in metas for item in meta['data_list']]
+    patients = sorted({item['patient_id'] for item in items})
+    (data / 'all.json').write_text(json.dumps(metas[0] | dict(data_list=items)))
+    (tmp_path / 'ages.csv').write_text('patient_id,age\n' + ''.join(f'{p},{40 + i}\n' for i, p in enumerate(patients)))  # fmt: skip  # noqa: E501
+    variables = '- {name: age, column: age, kind: continuous, unit: years, range: [18, 110]}'
+    (tmp_path / 'schema.yaml').write_text(f"patient_id: patient_id\nmissing: ['']\nvariables:\n{variables}\n")
+    config, run = tmp_path / 'config.py', tmp_path / 'run'
+    config.write_text(SMALL.format(folder=FOLDER, name=FILES[0], data=data, batch=5))
+    folds, schema, ages = tmp_path / 'folds', tmp_path / 'schema.yaml', tmp_path / 'ages.csv'
+    call('split.py', data / 'all.json', '--out-dir', folds, '--outer', 2, '--inner', 2, '--stratify', 'N')
+    fusion = ['--with-fusion', schema, '--clinical', ages, '--bootstrap', 100]
+    call('cross_validate.py', config, '--folds', folds, '--work-dir', run, '--cache', 1, *fusion)
+    report = json.loads((run / 'report/report.json').read_text())
+    assert {model: about['n_patients'] for model, about in report['models'].items()} == dict.fromkeys(
+        report['models'], 18
+    )
+    assert len(report['models']) == 5
+    call('make_bundle.py', '--cv', run, '--out', tmp_path / 'bundle')
+    predictor = Predictor.load(tmp_path / 'bundle', 'cpu')
+    tested = [read_predictions(run / f'0/{inner}/predictions_test.json')[0] for inner in (0, 1)]
+    exam = {f'L_{item["view"]}': data / item['img_path'] for item in items
+            if item['patient_id'] == tested[0]['patient_id']}  # fmt: skip
+    answer = predictor.predict(exam, cropped_png=True)
+    for task, values in answer.tasks.items():
+        expected = [record['tasks'][task]['pred_score'] for record in tested]
+        assert values.members[:2] == pytest.approx(expected, abs=1e-5)
+    alone = predictor.predict({'L_CC': exam['L_CC']}, clinical={'age': 50}, cropped_png=True)
+    assert alone.tasks['N'].value != answer.tasks['N'].value
+    assert sorted(alone.overlays()) == ['L_CC']
+
+
 def test_network_and_data_must_have_the_same_number_of_views(
     data: Path, tmp_path: Path, call: Callable, capsys: pytest.CaptureFixture
 ) -> None:
