@@ -25,6 +25,7 @@ def main() -> None:
     add('--id-prefix', default='P', help='first letters of the ids, which tell two sets of phantoms apart')
     add('--height', type=int, default=512, help='pixels')
     add('--width', type=int, default=320, help='pixels')
+    add('--one-view', action='store_true', help='second lesions show in one view only, CC or MLO')
     add('--workers', type=int, default=1, help='processes; any number draws the same')
     args = parser.parse_args()
 

@@ -14,11 +14,11 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.studies.pages import interval, write_page
 from benchmarks.studies.steps import Step, resumed, run, step
 
 PAGE = ROOT / 'docs/results/phantom_claims.md'
@@ -150,18 +150,6 @@ def rows(out: Path) -> Iterator[str]:
     yield '| ROC AUC | {clinical:.3f} | {image:.3f} | {both:.3f} |'.format(**best['N_roc_auc'])
 
 
-def interval(estimate: dict[str, Any], form: str = '.3f') -> str:
-    low, high = (format(estimate[end], form) for end in ('ci_low', 'ci_high'))
-    return f'{estimate["value"]:{form}} ({low} to {high})'
-
-
-def write_page(lines: list[str]) -> None:
-    """Put the tables between the marks of the page."""
-    before, _, rest = PAGE.read_text().partition(MARKS[0])
-    after = rest.partition(MARKS[1])[2]
-    PAGE.write_text('\n'.join([before + MARKS[0], '', *lines, '', MARKS[1]]) + after)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -187,7 +175,7 @@ def main() -> None:
     )
     lines = list(rows(out))
     print('\n'.join(lines))
-    write_page(lines)
+    write_page(PAGE, MARKS, lines)
 
 
 if __name__ == '__main__':

@@ -32,6 +32,8 @@ def render_exam(
 ) -> Iterator[tuple[Dataset, dict[str, Any]]]:
     """Render L and R, CC and MLO of one patient; ``index`` counts patients from 0 and picks the vendor.
 
+    A patient with ``satellites_in`` (CC or MLO) has lesions beside the main one in that view only.
+
     Yields:
         tuple: a dataset ready to be saved, and the row of images.csv, whose ``lesions`` is a list of
         (x, y, radius) in pixels, empty for the healthy breast.
@@ -45,7 +47,8 @@ def render_exam(
     radii_mm = np.array([patient['diameter_mm'] / 2, *satellites_mm])
     for laterality in 'LR':
         for view in ('CC', 'MLO'):
-            tumour = {**patient, 'radii_mm': radii_mm} if laterality == patient['tumor_side'] else None
+            shown = radii_mm if patient.get('satellites_in', view) == view else radii_mm[:1]
+            tumour = {**patient, 'radii_mm': shown} if laterality == patient['tumor_side'] else None
             image, lesions = render_view(rng, shape, view, density, tumour)
             if laterality == 'R':  # usual hanging: chest wall of L at the left border, of R at the right one
                 image = image[:, ::-1]

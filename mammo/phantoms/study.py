@@ -18,9 +18,12 @@ from mammo.records.storage.files import write_json, write_text
 
 def write_study(
     out_dir: Path, *, patients: int, seed: int, missing_frac: float, id_prefix: str, height: int, width: int,
-    workers: int,
+    workers: int, one_view: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Draw patients, render them, write the tables -> the truth: best reachable scores.
+
+    Args:
+        one_view: lesions beside the main one show in one view only, CC or MLO.
 
     Raises:
         UserError: a number is impossible, or the folder holds other patients.
@@ -35,6 +38,8 @@ def write_study(
     stale = {path.name.split('_')[0] for path in out_dir.glob('dicom/*.dcm')} - set(table['patient_id'])
     if stale:
         raise UserError(f'--out-dir {out_dir} holds {min(stale)} of another run; choose an empty folder')
+    if one_view:
+        table['satellites_in'] = np.random.default_rng([seed, 3]).choice(['CC', 'MLO'], len(table))
     exams = write_exams(table.to_dict('records'), out_dir, (height, width), seed, id_prefix, workers)
     images = pd.DataFrame(list(tqdm(exams, 'images', 4 * len(table))))
     table = drop_values(table, LABELS + CLINICAL, missing_frac, np.random.default_rng([seed, 1]))

@@ -40,12 +40,11 @@ def test_table_has_a_row_per_comparison_with_paired_interval_and_tells_what_was_
     assert all('not run' in row for row in others)
 
 
-def test_page_keeps_what_stands_around_its_table(out: Path, tmp_path: Path, monkeypatch) -> None:
+def test_page_keeps_what_stands_around_its_table(out: Path, tmp_path: Path) -> None:
     page = tmp_path / 'page.md'
     page.write_text('\n'.join(['# Before', *study.MARKS, 'After', '']))
-    monkeypatch.setattr(study, 'PAGE', page)
     for _ in range(2):
-        study.write_page(list(study.rows(out)))
+        study.write_page(page, study.MARKS, list(study.rows(out)))
     text = page.read_text()
     assert text.startswith('# Before\n')
     assert text.endswith('\nAfter\n')

@@ -106,6 +106,15 @@ def test_only_the_tumour_breast_has_lesions_and_as_many_as_the_patient(patients,
             assert len(row['lesions']) == expected
 
 
+@pytest.mark.parametrize('view', ['CC', 'MLO'])
+def test_second_lesions_of_one_view_do_not_show_in_the_other(view):
+    patient = tumour(n_lesions=3, tumor_side='L', satellites_in=view)
+    rows = [row for _, row in phantom.render_exam(patient, 0, SHAPE, seed=3)]
+    n_lesions = {(row['laterality'], row['view']): len(row['lesions']) for row in rows}
+    other = 'MLO' if view == 'CC' else 'CC'
+    assert n_lesions == {('L', view): 3, ('L', other): 1, ('R', 'CC'): 0, ('R', 'MLO'): 0}
+
+
 def test_first_lesion_has_the_drawn_diameter_in_mm(patients, exams):
     for patient, exam in zip(patients, exams, strict=True):
         for ds, row in exam:
