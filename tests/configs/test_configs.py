@@ -62,7 +62,8 @@ def test_leaf_builds_and_runs_forward_and_backward(leaf: Path) -> None:
     model = MODELS.build(without_checkpoints(cfg.model.to_dict()))
     tasks = [task['name'] for task in cfg.model.tasks] if cfg.model.get('tasks') else ['N']
     assert list(model.head.task_heads) == tasks
-    images = torch.randn(2, 3, 128, 96)  # positions are resampled to this
+    n_views = getattr(model.neck, 'n_views', 1)
+    images = torch.randn(2, 3, 128 * n_views, 96)  # positions are resampled to this
     losses = model.train()(images, [sample_with(**{tasks[0]: 1.0}), MultiTaskDataSample()], mode='loss')
     assert list(losses) == [f'{task}_loss' for task in tasks]
     total, _ = model.parse_losses(losses)
@@ -245,7 +246,9 @@ def test_training_and_test_images_have_one_size(breast_file: str, leaf: Path) ->
     sizes = []
     for split in ('train', 'test'):
         steps = [t for t in cfg[f'{split}_dataloader'].dataset.pipeline if t['type'] != 'RandAugment']
-        packed = Compose(steps)(dict(img_path=breast_file, img_name='a.png', gt_label={}))
+        item = dict(img_path=breast_file, img_name='a.png', gt_label={})
+        n_views = cfg[f'{split}_dataloader'].dataset.get('n_views', 1)
+        packed = Compose(steps)(item | dict(views=[item] * n_views))
         sizes.append(tuple(packed['inputs'].shape))
     assert sizes[0] == sizes[1]
 
