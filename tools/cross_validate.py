@@ -30,13 +30,9 @@ def arguments() -> Namespace:
     add('--data-root', type=Path, metavar='DIR', help="folder of the images; without it the config's")
     where = parser.add_mutually_exclusive_group()
     where.add_argument('--launcher', choices=['local', 'slurm'], default='local', help='slurm: a job array')
-    where.add_argument(
-        '--scheduler', metavar='ADDRESS', help='of a Dask cluster that can import this project'
-    )
+    where.add_argument('--scheduler', metavar='ADDRESS', help='of a Dask cluster that can import this project')  # fmt: skip  # noqa: E501
     add('--devices', type=int, metavar='N', help='folds at once; without it one per GPU, or one')
-    add(
-        '--sbatch-args', default='', metavar='TEXT', help="as in --sbatch-args='--partition=gpu --gres=gpu:1'"
-    )
+    add('--sbatch-args', default='', metavar='TEXT', help="as in --sbatch-args='--partition=gpu --gres=gpu:1'")  # fmt: skip  # noqa: E501
     add('--only', metavar='O/I,...', help='these folds, e.g. 0/1,2/3')
     add('--external', nargs='+', action='extend', default=[], metavar='[NAME=]META', help='test sets for all models; images beside META or in data_root')  # fmt: skip  # noqa: E501
     add('--with-fusion', type=Path, metavar='SCHEMA', help='also fuse, with these variables')
@@ -58,7 +54,6 @@ def arguments() -> Namespace:
     args = parser.parse_args()
     if bool(args.with_fusion) != bool(args.clinical):
         parser.error('--with-fusion SCHEMA and --clinical TABLE belong together')
-
     if args.devices is not None and args.devices < 1:
         parser.error(f'--devices is {args.devices}, expected 1 or more')
     if args.unit == 'breast' and args.with_fusion:

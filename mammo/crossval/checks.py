@@ -13,7 +13,7 @@ from mammo.crossval.folds import Fold, Part
 from mammo.errors import DataError, UserError, listed
 from mammo.fusion.clinical import ClinicalEncoder
 from mammo.fusion.schema import Schema
-from mammo.leaks import Traces, check_spelling, merged, named_by_content, refuse_shared
+from mammo.leaks import check_spelling, merged, named_by_content, refuse_shared
 from mammo.patients import speaking_items
 from mammo.records.folds import PARTS, repeat_of
 from mammo.records.meta import read_meta
@@ -159,7 +159,9 @@ def check_leaks(
         refuse_shared({part: sides[f'{fold.name}/{part}'] for part in PARTS}, f'fold {fold.name}: ')
     everyone = frozenset().union(*(part.patients for fold in folds for part in fold.parts.values()))
     _check_outer_tests(folds, everyone)
-    _check_external(sides, external)
+    outside = {f'external set {name}': sides[f'external set {name}'] for name in external}
+    inside = [side for name, side in sides.items() if name not in outside]
+    refuse_shared({'the folds': merged(inside), **outside})  # nor may two external sets share anybody
     tested = everyone.union(*(part.patients for part in external.values()))
     _refuse(tested & pretrained_on, 'the pretraining list and the test patients', 'pretrain without them')
     return dict(
@@ -188,13 +190,6 @@ def _check_outer_tests(folds: Sequence[Fold], everyone: frozenset[str]) -> None:
         never = everyone.difference(*(tests[outer] for outer in outers))
         place = f'no test part of any outer fold{repeat and f" of {repeat}"}'
         _refuse(never, place, 'add their outer fold, or split again')
-
-
-def _check_external(sides: dict[str, Traces], external: Iterable[str]) -> None:
-    """No woman and no image of the folds is in an external set, and none in two external sets."""
-    outside = {f'external set {name}': sides[f'external set {name}'] for name in external}
-    inside = [side for name, side in sides.items() if name not in outside]
-    refuse_shared({'the folds': merged(inside), **outside})
 
 
 def _refuse(patients: Iterable[str], place: str, remedy: str) -> None:

@@ -4,7 +4,6 @@ spec (see plan.py) -> checkpoints/, predictions_*.json, and fold.json last
 """
 
 import gc
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from mammo.crossval.folds import PARTS
 from mammo.crossval.jobs.state import CACHE, FINISHED, LOCK, finished, read_json, write_state
 from mammo.engine import run
 from mammo.engine.config.reading import read_config
-from mammo.engine.loading.checkpoint import load_from_file
+from mammo.engine.loading.checkpoint import load_from_file, weights_sha256
 from mammo.engine.scoring.ensemble import score_together
 from mammo.errors import DataError
 from mammo.records.meta import read_meta, write_meta
@@ -115,10 +114,7 @@ def _train(spec: dict[str, Any], config: str, folder: Path) -> dict[str, Any]:
 
 def _backbone_sha256(checkpoint: Path) -> str:
     state = load_from_file(str(checkpoint))['state_dict']
-    digest = hashlib.sha256()
-    for name in sorted(name for name in state if name.startswith('backbone.')):
-        digest.update(name.encode() + state[name].cpu().numpy().tobytes())
-    return digest.hexdigest()
+    return weights_sha256({name: value for name, value in state.items() if name.startswith('backbone.')})
 
 
 def _score(

@@ -19,7 +19,6 @@ from mammo.fusion.masking import FLAG
 from mammo.fusion.schema import Schema, read_schema
 from mammo.records.features import Features, read_features
 from mammo.records.fusion_set import (
-    FORMAT_VERSION,
     MAMMOGRAMS,
     TUMOR_SIDE,
     UNSIDED,
@@ -29,6 +28,7 @@ from mammo.records.fusion_set import (
 from mammo.records.meta import read_meta
 from mammo.records.storage.files import replacing, write_json
 from mammo.records.tables.matching import check_patients
+from mammo.records.versions import VERSIONS
 
 SPLITS = ('train', 'val', 'test')
 logger = logging.getLogger(__name__)
@@ -174,7 +174,7 @@ def _fit_schema(values: pd.DataFrame, schema: Schema, features: Features, train:
         feat_5=features.about | dict(fill=fill.tolist()),
         missing=[*values, MAMMOGRAMS, *sides],
     )
-    return dict(format_version=FORMAT_VERSION, **content)
+    return dict(format_version=VERSIONS['fusion_set'], **content)
 
 
 def _encode(

@@ -85,22 +85,16 @@ def answer_table(
     if cells:
         with_images = {patient for patient, _ in patients if patient}
         check_patients(cells.keys(), with_images, args.clinical_table.name, allow=args.allow_unmatched)
-    tables = dict(batch=args.batch, clinical_table=args.clinical_table)
-    options = {name: path and str(path.resolve()) for name, path in tables.items()}
+    paths = dict(batch=args.batch, clinical_table=args.clinical_table)
+    options = {name: path and str(path.resolve()) for name, path in paths.items()}
     options |= dict(cropped_png=args.cropped_png, prediction=VERSIONS['prediction'])
     head = dict(tool=TOOL, bundle_id=predictor.bundle_id, options=options)
     inputs = [job.path for _, jobs in patients for job in jobs]
     with out_dir(args.out_dir, head, inputs=inputs, resume=args.resume, fresh=args.fresh) as out:
         anothers = _of_others([job for _, jobs in patients for job in jobs])
+        tables = [cells, further or {}]
         asked = [
-            _asked(
-                patient,
-                jobs,
-                anothers,
-                [cells.get(patient, {}), (further or {}).get(patient, {})],
-                args,
-                predictor,
-            )
+            _asked(patient, jobs, anothers, [table.get(patient, {}) for table in tables], args, predictor)
             for patient, jobs in patients
             if further is None or patient in further
         ]

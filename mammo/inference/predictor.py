@@ -58,16 +58,15 @@ class Predictor:
         self.network = Network(model['model'], preprocessing['steps'], device)
         shared = bundle.tensors('backbone.safetensors') if 'backbone.safetensors' in bundle.files else {}
         for i in range(len(self.members)):
-            own = bundle.tensors(member_file(i))
-            self.network.add(own if i else shared | own, member_file(i))
+            weights = bundle.tensors(member_file(i))
+            self.network.add(weights if i else shared | weights, member_file(i))
         self.tasks, self.label = self.network.tasks, model['label']
-        declared = {task['name']: task for task in model['model'].get('tasks') or ()}
-        by_task = {name: declared.get(name, {}) for name in self.tasks}
-        self.units = {n: dict(unit=t.get('unit', ''), scale=t.get('scale', 1.0)) for n, t in by_task.items()}
+        declared = model['model'].get('tasks') or ()
+        self.units = {task['name']: {k: task[k] for k in ('unit', 'scale') if k in task} for task in declared}
         self.fusion: Fusion | None = None
         if 'clinical.json' in bundle.files:
-            weights = [bundle.arrays(f'fusion/{member_file(i)}') for i in range(len(self.members))]
-            self.fusion = Fusion(bundle.json('clinical.json'), weights)
+            fitted = [bundle.arrays(f'fusion/{member_file(i)}') for i in range(len(self.members))]
+            self.fusion = Fusion(bundle.json('clinical.json'), fitted)
         self._lock = threading.Lock()
 
     @classmethod
@@ -82,12 +81,11 @@ class Predictor:
             BundleError: the bundle is damaged, edited or of another format version.
             UserError: ``device`` is not there.
         """
-        cuda = torch.cuda.is_available()
-        if device.startswith('cuda') and not cuda:
+        usual = 'cuda' if torch.cuda.is_available() else 'cpu'
+        if device.startswith('cuda') and usual == 'cpu':
             raise UserError(f'device is {device!r}, but torch finds no GPU; use auto or cpu')
-        where = torch.device(('cuda' if cuda else 'cpu') if device == 'auto' else device)
         try:
-            return cls(open_bundle(bundle), where)
+            return cls(open_bundle(bundle), torch.device(usual if device == 'auto' else device))
         except (KeyError, TypeError, AttributeError, IndexError) as error:  # consistent, but of another make
             raise BundleError(f'{bundle}: is whole, but not of this release: {error!r}') from None
 
@@ -183,7 +181,7 @@ class Predictor:
     def _by_task(self, scores: np.ndarray) -> dict[str, Score]:
         """(images, members, tasks) -> SPEC 8: mean over members, then max over images, mean of a value."""
         return {
-            name: replace(score_of(kind, of_members(scores[..., i], kind)), **self.units[name])
+            name: replace(score_of(kind, of_members(scores[..., i], kind)), **self.units.get(name, {}))
             for i, (name, kind) in enumerate(self.tasks.items())
         }
 
@@ -191,9 +189,8 @@ class Predictor:
         """With what the bundle knows of such an answer: calibration, and the decision at its threshold."""
         score = replace(score, recalibrated=self.decisions.prob(cell, score.value))
         stated = self.decisions.stated(cell)
-        if stated is None:
-            return score
-        return replace(score, decision=dict(positive=score.lead >= stated['threshold'], **stated))
+        decision = stated and dict(positive=score.lead >= stated['threshold'], **stated)
+        return replace(score, decision=decision)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != '_lock'}

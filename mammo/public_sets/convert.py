@@ -5,7 +5,7 @@ published tables, image folder -> images.csv, labels.csv, convert_report.json
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,11 +13,10 @@ import numpy as np
 import pandas as pd
 
 from mammo.errors import UserError, listed
-from mammo.preprocess.inputs.labels import side
 from mammo.public_sets.layouts import Labelling, Layout
 from mammo.public_sets.places import with_files, with_pictures
 from mammo.records.ids import is_nobody, normal_id, normal_path
-from mammo.records.meta_items import check_path
+from mammo.records.meta_items import check_path, side
 from mammo.records.storage.files import write_json, write_text
 from mammo.records.tables.reading import TableError, read_table
 from mammo.records.versions import VERSIONS
@@ -117,9 +116,8 @@ def convert(table: pd.DataFrame, layout: Layout) -> Converted:
     images = rows.assign(**clinical).groupby('dicom_path', sort=True).first().reset_index()
     labels, unknown = _labels(table, rows, layout)
     report = _report(table, rows, images, labels, layout)
-    report |= dict(
-        rows_left_out=len(left_out), unknown_labels=unknown, unknown_labels_total=sum(_totals(unknown))
-    )
+    n_unknown = sum(sum(counts.values()) for counts in unknown.values())
+    report |= dict(rows_left_out=len(left_out), unknown_labels=unknown, unknown_labels_total=n_unknown)
     if layout.one_row_per_breast:
         images = images.drop(columns='laterality')  # the headers know which image shows which breast
     return Converted(images.rename(columns={'split': 'cohort'}), labels, report)
@@ -199,7 +197,3 @@ def _report(
         labels={task: {f'{value:g}': int(n) for value, n in count.items()} for task, count in counts.items()},
         patients_on_both_sides_of_the_official_split=sorted(splits.index[splits > 1]),
     )
-
-
-def _totals(unknown: dict[str, dict[str, int]]) -> Iterable[int]:
-    return (count for counts in unknown.values() for count in counts.values())

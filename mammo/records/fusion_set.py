@@ -17,9 +17,7 @@ from mammo.records.differences import differences
 from mammo.records.ids import normal_id
 from mammo.records.storage.files import read_record
 from mammo.records.storage.pickles import DAMAGED_ARRAYS
-from mammo.records.versions import VERSIONS
 
-FORMAT_VERSION = VERSIONS['fusion_set']
 BLOCKS = {'clinical-only': ['x_preope'], 'mammo-only': ['feat_5'], 'clinical-mammo': ['x_preope', 'feat_5']}
 MAMMOGRAMS, TUMOR_SIDE = 'mammograms', 'tumor side'  # inputs that may be missing beside the variables
 UNSIDED = 'feat_5_both_sides'  # what feat_5 is where the tumor's side is unknown
@@ -43,9 +41,9 @@ class Split:
     def labelled(self) -> 'Split':
         """Only the patients whose label is known."""
         rows = np.flatnonzero(~np.isnan(self.y))
-        ids, missing = ([values[i] for i in rows] for values in (self.ids, self.missing))
+        lists: dict[str, Any] = {name: [getattr(self, name)[i] for i in rows] for name in ('ids', 'missing')}
         unsided = None if self.x_unsided is None else self.x_unsided[rows]
-        return Split(ids, self.x[rows], self.y[rows], missing, self.inputs, unsided)
+        return replace(self, x=self.x[rows], y=self.y[rows], x_unsided=unsided, **lists)
 
     def records(self, logit: np.ndarray) -> list[dict[str, Any]]:
         """Logits (n,) -> prediction records of mammo/records/predictions.py, one per patient."""
@@ -111,10 +109,7 @@ def _flags_of(schema: dict[str, Any], mode: str, width: int) -> list[int]:
     names = schema.get('missing', [*map(str, range(width - 1)), MAMMOGRAMS])
     of_images = [i for i, name in enumerate(names) if name in (MAMMOGRAMS, TUMOR_SIDE)]
     of_clinic = [i for i in range(len(names)) if i not in of_images]
-    return [
-        *(of_clinic if 'x_preope' in BLOCKS[mode] else []),
-        *(of_images if 'feat_5' in BLOCKS[mode] else []),
-    ]
+    return [*(of_clinic * ('x_preope' in BLOCKS[mode])), *(of_images * ('feat_5' in BLOCKS[mode]))]
 
 
 def check_inputs(expected: dict[str, Any], actual: dict[str, Any], place: str) -> None:
@@ -197,9 +192,8 @@ def _columns(schema: dict[str, Any], name: str, mode: str, width: int, path: Pat
     """Names of the columns: those of schema.json, else file name and number."""
     if not schema:
         return [f'{name}_{i}' for i in range(width)]
-    names = schema[name]['columns'] if name != 'missing' else schema['missing']
-    if name == 'missing':
-        names = [names[i] for i in _flags_of(schema, mode, width)]
+    chosen = _flags_of(schema, mode, width) if name == 'missing' else []
+    names = [schema['missing'][i] for i in chosen] if name == 'missing' else schema[name]['columns']
     if len(names) != width:
         raise FusionError(f'{path}: has {width} columns, schema.json names {len(names)}; build the set again')
     return names

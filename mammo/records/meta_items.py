@@ -78,12 +78,12 @@ def _check_whose(item: dict[str, Any], place: str) -> None:
     for key in ('laterality', 'tumor_side'):
         value = item.get(key)
         if value not in (None, 'L', 'R'):
-            item[key] = side(str(value), place, key) or None
+            item[key] = side(str(value), f'{place}: {key}') or None
     if order is not None and type(order) not in (int, float):
         raise MetaError(f'{place}: "exam_order" is {order!r}, expected a number, or null if unknown')
 
 
-def side(value: str, place: str, column: str = 'laterality') -> str:
+def side(value: str, place: str) -> str:
     """L, R, or '' if unknown.
 
     Raises:
@@ -92,7 +92,7 @@ def side(value: str, place: str, column: str = 'laterality') -> str:
     if is_missing(value):
         return ''
     if value.lower() not in _SIDES:
-        raise MetaError(f'{place}: {column} is {value!r}, expected L or R')
+        raise MetaError(f'{place} is {value!r}, expected L or R')
     return _SIDES[value.lower()]
 
 

@@ -12,6 +12,7 @@ from scipy import stats
 from scipy.special import expit, logit, xlogy
 
 from mammo.errors import UserError
+from mammo.evaluation.statistics import roc_auc
 
 Z95 = 1.96  # as pmsampsize and pmvalsampsize have it
 GRID = np.linspace(-10, 10, 8001)  # standard deviations, for integrals over a normal distribution
@@ -69,6 +70,14 @@ def validation(
         'ROC AUC': _of_auc(event_rate, auc, auc_width / (2 * Z95)),
     }
     return _result(criteria, event_rate)
+
+
+def needed(probs: NDArray, labels: NDArray) -> dict[str, Any] | None:
+    """``validation`` at the event rate, AUC and spread of risks of these patients; None: they do not tell."""
+    auc = roc_auc(probs, labels)['value']
+    if auc is None or not 0.5 < auc < 1 or not ((probs > 0) & (probs < 1)).all():
+        return None
+    return validation(float(labels.mean()), auc, (logit(probs), np.full(len(probs), 1 / len(probs))))
 
 
 def net_benefit(

@@ -47,7 +47,7 @@ def binary_entry(model: Model, drawn: resampling.Replicates | None, options: Opt
         brier=calibration.brier(scores, labels),
         calibration=calibration.summary(scores, labels),
         cross_validation=_cross_validation(model),
-        sample_size=_sample_size(scores, labels),
+        sample_size=sample_size.needed(scores, labels),
         missing_inputs=missingness(table),
         centres=centres(table, options.min_group),
         stability=None,
@@ -72,15 +72,6 @@ def regression_entry(model: Model, _drawn: object, options: Options) -> dict[str
         stability=None,
         subgroups=[],
     )
-
-
-def _sample_size(scores: NDArray, labels: NDArray) -> dict[str, Any] | None:
-    """Patients that precise estimates would need, at this event rate and AUC; None where they do not tell."""
-    auc, inside = statistics.roc_auc(scores, labels)['value'], scores[(scores > 0) & (scores < 1)]
-    if auc is None or not 0.5 < auc < 1 or len(inside) < len(scores) or np.ptp(inside) == 0:
-        return None
-    predictors = logit(inside), np.full(len(inside), 1 / len(inside))
-    return sample_size.validation(float(labels.mean()), auc, predictors)
 
 
 def _cross_validation(model: Model) -> dict[str, Any] | None:

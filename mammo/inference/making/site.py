@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import logit
 
 from mammo.errors import UserError
 from mammo.evaluation import statistics
@@ -47,7 +46,7 @@ def site_entry(rows: pd.DataFrame, name: str, target: float, confidence: float |
     return dict(
         name=name, chosen_on=f'patients of {name}', target_sensitivity=target, confidence=confidence,
         n_patients=len(labels), n_events=int(labels.sum()), before=_measures(probs, labels),
-        after=_measures(after, labels), needed=_needed(probs, labels), **update, **decision,
+        after=_measures(after, labels), needed=sample_size.needed(probs, labels), **update, **decision,
     )  # fmt: skip
 
 
@@ -88,14 +87,6 @@ def site_lines(site: dict[str, Any]) -> Iterator[str]:
 def _measures(probs: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     measures = dict(roc_auc=statistics.roc_auc(probs, labels), brier=calibration.brier(probs, labels))
     return measures | calibration.summary(probs, labels)
-
-
-def _needed(probs: np.ndarray, labels: np.ndarray) -> dict[str, Any] | None:
-    """Patients for precise estimates at this event rate, AUC and spread of risks; None: they do not tell."""
-    auc, x = statistics.roc_auc(probs, labels)['value'], logit(probs)
-    if not 0.5 < auc < 1 or not np.isfinite(x).all():
-        return None
-    return sample_size.validation(float(labels.mean()), auc, (x, np.full(len(x), 1 / len(x))))
 
 
 def _numbers(recalibration: dict[str, Any] | None) -> str:

@@ -70,19 +70,10 @@ def from_cross_validation(
             _tell_tested(content, model, _tested(report, name))
     config = settings['config']
     pipeline = config['test_dataloader']['dataset']['pipeline']
-    shared = record['shared_backbone']
     return Trained(
-        config['model'],
-        pipeline,
-        settings['label'],
-        members,
-        shared,
-        fusions,
-        content,
-        report,
-        names,
-        settings.get('amp', False),
-    )
+        config['model'], pipeline, settings['label'], members, record['shared_backbone'], fusions, content,
+        report, names, settings.get('amp', False),
+    )  # fmt: skip
 
 
 def from_checkpoint(

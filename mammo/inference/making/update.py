@@ -21,8 +21,8 @@ from mammo.inference.bundle.folder import Bundle, BundleError, canonical, open_b
 from mammo.inference.exam.asking import SIDE
 from mammo.inference.making.site import MIN_EVENTS, check_classes, site_entry, site_lines
 from mammo.inference.predictor import Predictor
+from mammo.preprocess.inputs.labels import sides_of
 from mammo.records.ids import normal_id
-from mammo.records.meta_items import side
 from mammo.records.tables.matching import check_patients
 from mammo.records.tables.numerals import numbers
 from mammo.records.tables.reading import read_table
@@ -101,13 +101,8 @@ def labels_of(path: Path, task: str) -> pd.DataFrame:
         found = f'all {len(labels)} are {labels.iloc[0]:g}' if len(labels) else 'there is none'
         raise UserError(f'{path}: labels of both classes are needed, {found}')
     rows = zip(table.index, table.to_dict('records'), strict=True)
-    sides = [_side(row, f'{path}: row {line}') for line, row in rows]
+    sides = [tumor_side for _, tumor_side in (sides_of(row, f'{path}: row {line}') for line, row in rows)]
     return pd.DataFrame({'label': values, SIDE: sides}, ids)
-
-
-def _side(row: dict[Any, str], place: str) -> str:
-    tumor_side, laterality = (side(row.get(name, ''), place, name) for name in (SIDE, 'laterality'))
-    return tumor_side or laterality
 
 
 def scored(folder: Path, labels: pd.Series) -> pd.DataFrame:

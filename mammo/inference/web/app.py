@@ -34,8 +34,7 @@ from mammo.records.versions import VERSIONS
 
 LOOPBACK = ('127.0.0.1', 'localhost', '::1')
 FIELD_BYTES = 10_000  # of one text field
-PATIENCE_S = 1  # before a page says that its exam waits
-REFRESH_S = 2
+PATIENCE_S, REFRESH_S = 1, 2  # before a page says that its exam waits, and before it asks again
 API = '/api/'
 GONE = 'This answer is not kept any longer, or there was none. Compute the exam again.'
 

@@ -98,8 +98,7 @@ def _label_edge(values: NDArray[np.float32]) -> float:
 
 
 def _presented(values: NDArray, ds: Dataset, voi: str | None) -> tuple[NDArray, str]:
-    luts = ds.get('ModalityLUTSequence') or []  # PS3.3 C.11.1: the table, or else the straight line
-    if luts:
+    if luts := ds.get('ModalityLUTSequence') or []:  # PS3.3 C.11.1: the table, or else the straight line
         modality = _looked_up(values, luts[0], ds)[0]
     else:
         modality = np.asarray(apply_rescale(values, ds), np.float64)

@@ -6,8 +6,7 @@ table -> Job: path, checked fields, further columns as ``clinic_vars``; or why a
 import json
 import math
 import unicodedata
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +67,7 @@ def _image_row(folder: Path, cells: dict[Any, str], further: dict[str, Any], lin
 def _fields(cells: dict[Any, str], place: str) -> dict[str, Any]:
     """The fields that a row fills in, checked."""
     filled = {name: cells[name] for name in FIELDS if not is_missing(cells.get(name, ''))}
-    return {name: FIELDS[name](cell, place) for name, cell in filled.items()}
+    return {name: FIELDS[name](cell, f'{place}: {name}') for name, cell in filled.items()}
 
 
 def _on_disk(path: Path) -> Path:
@@ -77,17 +76,21 @@ def _on_disk(path: Path) -> Path:
     return next((form for form in forms if form.exists()), path)
 
 
-def _view(cell: str, place: str) -> str:
-    if cell.upper() not in headers.VIEWS:
-        raise UserError(f'{place}: view is {cell!r}, expected CC or MLO')
-    return cell.upper()
+def _one_of(allowed: Collection[str], expected: str) -> Callable[[str, str], str]:
+    """Reader of a word in any case; ``expected`` is what a message names of those that are allowed."""
+
+    def read(cell: str, place: str) -> str:
+        if cell.upper() not in allowed:
+            raise UserError(f'{place} is {cell!r}, expected {expected}')
+        return cell.upper()
+
+    return read
 
 
 def _spacing(cell: str, place: str) -> float:
-    spacing_mm = number(cell, f'{place}: spacing_mm')
-    low, high = geometry.PLAUSIBLE_SPACING_MM
+    spacing_mm, (low, high) = number(cell, place), geometry.PLAUSIBLE_SPACING_MM
     if not low <= spacing_mm <= high:
-        raise UserError(f'{place}: spacing_mm is {spacing_mm}, expected {low} to {high}')
+        raise UserError(f'{place} is {spacing_mm}, expected {low} to {high}')
     return spacing_mm
 
 
@@ -97,20 +100,8 @@ def _discs(cell: str, place: str) -> list[list[float]]:
     except (TypeError, ValueError):
         discs = [[]]
     if not all(len(disc) == 3 and all(map(math.isfinite, disc)) and disc[2] >= 0 for disc in discs):
-        raise UserError(
-            f'{place}: lesions is {cell!r}, expected JSON [[x, y, radius], ...] in pixels of the source'
-        )
+        raise UserError(f'{place} is {cell!r}, expected JSON [[x, y, radius], ...] in pixels of the source')
     return discs
-
-
-def _order(cell: str, place: str) -> float:
-    return number(cell, f'{place}: exam_order')
-
-
-def _photometric(cell: str, place: str) -> str:
-    if cell.upper() not in ('MONOCHROME1', 'MONOCHROME2'):
-        raise UserError(f'{place}: photometric is {cell!r}, expected MONOCHROME1 or MONOCHROME2')
-    return cell.upper()
 
 
 def _kinds(cell: str, place: str) -> dict[Reason, str]:
@@ -120,28 +111,23 @@ def _kinds(cell: str, place: str) -> dict[Reason, str]:
         name = kinds.MODIFIER_OF_CODE.get(word.strip(), word.strip().lower())
         if name not in kinds.REASON_OF_MODIFIER:
             names = ', '.join(kinds.REASON_OF_MODIFIER)
-            raise UserError(f'{place}: view_modifier is {word.strip()!r}, expected one of: {names}')
+            raise UserError(f'{place} is {word.strip()!r}, expected one of: {names}')
         if (reason := kinds.REASON_OF_MODIFIER[name]) is not None:
             reasons[reason] = f'view modifier {name!r}'
     return reasons
 
 
-def _text(cell: str, place: str) -> str:
-    del place
-    return cell
-
-
-# Every column that the project knows besides path and patient: how its cells are checked and read
+# Every column that the project knows besides path and patient: what reads its cells; place -> message
 FIELDS: dict[str, Callable[[str, str], Any]] = dict(
-    view=_view,
+    view=_one_of(headers.VIEWS, 'CC or MLO'),
     laterality=side,
-    tumor_side=partial(side, column='tumor_side'),
+    tumor_side=side,
     exam_id=normal_id,
-    exam_order=_order,
+    exam_order=number,
     cohort=normal_id,
-    manufacturer=_text,
+    manufacturer=lambda cell, _: cell,
     spacing_mm=_spacing,
     lesions=_discs,
-    photometric=_photometric,
+    photometric=_one_of(('MONOCHROME1', 'MONOCHROME2'), 'MONOCHROME1 or MONOCHROME2'),
     view_modifier=_kinds,
 )

@@ -4,7 +4,7 @@ table -> Labels by patient, side and exam; Labels, meta items -> labels in the i
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,16 +81,26 @@ def read_labels(path: Path, key: bytes | None) -> Labels:
     for line, row in zip(rows.index, rows.to_dict('records'), strict=True):
         place = f'{path}: row {line}'
         patient = patient_of(row['patient_id'], place)
-        breast, tumor_side = (side(row.get(n, ''), place, n) for n in ('laterality', 'tumor_side'))
+        breast, tumor_side = sides_of(row, place)
         exam = row.get('exam_id', '')
         exam = '' if is_missing(exam) else pseudonym('exam', exam, key)
         where = pseudonym('patient', patient, key), breast, exam
         present = values.loc[line].dropna().to_dict()
         _refuse_contradiction(labels.rows.setdefault(where, present), present, place)
         labels.names.setdefault(where, f'row {line}' if key else f'{patient} (row {line})')
-        labels.tumor_sides.setdefault(where[0], set()).update({tumor_side or breast} - {''})
+        labels.tumor_sides.setdefault(where[0], set()).update({tumor_side} - {''})
     _tell(values, labels.place)
     return labels
+
+
+def sides_of(row: Mapping[Any, str], place: str) -> tuple[str, str]:
+    """Breast that a row of labels is about, and side of the tumor: that breast, where it is not told.
+
+    Raises:
+        UserError: one of them is no side.
+    """
+    breast, tumor_side = (side(row.get(n, ''), f'{place}: {n}') for n in ('laterality', 'tumor_side'))
+    return breast, tumor_side or breast
 
 
 def _tell(values: pd.DataFrame, place: str) -> None:
