@@ -32,7 +32,7 @@ from models import TransformerNeck
 
 NECKS = (
     'gap', 'transformer', 'mean_token_transformer', 'standardised_pooling', 'DwiseresBlock',
-    'attention_pooling',
+    'attention_pooling', 'standardised_pooling@1e-4', 'transformer@1e-4', 'mean_token_transformer@1e-4',
 )  # fmt: skip
 STAGES = ('data', 'maps', 'necks', 'answer', 'pretraining', 'tables')
 QUICK_WOMEN = 80
@@ -150,13 +150,15 @@ def necks(args: argparse.Namespace) -> Iterator[Step]:
     only = '0/0' if args.quick else '0/0,1/0,2/0,3/0,4/0'
     work = args.work_dir
     runs, folds = (of_seed(work / name, args.fold_seed) for name in ('necks', 'folds'))
-    for seed, neck in itertools.product(args.seeds, args.necks):
-        config, folder = f'configs/rsna/frozen_512_{neck}.py', runs / f'{neck}_seed{seed}'
+    for seed, arm in itertools.product(args.seeds, args.necks):
+        neck, _, rate = arm.partition('@')  # with a learning rate other than the published one
+        config, folder = f'configs/rsna/frozen_512_{neck}.py', runs / f'{arm}_seed{seed}'
         data = ['--folds', folds, '--data-root', f'{work / "study"}/', '--work-dir', folder]
         pooled = 'gap' if neck == 'standardised_pooling' else neck
         cache = work / (f'maps_{pooled}' if pooled in POOLED else 'maps')
         maps = ['--amp', '--cache', VIEWS, '--cache-dir', cache]
         options = [f'randomness.seed={seed}', f'model.backbone.init_cfg.checkpoint={args.weights}']
+        options += [f'optim_wrapper.optimizer.lr={rate}'] if rate else []
         options += ['train_cfg.max_epochs=2'] if args.quick else []
         groups = [text for column in SUBGROUPS for text in ('--subgroup', column)]
         how = ['--only', only, '--unit', 'breast', *groups, *maps, '--cfg-options', *options]
