@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import cv2
-import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
@@ -113,6 +112,8 @@ def in_breast(image: NDArray[np.uint8], attention: NDArray) -> NDArray:
 
 def overlay(image: NDArray[np.uint8], attention: NDArray) -> NDArray[np.uint8]:
     """Image (H, W) under attention (H, W) in viridis, dark to bright = 0 to its maximum -> RGB (H, W, 3)."""
+    import matplotlib as mpl  # late: an answer without pictures needs none
+
     top = max(float(np.nanmax(attention, initial=0)), 1e-12)
     color = mpl.colormaps['viridis'](np.nan_to_num(attention) / top)[..., :3]
     grey = np.repeat(image[..., None], 3, axis=2).astype(float)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import beta
 
 from mammo.evaluation.clinical_use.calibration import fit_platt, recalibrate
 from mammo.evaluation.clinical_use.clinical_utility import slnb_threshold
@@ -91,7 +90,7 @@ def _estimate(hit: pd.Series, among: pd.Series, subset: pd.Series) -> dict[str, 
     rng = np.random.default_rng(0)
     weights = by_subset.among / by_subset.among.sum()
     drawn = by_subset.iloc[rng.choice(len(by_subset), N_DRAWS, p=weights)]
-    shares = beta.rvs(drawn.hit + 0.5, drawn.among - drawn.hit + 0.5, random_state=rng)
+    shares = rng.beta(drawn.hit + 0.5, drawn.among - drawn.hit + 0.5)
     low, high = _interval(shares, by_subset)
     value = float(by_subset.hit.sum() / by_subset.among.sum())
     return dict(value=value, ci_low=low, ci_high=high, method='Jeffreys, over subsets of the known variables')

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import ndtri
 
 from mammo.errors import UserError
 
 Estimate = dict[str, Any]
-Z = float(stats.norm.ppf(0.975))  # every interval is a 95 % interval
+Z = float(ndtri(0.975))  # every interval is a 95 % interval
 
 
 class UndefinedError(UserError):

@@ -7,8 +7,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
-from scipy.special import expit, logit
+from scipy.special import expit, logit, ndtr
 
 from mammo.evaluation.estimates import Estimate, UndefinedError, Z, defined, estimate, require_classes
 from mammo.evaluation.resampling import draws, percentile_interval, sizes
@@ -19,11 +18,13 @@ def placements(scores: NDArray, labels: NDArray) -> tuple[NDArray, NDArray]:
 
     Sun & Xu 2014, IEEE Signal Process. Lett. 21:1389, from midranks; a tie counts half.
     """
+    from scipy.stats import rankdata  # late: takes a second, and answers need no ranks
+
     pos, neg = scores[:, labels == 1], scores[:, labels == 0]
-    ranks = stats.rankdata(np.hstack([pos, neg]), axis=1)
+    ranks = rankdata(np.hstack([pos, neg]), axis=1)
     n_pos, n_neg = pos.shape[1], neg.shape[1]
-    of_pos = (ranks[:, :n_pos] - stats.rankdata(pos, axis=1)) / n_neg
-    of_neg = 1 - (ranks[:, n_pos:] - stats.rankdata(neg, axis=1)) / n_pos
+    of_pos = (ranks[:, :n_pos] - rankdata(pos, axis=1)) / n_neg
+    of_neg = 1 - (ranks[:, n_pos:] - rankdata(neg, axis=1)) / n_pos
     return of_pos, of_neg
 
 
@@ -59,7 +60,7 @@ def _perfect(value: float, n_pairs: int) -> Estimate:
 
     DeLong's variance is 0 here, and its interval would have no width.
     """
-    bound = stats.binomtest(n_pairs, n_pairs).proportion_ci(method='exact').low
+    bound = 0.025 ** (1 / n_pairs)  # the share of which n_pairs in a row have a probability of 0.025
     low, high = (bound, 1) if value == 1 else (0, 1 - bound)
     return estimate(
         value, low, high, f'exact (Clopper-Pearson) of {n_pairs} disjoint pairs: perfect separation'
@@ -77,7 +78,7 @@ def delta_auc(a: NDArray, b: NDArray, labels: NDArray) -> Estimate:
         p = 1.0 if math.isclose(auc[0], auc[1]) else None
         return estimate(value, None, None, 'DeLong, paired', p=p, reason=reason)
     half, z = Z * math.sqrt(variance), abs(value) / math.sqrt(variance)
-    return estimate(value, value - half, value + half, 'DeLong, paired', p=float(2 * stats.norm.sf(z)))
+    return estimate(value, value - half, value + half, 'DeLong, paired', p=float(2 * ndtr(-z)))
 
 
 @defined

@@ -10,10 +10,6 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
 
 from mammo.fusion.schema import Schema, Variable, canonical, need, repeated
 from mammo.records.ids import check_look_alikes, normal_id
@@ -60,6 +56,11 @@ class ClinicalEncoder:
     """Imputes and one-hot encodes the variables of a schema; what it learns is one fill value each."""
 
     def __init__(self, schema: Schema) -> None:
+        from sklearn.compose import ColumnTransformer  # late: takes a second; not all answers encode
+        from sklearn.impute import SimpleImputer
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import OneHotEncoder
+
         self.schema = schema
         self.columns, steps = [], []  # one column per level if nominal, else one per variable
         for i, v in enumerate(schema.variables):

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_expit
-from sklearn.linear_model import LogisticRegression
 
 from mammo.records import fusion_set
 from mammo.records.fusion_set import FusionError, Split
@@ -120,6 +119,8 @@ def read_model(path: str | Path, *, trust: bool = False) -> dict[str, Any]:
 
 
 def _fit_logistic(x: NDArray, y: NDArray, weight: float) -> dict[str, NDArray]:
+    from sklearn.linear_model import LogisticRegression  # late: answers fit nothing
+
     linear = LogisticRegression(C=1.0, max_iter=1000).fit(x, y, np.full(len(y), weight))
     return dict(weight=linear.coef_[0], bias=linear.intercept_)
 

@@ -8,7 +8,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import onnx
 import torch
 from torch import Tensor, nn
 
@@ -96,6 +95,8 @@ def export(
     model: Any, pipeline: list[dict[str, Any]], path: Path, extra: dict[str, Any], *, batch: int | None = None
 ) -> None:
     """Write the ONNX file with names, kinds and preprocessing in its metadata; ``extra`` is added to it."""
+    import onnx  # late: answers need the steps of a pipeline only
+
     steps = size_steps(pipeline)
     height, width = input_size(steps)
     n_views = getattr(model.neck, 'n_views', 1)

@@ -91,7 +91,7 @@ def cohort_tests(items: Sequence[dict], group: str) -> dict[str, pd.Index]:
     table = pd.DataFrame(
         [(str(item[group]), item.get('cohort')) for item in items], columns=['group', 'cohort']
     )
-    n_cohorts = table.groupby('group').cohort.agg(lambda cohorts: cohorts.nunique(dropna=False))
+    n_cohorts = table.groupby('group').cohort.nunique()
     unclear = sorted({*table.group[table.cohort.isna()], *n_cohorts.index[n_cohorts > 1]})
     if unclear or table.cohort.nunique() < 2:
         problem = (

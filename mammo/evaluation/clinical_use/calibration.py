@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
-from sklearn.isotonic import IsotonicRegression
 
 from mammo.evaluation.estimates import (
     Estimate,
@@ -131,6 +130,8 @@ def fit_isotonic(probs: NDArray, labels: NDArray) -> dict[str, Any]:
     """Rising step function from prob to risk, as the numbers of its corners; Zadrozny & Elkan 2002."""
     require_probs(probs)
     require_classes(labels)
+    from sklearn.isotonic import IsotonicRegression  # late: answers fit nothing
+
     fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds='clip').fit(probs, labels)
     return dict(kind='isotonic', prob=fitted.X_thresholds_.tolist(), risk=fitted.y_thresholds_.tolist())
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
+from scipy.special import betaincc
 
 
 def promised_threshold(
@@ -44,7 +44,7 @@ def promised_threshold(
         reason = f'not attainable with {n} positives, {n_needed} are needed'
         return dict(threshold=None, n_missed=None, reason=reason, **about)
     ranks = np.arange(1, n + 1)
-    kept = beta.sf(sensitivity, n - ranks + 1, ranks) >= confidence
+    kept = betaincc(n - ranks + 1, ranks, sensitivity) >= confidence
     k = int(np.flatnonzero(kept)[-1])  # kept falls once from true to false
     return dict(threshold=float(positives[k]), n_missed=int(np.sum(positives < positives[k])), **about)
 

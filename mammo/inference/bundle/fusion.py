@@ -4,6 +4,7 @@ clinical.json, safetensors, values by name, features (members, tasks) -> logits 
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,11 +29,17 @@ class Fusion:
     def __init__(self, content: dict[str, Any], weights: list[dict[str, NDArray]]) -> None:
         self.model, self.members = content['model'], content['members']
         self.label = self.members[0]['label']
-        self.encoders = [
-            ClinicalEncoder.from_dict(m['encoding']['x_preope']['encoder']) for m in self.members
-        ]
-        self.schema: Schema = self.encoders[0].schema
+        self.schema = Schema.from_dict(self._encodings[0]['schema'])
         self.fitted = [_fitted(self.model, arrays) for arrays in weights]
+
+    @property
+    def _encodings(self) -> list[dict[str, Any]]:
+        return [member['encoding']['x_preope']['encoder'] for member in self.members]
+
+    @cached_property
+    def encoders(self) -> list[ClinicalEncoder]:
+        """Made for the first answer that has clinical values."""
+        return [ClinicalEncoder.from_dict(encoding) for encoding in self._encodings]
 
     def describe(self) -> list[dict[str, Any]]:
         """The variables as a form needs them."""

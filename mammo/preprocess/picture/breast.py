@@ -77,7 +77,6 @@ def breast_mask(
     film = exposed_film(image, padding)
     peak = float(np.percentile(film, 95))
     base = film_base(film, float(film.min() if padding is not None else image.min()), peak)
-    mask = np.zeros(image.shape, bool)
     for _ in range(2):
         # NOTE[DIFF]: 5 % of the brightest tissue, as found in the first round, instead of the brightest pixel
         # (a lead label must not dim the breast), counted from the film base.

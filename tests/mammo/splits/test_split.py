@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -138,6 +139,24 @@ def test_with_the_breast_as_unit_the_labels_of_both_breasts_count():
     assert set(strata.group_strata(items, 'patient_id', ['N'])) == {'1.0'}
 
 
+def test_folds_with_the_breast_as_unit_need_sides():
+    items = make_items(np.random.default_rng(3), 30)
+    with pytest.raises(
+        UserError, match=r'have no laterality L or R: .*; write it into the meta file, or take'
+    ):
+        folds_of(items, unit='breast')
+
+
+def test_a_stratum_too_rare_for_all_parts_is_logged_once_and_no_other_warning_is_given(caplog):
+    items = [dict(patient_id=f'{p:02}', gt_label=dict(N=int(p < 3))) for p in range(30)]
+    with warnings.catch_warnings(action='error'):
+        folds = folds_of(items, outer=3, inner=2, stratify=['N'])
+    assert len(folds) == 6
+    assert [record.getMessage() for record in caplog.records] == [
+        "some parts will lack a stratum: patients per stratum {'1.0': 3}"
+    ]
+
+
 @pytest.mark.parametrize('side', [None, '', 'B'])
 def test_with_the_breast_as_unit_an_image_without_a_side_is_refused(side):
     items = [dict(img_path='a.png', patient_id='A', laterality=side, gt_label={})]
@@ -180,6 +199,18 @@ def test_each_cohort_is_tested_by_models_that_saw_none_of_it():
         assert left_out == 'abc'[int(fold.outer)]
         assert left_out not in {cohort[p] for part in ('train', 'val') for p in fold.parts[part]}
         assert sum(map(len, fold.parts.values())) == 30
+
+
+def test_two_cohorts_are_enough_to_leave_one_out():
+    items = [dict(patient_id=str(i), gt_label={}, cohort='ab'[i % 2]) for i in range(8)]
+    folds = folds_of(items, leave_one_cohort_out=True, inner=2)
+    assert [fold.parts['test'] for fold in folds[::2]] == [frozenset('0246'), frozenset('1357')]
+
+
+def test_patients_in_two_spellings_are_called_patients():
+    items = [dict(img_path=f'{i}.png', patient_id=p) for i, p in enumerate(('P1', 'p1', 'p2'))]
+    with pytest.raises(UserError, match=r"patients: ids that differ only by case.*'P1' and 'p1'"):
+        strata.check_groups(items, 'patient_id', '', strict=True)
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,52 @@ def test_a_thin_strip_does_not_widen_the_box():
     assert box_of(image) == expected
 
 
+@pytest.mark.parametrize(('spacing_mm', 'fine'), [(1.2, 1), (0.15, 8)])
+def test_strips_widen_the_box_from_the_size_of_the_core_kernel_in_mm_on(spacing_mm, fine):
+    for strip_px, is_widened in ((6, False), (9, True)):  # 7.2 and 10.8 mm; the kernel is 8.6 mm
+        image = half_ellipse()
+        image[96 : 96 + strip_px, :100] = 1000
+        image = np.kron(image, np.ones((fine, fine), np.uint16))
+        mask = np.asarray(image > 0)
+        assert (breast_box(mask, spacing_mm=spacing_mm)[3] >= 100 * fine) == is_widened
+
+
+def test_a_breast_narrower_than_the_core_kernel_has_the_box_of_its_mask():
+    mask = np.zeros(SHAPE, bool)
+    mask[20:120, :5] = True
+    assert breast_box(mask) == (20, 0, 120, 5 + 2)  # 5 wide, half of 1.5 - 1 times that on top, rounded up
+
+
+def test_a_thin_tip_stays_as_far_as_half_a_core_kernel_from_the_core():
+    image = np.zeros(SHAPE, np.uint16)
+    image[50:150, :60] = 1000
+    image[98:103, 60:80] = 1000  # 5 pixels wide; the core kernel has 7
+    row = breast_mask(image)[100]
+    assert row[:63].all()
+    assert not row[63:].any()
+
+
+def test_fine_images_are_shrunk_by_the_mean_of_their_pixels():
+    """Of a pattern that is 0 where a reduced image would look it up, half of the brightness stays."""
+    image = np.kron(half_ellipse(), np.ones((8, 8), np.uint16))
+    image[:, 1::4] = image[:, 2::4] = 0
+    mask = breast_mask(image, spacing_mm=0.05)
+    solid = np.kron(half_ellipse() > 0, np.ones((8, 8), bool))
+    assert (mask ^ solid).sum() < 0.05 * solid.sum()
+
+
+def test_padding_that_is_larger_than_the_breast_is_not_taken_for_it():
+    image = np.pad(half_ellipse(), ((0, 0), (0, 300)))
+    padding = np.zeros(image.shape, bool)
+    padding[:, 200:] = True
+    expected = breast_mask(half_ellipse(), spacing_mm=1.2)
+    for grey in (0, 30, 5000):  # whatever it is filled with
+        image[padding] = grey
+        found = breast_mask(image, padding=padding, spacing_mm=1.2)
+        np.testing.assert_array_equal(found[:, :160], expected)
+        assert not found[:, 160:].any()
+
+
 def test_a_label_that_hangs_on_by_a_thin_bridge_is_excluded():
     image = half_ellipse()
     expected = box_of(image)
@@ -139,7 +185,7 @@ def test_a_mirrored_image_gives_the_mirrored_box_and_side(image):
     image=breasts,
     gain=st.integers(1, 60),
     offset=st.integers(0, 2000),
-    dtype=st.sampled_from(['u2', 'f4', 'f8']),
+    dtype=st.sampled_from(['u2', 'i4', 'i8', 'f4', 'f8']),
 )
 def test_mask_does_not_depend_on_gain_offset_or_dtype(image, gain, offset, dtype):
     np.testing.assert_array_equal(
