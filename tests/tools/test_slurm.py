@@ -4,7 +4,6 @@ import os
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -110,7 +109,6 @@ def test_more_cpus_than_a_node_has_are_refused_at_once(
     node, tmp_path: Path, script: str, monkeypatch
 ) -> None:
     monkeypatch.setenv('CPUS_PER_TASK', '3')
-    started_s = time.monotonic()
     command = ['bash', str(ROOT / 'tools' / script), 'cpu', 'job', 'config.py', 'work']
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
     assert done.returncode == 2
@@ -118,5 +116,4 @@ def test_more_cpus_than_a_node_has_are_refused_at_once(
         "CPUS_PER_TASK=3 for 1 task(s) on a node: partition 'cpu' has at most 2 CPUs on a node" in done.stderr
     )
     assert 'set CPUS_PER_TASK to at most 2' in done.stderr
-    assert time.monotonic() - started_s < 10
     assert not node('squeue', '--noheader')

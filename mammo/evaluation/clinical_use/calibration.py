@@ -132,7 +132,7 @@ def fit_isotonic(probs: NDArray, labels: NDArray) -> dict[str, Any]:
     require_classes(labels)
     from sklearn.isotonic import IsotonicRegression  # late: answers fit nothing
 
-    fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds='clip').fit(probs, labels)
+    fitted = IsotonicRegression(out_of_bounds='clip').fit(probs, labels)
     return dict(kind='isotonic', prob=fitted.X_thresholds_.tolist(), risk=fitted.y_thresholds_.tolist())
 
 

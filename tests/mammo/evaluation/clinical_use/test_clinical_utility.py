@@ -53,6 +53,12 @@ def test_net_benefit_interval_has_the_width_of_a_bootstrap():
     assert (row['ci_low'], row['ci_high']) == pytest.approx((low, high), abs=0.004)
 
 
+def test_a_probability_at_the_threshold_is_called_also_in_the_interval_of_the_net_benefit():
+    labels = np.array([0, 0, 0, 1] * 10)
+    on, above = (net_benefit(np.full(40, p), labels, np.array([0.2]))[0] for p in (0.2, 0.3))
+    assert on == above
+
+
 def test_difference_in_net_benefit_is_that_of_the_two_curves():
     (a, labels), (b, _) = draw(), draw(seed=1)
     differences = delta_net_benefit(a, b, labels, GRID)
