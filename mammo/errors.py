@@ -34,13 +34,13 @@ class DataError(UserError):
     """Data that cannot be trained on or tested; the message lists what to mend."""
 
 
-def listed(items: Iterable[Any], shown: int = SHOWN, separator: str = ', ') -> str:
+def listed(items: Iterable[Any], n_shown: int = SHOWN, separator: str = ', ') -> str:
     """The first items, and how many more there are.
 
     Example:
-        >>> listed('abcd', shown=2)
+        >>> listed('abcd', n_shown=2)
         'a, b and 2 more'
     """
     names = [str(item) for item in items]
-    rest = f' and {len(names) - shown} more' if len(names) > shown else ''
-    return separator.join(names[:shown]) + rest
+    rest = f' and {len(names) - n_shown} more' if len(names) > n_shown else ''
+    return separator.join(names[:n_shown]) + rest

@@ -153,7 +153,7 @@ def patient_features(
         return pd.DataFrame(values, ids, columns)
 
     sides = pd.Series([image.get('tumor_side') in SIDES for image in images], patients)
-    about = dict(columns=columns, stage=stage, aggregate=aggregate)
+    description = dict(columns=columns, stage=stage, aggregate=aggregate)
     return Features(
-        pooled(**options), pooled(**options | dict(all_sides=True)), sides.groupby(level=0).any(), about
+        pooled(**options), pooled(**options | dict(all_sides=True)), sides.groupby(level=0).any(), description
     )

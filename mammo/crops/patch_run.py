@@ -49,9 +49,9 @@ def write_patches(
     items = select(content, [item for path in exclude for item in read_meta(path)['data_list']])
     n_images = len({item['img_path'] for part in content for item in part})
     root = data_root or metas[0].parent
-    head = dict(tool='tools/extract_patches.py', settings=asdict(settings), versions=_versions())
+    recipe = dict(tool='tools/extract_patches.py', settings=asdict(settings), versions=_versions())
     inputs = (root / item['img_path'] for item in items)
-    with out_dir(out_folder, head, inputs=inputs, resume=resume, fresh=fresh) as out:
+    with out_dir(out_folder, recipe, inputs=inputs, resume=resume, fresh=fresh) as out:
         records = _cut_all(items, root, out, settings, workers)
         patches = [patch for record in records for patch in record['patches']]
         write_json(out_folder / RECORD, _described(records, n_images, settings))

@@ -52,9 +52,9 @@ def write_rois(
     if task:
         list_lines(items, task)  # an unknown task is said before anything is cut
     regions = list(find_regions(read_table(boxes), items)) if boxes else []
-    head = dict(tool='tools/extract_rois.py', size_px=size)
+    recipe = dict(tool='tools/extract_rois.py', size_px=size)
     inputs = [root / region.item['img_path'] for region in regions if isinstance(region, Region)]
-    with out_dir(out_folder, head, inputs=inputs, resume=resume, fresh=fresh) as out:
+    with out_dir(out_folder, recipe, inputs=inputs, resume=resume, fresh=fresh) as out:
         lists = {name for name in out.files if name.endswith('.txt')} | (
             {f'{meta.stem}_{task}.txt'} if task else set()
         )

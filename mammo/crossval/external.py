@@ -66,8 +66,8 @@ def together_spec(name: str, spec: dict[str, Any], out_dir: Path, folders: Seque
         )
         for folder in folders
     }
-    about = dict(name=f'external {name}', folder=str(out_dir), site=spec['external'][name], wanted=[])
-    return spec | about | dict(checkpoints=checkpoints)
+    of_job = dict(name=f'external {name}', folder=str(out_dir), site=spec['external'][name], wanted=[])
+    return spec | of_job | dict(checkpoints=checkpoints)
 
 
 def _data_root(meta: Path) -> str | None:

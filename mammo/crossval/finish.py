@@ -44,13 +44,13 @@ def finish(plan: Plan, members: Members, request: Request) -> Path | None:
     tasks = {task: kind for model in models(plan) for task, kind in _scored(plan, model).items()}
     done = {task: _report(plan, task, kind, request, members) for task, kind in tasks.items()}
     folds = {fold.name: read_json(plan.work_dir / fold.name / FINISHED) for fold in _all(members)}
-    backbones = {about['backbone_sha256'] for about in folds.values()}
-    about = dict(
+    backbones = {facts['backbone_sha256'] for facts in folds.values()}
+    facts = dict(
         tasks=plan.tasks, leak_check=plan.leaks, folds=folds, shared_backbone=len(backbones) == 1,
         patient_label=request.patient_label, unit=request.unit,
     )  # fmt: skip
     reports = {task: str(folder.relative_to(plan.work_dir)) for task, folder in done.items() if folder}
-    write_json(plan.work_dir / RECORD, plan.record | about | dict(reports=reports))
+    write_json(plan.work_dir / RECORD, plan.record | facts | dict(reports=reports))
     return done.get(plan.record['settings']['label'])
 
 

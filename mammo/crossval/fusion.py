@@ -81,7 +81,7 @@ def joined(parts: Iterable[Features]) -> Features:
     sided, both = (pd.concat(frames).groupby(level=0).mean() for frames in
                    ([f.sided for f in every], [f.both_sides for f in every]))  # fmt: skip
     side_known = pd.concat([f.side_known for f in every]).groupby(level=0).any()
-    return Features(sided.astype(np.float32), both.astype(np.float32), side_known, every[0].about)
+    return Features(sided.astype(np.float32), both.astype(np.float32), side_known, every[0].description)
 
 
 def _fuse(
@@ -129,9 +129,9 @@ def _features(folder: Path, part: str) -> Features:
     center, scale = validated.sided.mean(), validated.sided.std(ddof=0).replace(0, 1)
     raw = validated if part == 'val' else _raw(folder / f'predictions_{part}.json')
     assert raw.both_sides is not None
-    about = raw.about | dict(center=center.tolist(), scale=scale.tolist())
+    description = raw.description | dict(center=center.tolist(), scale=scale.tolist())
     sided, both = (((x - center) / scale).astype(np.float32) for x in (raw.sided, raw.both_sides))
-    return Features(sided, both, raw.side_known, about)
+    return Features(sided, both, raw.side_known, description)
 
 
 def _raw(path: Path) -> Features:

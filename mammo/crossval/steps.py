@@ -80,8 +80,8 @@ def _cache(spec: dict[str, Any], folder: Path) -> None:
     write_meta(images, list(items.values()), list(tasks))
     read_config(spec['config'])  # imports what registers the next line's
     make_cache = FUNCTIONS.get('make_cache')
-    about = dict(work_dir=folder, **shared(spec, 'cache_features'))
-    make_cache(spec['config'], folder, views=spec['views'], ann_file=[str(images)], **about)
+    options = dict(work_dir=folder, **shared(spec, 'cache_features'))
+    make_cache(spec['config'], folder, views=spec['views'], ann_file=[str(images)], **options)
     write_json(folder / FINISHED, dict(done=[], views=spec['views'], images=len(items)))
 
 

@@ -52,10 +52,10 @@ def use_terminal(logger: Logger) -> None:
     Processes other than the first say errors only.
     """
     others = [handler for handler in logger.handlers if not _is_of_stdout(handler)]
-    own = TERMINAL if get_rank() == 0 else StreamHandler()
-    if own is not TERMINAL:
-        own.setLevel(ERROR)
-    logger.handlers = [own, *others]
+    terminal = TERMINAL if get_rank() == 0 else StreamHandler()
+    if terminal is not TERMINAL:
+        terminal.setLevel(ERROR)
+    logger.handlers = [terminal, *others]
 
 
 def _is_of_stdout(handler: Handler) -> bool:

@@ -98,8 +98,10 @@ def build_fusion_set(
         FusionError: an id in two splits, no id that matches, features unlike those of ``fitted``.
     """
     clinical, mammo = places
-    if fitted and fitted['feat_5'] != features.about | dict(fill=fitted['feat_5']['fill']):
-        raise FusionError(f'{mammo}: {features.about} differ from those fitted; extract the features alike')
+    if fitted and fitted['feat_5'] != features.description | dict(fill=fitted['feat_5']['fill']):
+        raise FusionError(
+            f'{mammo}: {features.description} differ from those fitted; extract the features alike'
+        )
     unmatched = _unmatched(labels, {clinical: values, Path(mammo).name: features.sided})
     patients = values.index.union(features.sided.index)
     labels = {name: y[y.index.isin(patients)] for name, y in labels.items()}
@@ -116,8 +118,8 @@ def build_fusion_set(
         for sentence in doubts(names, x, arrays['train_y']):
             logger.warning('%s: %s', clinical, sentence)
     counts = {name: len(y) for name, y in labels.items()}
-    if len(features.about['columns']) != 5:
-        logger.info('feat_5.npy keeps its name but holds the columns %s', features.about['columns'])
+    if len(features.description['columns']) != 5:
+        logger.info('feat_5.npy keeps its name but holds the columns %s', features.description['columns'])
     return FusionSet(arrays, learned | dict(label=label, patients=counts, unmatched=unmatched))
 
 
@@ -171,7 +173,7 @@ def _fit_schema(values: pd.DataFrame, schema: Schema, features: Features, train:
     sides = [TUMOR_SIDE] if features.both_sides is not None else []
     content = dict(
         x_preope=dict(columns=encoder.columns, encoder=encoder.to_dict()),
-        feat_5=features.about | dict(fill=fill.tolist()),
+        feat_5=features.description | dict(fill=fill.tolist()),
         missing=[*values, MAMMOGRAMS, *sides],
     )
     return dict(format_version=VERSIONS['fusion_set'], **content)

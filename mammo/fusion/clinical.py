@@ -97,21 +97,21 @@ class ClinicalEncoder:
 def _parse(v: Variable, cells: pd.Series) -> tuple[pd.Series, str]:
     """Text cells -> values, and a sentence with count, examples and remedy if cells are not allowed."""
     text = cells.map(canonical)
-    known = ~text.isin(v.missing)
+    is_known = ~text.isin(v.missing)
     if v.kind == 'continuous':
-        points = decimal_points(list(text.where(known, '')))
+        points = decimal_points(list(text.where(is_known, '')))
         values = pd.Series([number_or_nan(cell) for cell in points], index=text.index, dtype=float)
-        bad = known & ~values.between(v.range[0], v.range[1])
+        bad = is_known & ~values.between(v.range[0], v.range[1])
     else:
-        values = text.where(known).map({level: i for i, level in enumerate(v.levels)}).astype(float)
-        bad = known & values.isna()
+        values = text.where(is_known).map({level: i for i, level in enumerate(v.levels)}).astype(float)
+        bad = is_known & values.isna()
     if not bad.any():
         return values, ''
     examples = ', '.join(f'{patient}: {cell!r}' for patient, cell in cells[bad].head(3).items())
     expected = f'numbers in {list(v.range)} {v.unit}' if v.range else f'levels {list(v.levels)}'
-    found = f'{v.name} (column {v.column!r}): {bad.sum()} of {len(cells)} values ({examples})'
-    found += f' are neither {expected} nor missing codes {list(v.missing)}'
-    return values, f'{found}; {_hint(v, values[bad], cells[bad])}'
+    problem = f'{v.name} (column {v.column!r}): {bad.sum()} of {len(cells)} values ({examples})'
+    problem += f' are neither {expected} nor missing codes {list(v.missing)}'
+    return values, f'{problem}; {_hint(v, values[bad], cells[bad])}'
 
 
 def _hint(v: Variable, bad: pd.Series, cells: pd.Series) -> str:

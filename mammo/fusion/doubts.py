@@ -24,8 +24,8 @@ def doubts(columns: Sequence[str], x: NDArray, labels: NDArray) -> Iterator[str]
         x: (n, d) of the train patients.
         labels: (n,) of 0 and 1, NaN if unknown.
     """
-    known = np.isin(labels, [0, 1])
-    labels, values = labels[known], dict(zip(columns, x[known].T, strict=True))
+    is_labelled = np.isin(labels, [0, 1])
+    labels, values = labels[is_labelled], dict(zip(columns, x[is_labelled].T, strict=True))
     n_rare = int(min(np.sum(labels == 1), np.sum(labels == 0)))
     varied = {name: column for name, column in values.items() if len(set(column)) > 1}
     telling = [name for name, v in varied.items() if n_rare >= MIN_CLASS and _holds_label(v, labels)]

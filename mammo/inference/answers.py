@@ -58,6 +58,6 @@ def as_row(answer: dict[str, Any]) -> Row:
     values = {task: score['value'] for task, score in answer['tasks'].items()}
     values |= {f'{label}_fused': fused['value']} if fused else {}
     main = fused if answer['model'] == FUSED else answer['tasks'][label]
-    about = dict(positive=(main['decision'] or {}).get('positive'), model=answer['model'])
+    outcome = dict(positive=(main['decision'] or {}).get('positive'), model=answer['model'])
     notes = dict(missing=', '.join(answer['missing']), notes='; '.join(answer['warnings']))
-    return values | {f'{label}_prob': answer['prob']} | about | notes
+    return values | {f'{label}_prob': answer['prob']} | outcome | notes

@@ -86,8 +86,8 @@ def draw_attention(
         file = f'{i:05d}_{Path(item["img_name"]).stem}.png'
         with replacing(out_dir / file) as tmp:
             cv2.imwrite(str(tmp), picture(image, maps, names, lesions)[..., ::-1])
-        about = {field: item.get(field) for field in ('patient_id', 'laterality', 'view')}
-        record = dict(img_path=item['img_name'], file=file) | about
+        identity = {field: item.get(field) for field in ('patient_id', 'laterality', 'view')}
+        record = dict(img_path=item['img_name'], file=file) | identity
         records.append(record | shares(image, maps, lesions))
     rng = np.random.default_rng(seed)
     summaries = {place: summarise(records, place, names, rng) for place in PLACES}
@@ -127,11 +127,13 @@ def attended_images(
         feats = model.extract_feat(data['inputs'], stage='backbone')
         maps = attention_maps(model.neck, feats)
         maps = maps if single else maps.mean(dim=2, keepdim=True)
-        for about, tokens, n_rows in parts_of(data['data_samples'], maps.cpu().numpy(), feats[-1].shape[2]):
-            item = items[about['img_name']]
+        for metainfo, tokens, n_rows in parts_of(
+            data['data_samples'], maps.cpu().numpy(), feats[-1].shape[2]
+        ):
+            item = items[metainfo['img_name']]
             grey, bits = read_grey(item['img_path'])
             image = to_draw(to_uint8(grey, bits=bits))
-            rows, columns = axes_of(about, model.neck.geometry, (n_rows, feats[-1].shape[3]), *cells)
+            rows, columns = axes_of(metainfo, model.neck.geometry, (n_rows, feats[-1].shape[3]), *cells)
             lesions = item.get('lesions')
             if lesions is not None:
                 lesions = lesion_mask(lesions, grey.shape, image.shape)
@@ -142,9 +144,9 @@ def parts_of(samples: list[Any], maps: NDArray, n_rows: int) -> Iterator[tuple[d
     """What is known of each image, its part of the maps of its sample (B, ..., h, w), and rows of its map."""
     for sample, tokens in zip(samples, maps, strict=True):
         views = sample.get('views') or [sample.metainfo]
-        for about, part in zip(views, np.split(tokens, len(views), axis=-2), strict=True):
-            if about is not None:
-                yield about, part, n_rows // len(views)
+        for metainfo, part in zip(views, np.split(tokens, len(views), axis=-2), strict=True):
+            if metainfo is not None:
+                yield metainfo, part, n_rows // len(views)
 
 
 def picture(image: NDArray, maps: NDArray, names: list[str], lesions: NDArray | None) -> NDArray:

@@ -88,9 +88,9 @@ def answer_table(
     paths = dict(batch=args.batch, clinical_table=args.clinical_table)
     options = {name: path and str(path.resolve()) for name, path in paths.items()}
     options |= dict(cropped_png=args.cropped_png, prediction=VERSIONS['prediction'])
-    head = dict(tool=TOOL, bundle_id=predictor.bundle_id, options=options)
+    recipe = dict(tool=TOOL, bundle_id=predictor.bundle_id, options=options)
     inputs = [job.path for _, jobs in patients for job in jobs]
-    with out_dir(args.out_dir, head, inputs=inputs, resume=args.resume, fresh=args.fresh) as out:
+    with out_dir(args.out_dir, recipe, inputs=inputs, resume=args.resume, fresh=args.fresh) as out:
         anothers = _of_others([job for _, jobs in patients for job in jobs])
         tables = [cells, further or {}]
         asked = [
@@ -115,9 +115,9 @@ def _asked(
         clinical, tumor_side = told_of(jobs, cells, predictor)
     except ExamError as error:
         return Asked(patient, jobs, {}, None, '', error)
-    images = [[job.source, job.given, signature_of(job.path)] for job in jobs]
-    told = json.dumps([predictor.bundle_id, patient, images, clinical, tumor_side, args.cropped_png])
-    return Asked(patient, jobs, clinical, tumor_side, digest('exam', told, None))
+    images = [[job.source, job.fields, signature_of(job.path)] for job in jobs]
+    identity = json.dumps([predictor.bundle_id, patient, images, clinical, tumor_side, args.cropped_png])
+    return Asked(patient, jobs, clinical, tumor_side, digest('exam', identity, None))
 
 
 def _of_others(jobs: Sequence[Job]) -> set[Path]:
@@ -186,5 +186,5 @@ def patients_of(args: Namespace) -> Iterator[tuple[str, list[Job]]]:
     """Patients and their images, in the order of the table."""
     jobs: dict[str, list[Job]] = {}
     for job in find_jobs(args.batch, args.out_dir):
-        jobs.setdefault(job.given.get('patient_id', ''), []).append(job)
+        jobs.setdefault(job.fields.get('patient_id', ''), []).append(job)
     yield from jobs.items()

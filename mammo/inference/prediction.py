@@ -108,8 +108,8 @@ class Prediction:
         lines += ['details:', *(f'  {name:18} {_line(score)}' for name, score in named.items() if score)]
         lines += [explained(self.main.decision)] if self.main.decision else []
         values = [f'{name}={value}' for name, value in self.inputs['clinical'].items()]
-        given = [*values, f'tumor side {self.inputs["tumor_side"] or "unknown"}', self.inputs['time']]
-        lines += [f'given: {", ".join(given)}']
+        inputs = [*values, f'tumor side {self.inputs["tumor_side"] or "unknown"}', self.inputs['time']]
+        lines += [f'given: {", ".join(inputs)}']
         lines += [f'not given: {", ".join(self.missing)}'] if self.missing else []
         return '\n'.join(lines + [f'note: {warning}' for warning in self.warnings])
 

@@ -29,7 +29,7 @@ class Table(NamedTuple):
     """What has no picture; its columns sort."""
 
     title: str
-    head: Sequence[str]
+    columns: Sequence[str]
     rows: Sequence[tuple[Sequence[str], Keys]]
 
 

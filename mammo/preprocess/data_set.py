@@ -76,7 +76,7 @@ def write(
     write_meta(out.folder / 'meta.json', items, labels.tasks)
     rows = [(record['source'], record['reason'], record['message']) for record in skipped]
     write_text(out.folder / 'skipped.csv', _csv(('file', 'reason', 'message'), rows))
-    write_json(out.folder / 'preprocess.json', out.head | _counts(items, skipped, kept))
+    write_json(out.folder / 'preprocess.json', out.recipe | _counts(items, skipped, kept))
     write_text(out.folder / 'overview.html', overview.render(items, records, skipped))
     files = [*FILES[:-1], *(f'{folder}/{record["id"]}.png' for record in kept for folder in FOLDERS)]
     if key_map and settings.key:
@@ -181,7 +181,7 @@ def _write_key_map(path: Path, jobs: Sequence[Job], records: Sequence[Record], k
         file.write(_csv(('kind', 'pseudonym', 'original'), sorted(rows)))
 
 
-def _csv(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _csv(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator='\n').writerows([head, *rows])
+    csv.writer(text, lineterminator='\n').writerows([header, *rows])
     return text.getvalue()

@@ -45,15 +45,15 @@ def describe(job: Job, header: Dataset | None, settings: Settings) -> Descriptio
 
 
 def _of_row(job: Job, settings: Settings) -> Description:
-    size = job.given.get('spacing_mm')
+    size = job.fields.get('spacing_mm')
     spacing = geometry.Spacing(size, size, 'CSV') if size else None
-    special = job.given.get('view_modifier', {})
+    special = job.fields.get('view_modifier', {})
     kinds.check_kinds(special, settings.keep)
-    photometric = job.given.get('photometric', '')
-    facts = dict(vendor=job.given.get('manufacturer', ''), syntax='PNG', photometric=photometric, voi='none')
+    photometric = job.fields.get('photometric', '')
+    facts = dict(vendor=job.fields.get('manufacturer', ''), syntax='PNG', photometric=photometric, voi='none')
     item = _given_fields(job, None, settings.key) | dict(kinds=[*special] or None)
-    exams = (job.given['exam_id'],) if 'exam_id' in job.given else ()
-    return Description(item, facts, Person(job.given.get('patient_id', '')), spacing, exams=exams)
+    exams = (job.fields['exam_id'],) if 'exam_id' in job.fields else ()
+    return Description(item, facts, Person(job.fields.get('patient_id', '')), spacing, exams=exams)
 
 
 def _of_header(job: Job, ds: Dataset, settings: Settings) -> Description:
@@ -61,8 +61,8 @@ def _of_header(job: Job, ds: Dataset, settings: Settings) -> Description:
     reader.check_usable(ds, for_processing=settings.for_processing)
     kinds.check_kinds(special, settings.keep)
     kinds.check_orientation(ds)
-    patient = job.given.get('patient_id') or normal_id(headers.text(ds, 'PatientID')) or ''
-    if not job.given.get('patient_id') and is_nobody(patient):
+    patient = job.fields.get('patient_id') or normal_id(headers.text(ds, 'PatientID')) or ''
+    if not job.fields.get('patient_id') and is_nobody(patient):
         text = f'PatientID is {patient!r}, which is nobody in particular; give patient_id in an input CSV'
         raise PreprocessError(Reason.NO_PATIENT_ID, text)
     person = person_of(ds, patient)
@@ -90,7 +90,7 @@ def _of_header(job: Job, ds: Dataset, settings: Settings) -> Description:
         geometry.spacing(ds),
         turn=geometry.turn(ds),
         is_turn_told=bool(geometry.orientation(ds) and headers.laterality(ds)),
-        exams=(job.given['exam_id'],) if 'exam_id' in job.given else exams,
+        exams=(job.fields['exam_id'],) if 'exam_id' in job.fields else exams,
         sop=digest('sop', headers.text(ds, 'SOPInstanceUID') or job.source, settings.key),
         day=_shifted_day(exam_day(person), patient, settings.key),
         notes=notes.notes(ds),
@@ -100,7 +100,7 @@ def _of_header(job: Job, ds: Dataset, settings: Settings) -> Description:
 def _given_fields(job: Job, ds: Dataset | None, key: bytes | None) -> dict[str, Any]:
     """What the row says and the meta item takes as it is; with a key, nothing that tells who it is."""
     used = ('spacing_mm', 'photometric', 'view_modifier')
-    fields = {name: value for name, value in job.given.items() if name not in used}
+    fields = {name: value for name, value in job.fields.items() if name not in used}
     if key is None:
         return fields
     for name in ('cohort', 'manufacturer'):
@@ -117,7 +117,7 @@ def _given_fields(job: Job, ds: Dataset | None, key: bytes | None) -> dict[str, 
 
 def _refuse_contradictions(job: Job, item: dict[str, Any]) -> None:
     for name in BY_ROW:
-        by_row, by_header = job.given.get(name), item[name]
+        by_row, by_header = job.fields.get(name), item[name]
         if by_row and by_header and by_row != by_header:
             text = f'{name} is {by_row!r} in the table and {by_header!r} in the header, a contradiction'
             raise PreprocessError(Reason.BAD_ROW, f'row {job.row}: {text}' if job.row else text)

@@ -93,19 +93,19 @@ def render(job: Job, header: Dataset | None, settings: Settings) -> Rendered:
 
 def _render(job: Job, header: Dataset | None, settings: Settings) -> Rendered:
     """The whole way of an image, step by step."""
-    about = describe(job, header, settings)
-    shown = _shown(job, header, about, settings)
-    vendor = about.item.get('manufacturer') or 'default'
-    upright, mask = hung(shown, about, vendor, settings)
+    description = describe(job, header, settings)
+    displayed = _displayed(job, header, description, settings)
+    vendor = description.item.get('manufacturer') or 'default'
+    upright, mask = hung(displayed, description, vendor, settings)
     if shows_two(upright.image, vendor=vendor, spacing_mm=upright.spacing_mm):
-        _keep_or_refuse(about, Reason.TWO_BREASTS, settings)
+        _keep_or_refuse(description, Reason.TWO_BREASTS, settings)
     box = y0, x0, y1, x1 = breast.breast_box(mask, vendor=vendor, spacing_mm=upright.spacing_mm)
     image = display.to_uint8(upright.image, mask)[y0:y1, x0:x1]
     is_mirrored = settings.flip_to is not None and breast.chest_wall_side(mask) != settings.flip_to
     matrix = np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1]]) @ upright.from_source
     if is_mirrored:
         matrix = np.array([[-1, 0, x1 - x0 - 1], [0, 1, 0], [0, 0, 1]]) @ matrix
-    record = _record(job, about, upright, matrix, settings)
+    record = _record(job, description, upright, matrix, settings)
     record['item']['mirrored'] = is_mirrored or None
     record['item'] = {name: value for name, value in record['item'].items() if value not in (None, '')}
     record['frame'] = dict(
@@ -114,51 +114,62 @@ def _render(job: Job, header: Dataset | None, settings: Settings) -> Rendered:
     return Rendered(image[:, ::-1] if is_mirrored else image, _thumb(upright.image), record)
 
 
-def _shown(job: Job, header: Dataset | None, about: Description, settings: Settings) -> display.Display:
+def _displayed(
+    job: Job, header: Dataset | None, description: Description, settings: Settings
+) -> display.Display:
     """Grey values as a reader would see them, brighter = denser."""
-    photometric = job.given.get('photometric', '')
+    photometric = job.fields.get('photometric', '')
     if header is None:
-        shown = png_input.grey_values(job)
+        displayed = png_input.grey_values(job)
     else:
         ds = reader.read(job.path)
         ds.PhotometricInterpretation = photometric or ds.PhotometricInterpretation
-        shown = display.display_values(
+        displayed = display.display_values(
             pixels.stored_values(ds), ds, voi=settings.voi, tone=reader.is_for_processing(ds)
         )
         if settings.voi is not None and not display.has_view(ds, settings.voi):
-            about.notes.append('VOI')
-        about.facts['voi'] = HIDDEN if names_somebody(shown.rule, ds) else shown.rule
-    shown, is_inverted = righted(shown, photometric, settings.invert, may_have_frame=header is not None)
-    about.item['inverted'] = is_inverted or None
-    return shown
+            description.notes.append('VOI')
+        description.facts['voi'] = HIDDEN if names_somebody(displayed.rule, ds) else displayed.rule
+    displayed, is_inverted = righted(
+        displayed, photometric, settings.invert, may_have_frame=header is not None
+    )
+    description.item['inverted'] = is_inverted or None
+    return displayed
 
 
-def _keep_or_refuse(about: Description, reason: Reason, settings: Settings) -> None:
+def _keep_or_refuse(description: Description, reason: Reason, settings: Settings) -> None:
     if reason not in settings.keep:
         raise PreprocessError(reason, 'two breasts side by side; cut them apart')
-    about.item['kinds'] = [*(about.item.get('kinds') or []), reason]
+    description.item['kinds'] = [*(description.item.get('kinds') or []), reason]
 
 
 def _record(
-    job: Job, about: Description, upright: Upright, matrix: NDArray[np.float64], settings: Settings
+    job: Job, description: Description, upright: Upright, matrix: NDArray[np.float64], settings: Settings
 ) -> dict[str, Any]:
     key = settings.key
-    exams = tuple(pseudonym('exam', exam, key) for exam in about.exams)
-    item = dict(img_path=f'png/{job.id(key)}.png', gt_label={}, **about.item)
+    exams = tuple(pseudonym('exam', exam, key) for exam in description.exams)
+    item = dict(img_path=f'png/{job.id(key)}.png', gt_label={}, **description.item)
     item |= dict(
         patient_id=pseudonym('patient', item['patient_id'], key),
         exam_id=exams[0] if exams else None,
         spacing_mm=upright.spacing_mm,
-        spacing_source=about.spacing.source if about.spacing else 'unknown, not resampled',
+        spacing_source=description.spacing.source if description.spacing else 'unknown, not resampled',
         from_source=[[round(float(number), 6) for number in row] for row in matrix[:2]],
         clinic_vars=item.get('clinic_vars') or None,
-        notes=about.notes or None,
+        notes=description.notes or None,
     )
     if 'lesions' in item:
         item['lesions'] = [_placed(disc, matrix) for disc in item['lesions']]
-    facts = about.facts | dict(spacing=item['spacing_source'])
+    facts = description.facts | dict(spacing=item['spacing_source'])
     facts |= {name: item.get(name) or 'unknown' for name in ('view', 'laterality')}
-    return dict(item=item, facts=facts, sop=about.sop, exams=exams, day=about.day, person=about.person)
+    return dict(
+        item=item,
+        facts=facts,
+        sop=description.sop,
+        exams=exams,
+        day=description.day,
+        person=description.person,
+    )
 
 
 def _placed(disc: list[float], matrix: NDArray[np.float64]) -> list[float]:

@@ -56,9 +56,9 @@ def preprocess(
         settings = Settings(key=read_key(id_key) if id_key else None, **options)
         table = read_labels(labels, settings.key) if labels else Labels()
         jobs = find_jobs(source, settings.out_dir)
-        head = dict(tool=TOOL, settings=settings.described(), versions=installed(*LIBRARIES, *DECODERS))
+        recipe = dict(tool=TOOL, settings=settings.described(), versions=installed(*LIBRARIES, *DECODERS))
         inputs = [job.path for job in jobs]
-        with out_dir(settings.out_dir, head, inputs=inputs, resume=resume, fresh=fresh) as out:
+        with out_dir(settings.out_dir, recipe, inputs=inputs, resume=resume, fresh=fresh) as out:
             runner = partial(each, workers=workers, scheduler=scheduler, warn=logger.warning)
             records = make_images(jobs, settings, out, runner)
             return data_set.write(jobs, records, table, settings, out, key_map=key_map, **checks)

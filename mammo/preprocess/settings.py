@@ -35,6 +35,6 @@ class Settings:
 
     def described(self) -> dict[str, Any]:
         """As they may be written: of the key only whether there was one, and its fingerprint."""
-        shown = {name: value for name, value in vars(self).items() if name not in ('out_dir', 'key')}
+        options = {name: value for name, value in vars(self).items() if name not in ('out_dir', 'key')}
         fingerprint = digest('fingerprint', '', self.key) if self.key else None
-        return shown | dict(keep=list(self.keep), key=fingerprint)
+        return options | dict(keep=list(self.keep), key=fingerprint)

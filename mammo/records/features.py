@@ -26,7 +26,7 @@ class Features(NamedTuple):
     sided: pd.DataFrame  # patient id x column: images of the tumor's side, if that is known
     both_sides: pd.DataFrame | None  # the same columns of the images of both breasts; None: not recorded
     side_known: pd.Series | None  # by patient id: whether the tumor's side is
-    about: dict[str, Any]  # columns, stage, aggregate
+    description: dict[str, Any]  # columns, stage, aggregate
 
 
 def write_features(
@@ -47,9 +47,9 @@ def write_features(
             x=features.sided.to_numpy(np.float32),
             x_both_sides=features.both_sides.reindex(kept).to_numpy(np.float32),
             side_known=features.side_known.reindex(kept).to_numpy(bool),
-            column=np.array(features.about['columns']),
-            stage=features.about['stage'],
-            aggregate=features.about['aggregate'],
+            column=np.array(features.description['columns']),
+            stage=features.description['stage'],
+            aggregate=features.description['aggregate'],
         )
 
 
@@ -78,8 +78,8 @@ def read_features(path: Path) -> Features:
     for frame in frames:
         if frame is not None:
             _check_finite(path, frame)
-    about = dict(columns=list(sided), stage=str(data['stage']), aggregate=str(data['aggregate']))
-    return Features(sided, both_sides, side_known, about)
+    description = dict(columns=list(sided), stage=str(data['stage']), aggregate=str(data['aggregate']))
+    return Features(sided, both_sides, side_known, description)
 
 
 def _check_finite(path: Path, frame: pd.DataFrame) -> None:

@@ -25,7 +25,7 @@ VERSIONS = dict(
     phantom_truth=1,
     prediction=3,  # 2 had digests of pixels, not of files
     predictions=1,
-    preprocess=2,  # its head is that of the journal
+    preprocess=2,  # its recipe is that of the journal
     report=2,
     split_report=2,
 )

@@ -27,8 +27,8 @@ def describe_folds(
         parts = {**fold, **({'holdout': holdout} if holdout else {})}
         patients = {part: {patient_of(item, group) for item in items} for part, items in parts.items()}
         shared = {f'{a}-{b}': len(patients[a] & patients[b]) for a, b in combinations(patients, 2)}
-        about = {part: _describe(patients[part], items) for part, items in parts.items()}
-        described.append(dict(outer=outer, inner=inner, shared_patients=shared, parts=about))
+        contents = {part: _describe(patients[part], items) for part, items in parts.items()}
+        described.append(dict(outer=outer, inner=inner, shared_patients=shared, parts=contents))
         everyone = everyone.union(*patients.values())
         if inner == 0:
             tests.update((repeat_of(outer), patient) for patient in patients['test'])

@@ -88,11 +88,11 @@ def refuse_unknown_options(path: Path, study: Study) -> None:
             raise UserError(
                 f'{path}: options.{tool}: not among the tools of this study: {", ".join(sorted(tools))}'
             )
-        shown = subprocess.run(
+        completed = subprocess.run(
             [sys.executable, str(TOOLS / f'{tool}.py'), '--help'], capture_output=True, text=True
         )
         there = sorted(
-            {word.strip('[],') for word in shown.stdout.split() if word.strip('[],').startswith('--')}
+            {word.strip('[],') for word in completed.stdout.split() if word.strip('[],').startswith('--')}
         )
         for name in options:
             flag = f'--{name.replace("_", "-")}'

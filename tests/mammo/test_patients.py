@@ -190,7 +190,7 @@ def test_features_say_whose_side_is_known() -> None:
     assert features.sided['N'].to_dict() == dict(p=1, q=5)
     assert features.both_sides is not None
     assert features.both_sides['N'].to_dict() == dict(p=3, q=5)
-    assert features.about == dict(columns=['N'], stage='head', aggregate='max')
+    assert features.description == dict(columns=['N'], stage='head', aggregate='max')
 
 
 def test_images_of_which_no_order_is_recorded_all_speak_whatever_their_index() -> None:

@@ -285,7 +285,7 @@ def test_the_bundle_of_a_cross_validation_gives_the_numbers_of_test_and_mlp_for_
     clinical = {row.pop('patient_id'): row for row in rows_of(folder / 'dicom/clinical.csv')}
     images: dict[str, list[Job]] = {}
     for job in find_jobs(folder / 'dicom/images.csv', folder / 'none'):
-        images.setdefault(job.given['patient_id'], []).append(job)
+        images.setdefault(job.fields['patient_id'], []).append(job)
     tested = {m: read_predictions(cv / m / 'predictions_test.json') for m in predictor.members}
     fused = {
         m: {r['patient_id']: r for r in read_predictions(cv / m / FUSED_TEST)} for m in predictor.members
@@ -318,7 +318,7 @@ def test_the_ensemble_of_an_outer_fold_is_the_mean_of_its_members(cross_validate
     scores = {(r['patient_id'], r['laterality'], r['view']): r['tasks']['N']['pred_score']
               for r in read_predictions(cv / 'ensemble/mammograms/0/mean/test.json')}  # fmt: skip
     patient = next(p for p, _, _ in scores if sides.get(p))
-    own = [job for job in jobs if job.given['patient_id'] == patient]
+    own = [job for job in jobs if job.fields['patient_id'] == patient]
     answer = predictor.predict(own, tumor_side=sides[patient])
     expected = max(scores[patient, sides[patient], view] for view in ('CC', 'MLO'))
     assert np.mean(answer.tasks['N'].members[:2]) == pytest.approx(expected, abs=1e-6)

@@ -44,8 +44,8 @@ def resolve_tasks(cfg: Config, metas: Sequence[str | os.PathLike]) -> None:
     if not tasks or not metas or (all('kind' in task for task in tasks) and not _may_lack(tasks, metas)):
         return
     labels = _labels(metas)
-    known = [task for task in tasks if labels.get(task['name'])]
-    if not known and labels and all('kind' in task for task in tasks):
+    labelled = [task for task in tasks if labels.get(task['name'])]
+    if not labelled and labels and all('kind' in task for task in tasks):
         tell(f'the data have none of {listed(t["name"] for t in tasks)}: taking their own tasks')
         tasks = [dict(name=name) for name, values in labels.items() if values]
     cfg.model.tasks = [task if 'kind' in task else _guessed(task, labels, metas) for task in tasks]

@@ -95,12 +95,12 @@ def read_panels(work_dir: Path) -> dict[str, dict[str, Line]]:
 
 def _scalars(records: Iterable[dict[str, Any]]) -> Iterator[tuple[tuple[str, str], int, float]]:
     """(panel, label), epoch, value; the last word of a name is its panel. Training: mean of the epoch."""
-    found: dict[tuple[tuple[str, str], int], list[float]] = defaultdict(list)
+    values_of: dict[tuple[tuple[str, str], int], list[float]] = defaultdict(list)
     for record in records:
         mode, epoch = ('train', record['epoch']) if 'iter' in record else ('val', record['step'])
         for key, value in record.items():
             if key not in NOT_DRAWN and isinstance(value, int | float):
                 panel = f'{mode} {key.rsplit("_", 1)[-1]}'
-                found[(panel, key.removeprefix('monitor/')), epoch].append(value)
-    for (name, epoch), values in found.items():
+                values_of[(panel, key.removeprefix('monitor/')), epoch].append(value)
+    for (name, epoch), values in values_of.items():
         yield name, epoch, sum(values) / len(values)

@@ -49,11 +49,11 @@ def _one(name: str, part: pd.DataFrame, min_group: int) -> dict[str, Any]:
 def _summary(key: str, rows: list[dict[str, Any]]) -> Estimate:
     values, variances = [], []
     for row in rows:
-        about = row[key]
-        if about['ci_low'] is None or about['method'].startswith('exact'):
+        result = row[key]
+        if result['ci_low'] is None or result['method'].startswith('exact'):
             continue  # without a variance
-        value = about['value']
-        error = max(about['ci_high'] - value, value - about['ci_low']) / Z
+        value = result['value']
+        error = max(result['ci_high'] - value, value - result['ci_low']) / Z
         if MEASURES[key] and not 0 < value < 1:
             continue
         error, value = (error / (value * (1 - value)), logit(value)) if MEASURES[key] else (error, value)

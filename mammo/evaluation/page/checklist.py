@@ -66,7 +66,7 @@ def _size(name: str, model: dict[str, Any]) -> str:
     text = f'{model["n_patients"]} patients{events} ({name}). '
     if not needed:
         return text + f'{AUTHORS}: how it was planned.'
-    parts = ', '.join(f'{about["criterion"]} {about["n"]}' for about in needed['criteria'])
+    parts = ', '.join(f'{criterion["criterion"]} {criterion["n"]}' for criterion in needed['criteria'])
     return (
         f'{text}For precise estimates Riley et al. 2021 would ask for {needed["n"]} '
         f'({parts}; tools/sample_size.py). {AUTHORS}: how it was planned.'

@@ -80,11 +80,11 @@ def _calibration(name: str, model: Model, _report: dict[str, Any]) -> tuple[Figu
 def _waterfall(name: str, model: Model, report: dict[str, Any]) -> tuple[Figure, pd.DataFrame]:
     slnb = report['models'][name]['slnb']
     scores, labels = arrays(model.table)
-    threshold, about = np.full(len(scores), np.median(scores)), 'median'
+    threshold, origin = np.full(len(scores), np.median(scores)), 'median'
     if model.thresholds:
-        threshold, about = model.table.threshold.to_numpy(float), 'threshold from development'
+        threshold, origin = model.table.threshold.to_numpy(float), 'threshold from development'
     elif slnb['test']['threshold'] is not None:
-        threshold, about = np.full(len(scores), slnb['test']['threshold']), 'threshold from these patients'
+        threshold, origin = np.full(len(scores), slnb['test']['threshold']), 'threshold from these patients'
     distance = scores - threshold
     order, edges = np.argsort(distance, kind='stable'), np.arange(len(scores) + 1)
     figure, ax = axes(height=3.0)
@@ -94,7 +94,7 @@ def _waterfall(name: str, model: Model, report: dict[str, Any]) -> tuple[Figure,
     ax.axhline(0, color='black', linewidth=0.8)
     by_fold = ' (of the outer fold)' if len(model.thresholds) > 1 else ''
     ax.set(xlabel='patients', ylabel='score \u2212 threshold', title=name, xticks=[])
-    ax.legend(loc='upper left', title=f'line: {about}{by_fold}', title_fontsize=8, alignment='left')
+    ax.legend(loc='upper left', title=f'line: {origin}{by_fold}', title_fontsize=8, alignment='left')
     data = pd.DataFrame(dict(score=scores, label=labels, score_minus_threshold=distance)).iloc[order]
     return figure, data
 

@@ -137,9 +137,9 @@ def _check_scale(name: str, ranges: dict[str, tuple[float, float]]) -> None:
     is_prob = {file: low >= 0 and high <= 1 for file, (low, high) in ranges.items()}
     if len(set(is_prob.values())) == 2:
         places = [next(file for file in ranges if is_prob[file] == wanted) for wanted in (True, False)]
-        told = [f'{file} from {ranges[file][0]:g} to {ranges[file][1]:g}' for file in places]
+        texts = [f'{file} from {ranges[file][0]:g} to {ranges[file][1]:g}' for file in places]
         raise PredictionError(
-            f'{name}: scores of {" and of ".join(told)} are not on one scale; write probabilities of 0 to 1'
+            f'{name}: scores of {" and of ".join(texts)} are not on one scale; write probabilities of 0 to 1'
         )
 
 

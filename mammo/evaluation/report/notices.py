@@ -109,11 +109,13 @@ def _gap(name: str, model: dict[str, Any]) -> str:
 
 def _conditional(first: dict[str, Any]) -> str:
     """Of one cross-validation, or of one model: what an interval leaves out."""
-    about = first['cross_validation']
-    if not about:
+    design = first['cross_validation']
+    if not design:
         return ''
-    repeats = f', repeated {about["n_repeats"]} times' if about['n_repeats'] > 1 else ''
-    folds = f'{about["n_folds"]} outer folds' if about['n_repeats'] == 1 else f'{about["n_folds"]} test parts'
+    repeats = f', repeated {design["n_repeats"]} times' if design['n_repeats'] > 1 else ''
+    folds = (
+        f'{design["n_folds"]} outer folds' if design['n_repeats'] == 1 else f'{design["n_folds"]} test parts'
+    )
     return (
         f'Cross-validation: scores are pooled over the different models of {folds}{repeats}. Intervals and p '
         'values are given the trained models: another training set would have made other models.'

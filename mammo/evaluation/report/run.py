@@ -52,8 +52,8 @@ def summary_lines(report: dict[str, Any]) -> Iterator[str]:
     for name, model in report['models'].items():
         headline = 'roc_auc' if 'roc_auc' in model else 'r2'
         numbers = [model[headline][key] for key in ('value', 'ci_low', 'ci_high')]
-        shown = ['null' if number is None else f'{number:.3f}' for number in numbers]
-        yield f'{name:<14}{model["n_patients"]:>5} patients  {headline} {shown[0]} ({shown[1]} to {shown[2]})'
+        texts = ['null' if number is None else f'{number:.3f}' for number in numbers]
+        yield f'{name:<14}{model["n_patients"]:>5} patients  {headline} {texts[0]} ({texts[1]} to {texts[2]})'
 
 
 def _members(name: str, evaluation: Evaluation) -> pd.DataFrame | None:

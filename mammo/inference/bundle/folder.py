@@ -146,12 +146,12 @@ def open_bundle(folder: str | os.PathLike) -> Bundle:
         raise BundleError(f'{place}: {problem}; install the release that made the bundle, or make it anew')
     if content.get('id') != _id(content):
         raise BundleError(f'{place}: damaged or edited; {REMEDY}')
-    for name, about in content['files'].items():
+    for name, entry in content['files'].items():
         if not NAME.fullmatch(name):
             raise BundleError(f'{place}: {name!r} is no file of a bundle; {REMEDY}')
         path = folder / name
-        whole = path.is_file() and path.stat().st_size == about['bytes']
-        if not whole or sha256_of(path) != about['sha256']:
+        whole = path.is_file() and path.stat().st_size == entry['bytes']
+        if not whole or sha256_of(path) != entry['sha256']:
             raise BundleError(f'{path}: {"damaged or edited" if path.is_file() else "missing"}; {REMEDY}')
     return Bundle(folder, content['id'], content['files'])
 

@@ -82,7 +82,7 @@ def names_of(predictor: Predictor) -> dict[str, str]:
 def tell_unused(patients: Iterable[tuple[str, list[Job]]], predictor: Predictor) -> None:
     """Warn of columns of the table of images that decide nothing: they may be misspelt."""
     columns = {
-        name: None for _, jobs in patients for job in jobs for name in job.given.get('clinic_vars', {})
+        name: None for _, jobs in patients for job in jobs for name in job.fields.get('clinic_vars', {})
     }
     names = names_of(predictor)
     if unused := [name for name in columns if name.lower() not in names]:
@@ -98,22 +98,22 @@ def told_of(
         ExamError: two rows contradict each other, or the side is none.
     """
     names = names_of(predictor)
-    told: dict[str, dict[str, Any]] = {}
-    of_images = [{SIDE: job.given.get(SIDE)} | job.given.get('clinic_vars', {}) for job in jobs]
+    spellings: dict[str, dict[str, Any]] = {}
+    of_images = [{SIDE: job.fields.get(SIDE)} | job.fields.get('clinic_vars', {}) for job in jobs]
     for row in [*cells, *of_images]:
         for name, value in row.items():
             name = names.get(name.lower(), '')
             if name == SIDE and value:
-                told.setdefault(name, {})[_side(value)] = _side(value)
+                spellings.setdefault(name, {})[_side(value)] = _side(value)
             elif name and value not in (None, ''):
-                told.setdefault(name, {})[_as_number(value)] = value
-    for name, values in told.items():
+                spellings.setdefault(name, {})[_as_number(value)] = value
+    for name, values in spellings.items():
         if len(values) > 1:
             raise ExamError(
                 Refusal.CONTRADICTION, f'{name} is {" and ".join(sorted(values))}; give one value'
             )
-    found = {name: value for name, values in told.items() for value in values.values()}
-    return {name: value for name, value in found.items() if name != SIDE}, found.get(SIDE) or None
+    values_of = {name: value for name, values in spellings.items() for value in values.values()}
+    return {name: value for name, value in values_of.items() if name != SIDE}, values_of.get(SIDE) or None
 
 
 def _side(value: str) -> str:

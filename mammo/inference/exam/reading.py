@@ -107,17 +107,17 @@ def _read(job: Job, settings: Settings, cropped_png: bool) -> tuple[ExamImage, _
         if job.is_png or start.startswith(IMAGE_STARTS):
             pixels, is_scaled = _from_png(job, settings, cropped_png)
             side, view, told_by = side_and_view(job, {})
-            exam = '' if 'exam_order' in job.given else job.given.get('exam_id', '')  # the order picks one
-            source = _Source(Person(job.given.get('patient_id', ''), study=exam), '')
+            exam = '' if 'exam_order' in job.fields else job.fields.get('exam_id', '')  # the order picks one
+            source = _Source(Person(job.fields.get('patient_id', ''), study=exam), '')
             codes = []
         else:
             header = reader.read(job.path, header_only=True)
-            patient = headers.text(header, 'PatientID') or job.given.get('patient_id', '')
+            patient = headers.text(header, 'PatientID') or job.fields.get('patient_id', '')
             # a calculator needs no name; side and view that are given are compared below
-            row = {k: v for k, v in job.given.items() if k not in BY_ROW} | dict(
+            row = {k: v for k, v in job.fields.items() if k not in BY_ROW} | dict(
                 patient_id=patient or 'unknown'
             )
-            image, _, record = render(replace(job, given=row), header, settings)
+            image, _, record = render(replace(job, fields=row), header, settings)
             pixels, is_scaled = image, 'spacing_mm' in record['item']
             codes = record['item'].get('notes', [])
             side, view, told_by = side_and_view(job, record['item'])
@@ -128,16 +128,17 @@ def _read(job: Job, settings: Settings, cropped_png: bool) -> tuple[ExamImage, _
         place = f'{job.source}: '
         raise ExamError(Refusal[error.reason], place + message.removeprefix(place)) from None
     source = source._replace(key=source.key or sha256_of_bytes(pixels.tobytes()))
-    order = job.given.get('exam_order')
-    about = (pixels, is_scaled, sha256_of(job.path), tuple(codes), order)
-    return ExamImage(job.source, view, side, told_by, *about), source
+    return ExamImage(
+        job.source, view, side, told_by, pixels, is_scaled, sha256_of(job.path), tuple(codes),
+        job.fields.get('exam_order'),
+    ), source  # fmt: skip
 
 
 def _from_png(job: Job, settings: Settings, cropped: bool) -> tuple[NDArray[np.uint8], bool]:
     """Pixels, and whether their size is right."""
     if not cropped:
-        given = dict(patient_id='unknown') | job.given
-        rendered = render(replace(job, given=given, is_png=True), None, settings)
+        row = dict(patient_id='unknown') | job.fields
+        rendered = render(replace(job, fields=row, is_png=True), None, settings)
         return rendered.image, 'spacing_mm' in rendered.record['item']
     try:
         image, bits = read_grey(job.path)

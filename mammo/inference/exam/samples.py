@@ -11,11 +11,11 @@ from mammo.patients import shown_together, speaking_items
 
 def used_images(images: list[ExamImage], tumor_side: str | None) -> list[bool]:
     """Which images of one exam decide; see mammo.patients."""
-    about = [
+    rows = [
         dict(patient_id='', laterality=i.laterality, tumor_side=tumor_side, exam_order=i.exam_order)
         for i in images
     ]
-    return speaking_items(about).tolist()
+    return speaking_items(rows).tolist()
 
 
 def together(images: list[ExamImage], n_views: int) -> list[tuple[int | None, ...]]:
@@ -24,12 +24,12 @@ def together(images: list[ExamImage], n_views: int) -> list[tuple[int | None, ..
     Raises:
         ExamError: an image is of no view that a network of several views takes.
     """
-    about = [
+    rows = [
         dict(patient_id='', exam_id=i.exam_order, view=i.view, laterality=i.laterality, img_path=i.name)
         for i in images
     ]
     try:
-        return shown_together(about, n_views)
+        return shown_together(rows, n_views)
     except UserError as error:
         raise ExamError(Refusal.OTHER_VIEW, str(error)) from None
 

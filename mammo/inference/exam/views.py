@@ -35,7 +35,7 @@ def job_of(path: str | Path, side_and_view: str | None = None) -> Job:
         ExamError: BAD_VIEW.
 
     Example:
-        >>> job_of('exam/1.dcm', 'L_CC').given
+        >>> job_of('exam/1.dcm', 'L_CC').fields
         {'laterality': 'L', 'view': 'CC'}
     """
     path = Path(path)
@@ -52,16 +52,18 @@ def side_and_view(job: Job, header: dict[str, Any]) -> tuple[str, str, str]:
     values, sources = [], []
     names = ('laterality', 'view')
     by_name = dict(zip(names, _from_name(job.source), strict=True))
-    known = {name: header.get(name) or job.given.get(name) for name in names}
+    stated = {name: header.get(name) or job.fields.get(name) for name in names}
     for name, in_name in by_name.items():
-        told, given = header.get(name), job.given.get(name)
-        if told and given and told != given:
-            raise ExamError(Refusal.CONTRADICTION, f'{job.source}: the header says {told}, {given} was given')
-        if in_name and known[name] not in (None, '', in_name) and not all(known.values()):
-            text = f'{job.source}: the file name says {in_name}, not {known[name]}; give side and view'
+        in_header, by_hand = header.get(name), job.fields.get(name)
+        if in_header and by_hand and in_header != by_hand:
+            raise ExamError(
+                Refusal.CONTRADICTION, f'{job.source}: the header says {in_header}, {by_hand} was given'
+            )
+        if in_name and stated[name] not in (None, '', in_name) and not all(stated.values()):
+            text = f'{job.source}: the file name says {in_name}, not {stated[name]}; give side and view'
             raise ExamError(Refusal.CONTRADICTION, text)
-        values.append(told or given or in_name)
-        sources.append('header' if told else 'given' if given else 'file name')
+        values.append(in_header or by_hand or in_name)
+        sources.append('header' if in_header else 'given' if by_hand else 'file name')
     if not all(values):
         lacking = ' and '.join(n for n, v in zip(('side', 'view'), values, strict=True) if not v)
         raise ExamError(

@@ -100,8 +100,8 @@ def _decisions(decisions: dict[str, Any]) -> Iterator[str]:
         for side, cells in of_sides.items() if isinstance(of_sides, dict) else ():
             for number, cell in enumerate(cells if isinstance(cells, list) else [cells]):
                 if cell:
-                    known = str(number) if isinstance(cells, list) else '-'
-                    yield f'| {name} | {side} | {known} | {_cell(cell)} |'
+                    n_known = str(number) if isinstance(cells, list) else '-'
+                    yield f'| {name} | {side} | {n_known} | {_cell(cell)} |'
 
 
 def _promise(decisions: dict[str, Any]) -> str:
@@ -116,9 +116,9 @@ def _cell(cell: dict[str, Any]) -> str:
     if cell['threshold'] is None:
         return f'{patients} | {cell.get("reason", UNKNOWN)} | | | '
     figures = cell.get('achieved') or cell.get('tested') or {}
-    shown = [estimate_text(figures.get(key)) for key in ('sensitivity', 'reduction_rate')]
+    texts = [estimate_text(figures.get(key)) for key in ('sensitivity', 'reduction_rate')]
     answers = 'yes' if cell.get('better', True) else 'no: the images alone are as good'
-    return f'{patients} | {cell["threshold"]:.4g} | {shown[0]} | {shown[1]} | {answers}'
+    return f'{patients} | {cell["threshold"]:.4g} | {texts[0]} | {texts[1]} | {answers}'
 
 
 def estimate_text(estimate: dict[str, Any] | None) -> str:

@@ -57,8 +57,8 @@ def check_classes(labels: pd.Series, name: str) -> None:
     """
     n_events = int(labels.sum())
     if min(n_events, len(labels) - n_events) < MIN_CLASS:
-        found = f'{n_events} positive and {len(labels) - n_events} negative patients'
-        raise UserError(f'{name}: {found}; {MIN_CLASS} of each are the least')
+        counts = f'{n_events} positive and {len(labels) - n_events} negative patients'
+        raise UserError(f'{name}: {counts}; {MIN_CLASS} of each are the least')
 
 
 def site_lines(site: dict[str, Any]) -> Iterator[str]:
@@ -78,8 +78,8 @@ def site_lines(site: dict[str, Any]) -> Iterator[str]:
         yield f'| {words} | {estimate_text(site["before"][key])} | {estimate_text(site["after"][key])} |'
     yield ''
     for test in site['tests']:
-        found = f'chi-squared {test["chi2"]:.2f}, {test["df"]} degrees of freedom, p = {test["p"]:.2g}'
-        yield f'- recalibration "{test["hypothesis"]}" against "intercept and slope": {found}'
+        numbers = f'chi-squared {test["chi2"]:.2f}, {test["df"]} degrees of freedom, p = {test["p"]:.2g}'
+        yield f'- recalibration "{test["hypothesis"]}" against "intercept and slope": {numbers}'
     yield f'- recalibration: {site["method"]}{_numbers(site["recalibration"])}'
     yield f'- threshold: {_threshold(site)}'
 
@@ -102,5 +102,5 @@ def _threshold(site: dict[str, Any]) -> str:
     asked = f'sensitivity {kept} of these patients'
     if site['confidence']:
         asked = f'true sensitivity at least {kept} with {site["confidence"]:.0%} confidence'
-    found = estimate_text(site['achieved']['sensitivity'])
-    return f'{site["threshold"]:.4g}, for {asked}; found there: {found}'
+    achieved = estimate_text(site['achieved']['sensitivity'])
+    return f'{site["threshold"]:.4g}, for {asked}; found there: {achieved}'

@@ -54,9 +54,9 @@ def from_cross_validation(
     if not record or 'folds' not in record:
         raise BundleError(f'{folder}: no finished cross-validation; run tools/cross_validate.py to its end')
     settings, members = record['settings'], {}
-    for name, about in record['folds'].items():
-        members[name] = folder / name / about['checkpoint']
-        if not members[name].is_file() or sha256_of(members[name]) != about['sha256']:
+    for name, of_fold in record['folds'].items():
+        members[name] = folder / name / of_fold['checkpoint']
+        if not members[name].is_file() or sha256_of(members[name]) != of_fold['sha256']:
             raise BundleError(f'{members[name]}: missing or changed since it was tested; run that fold again')
     names = {IMAGES: IMAGES, FUSED: f'{FUSION_MODE}_{fusion_model}'}
     fused = 'schema' in settings['files']

@@ -89,17 +89,17 @@ def labels_of(path: Path, task: str) -> pd.DataFrame:
     ids = [normal_id(cell, f'{path}: patient_id') or '' for cell in table.patient_id]
     repeated = sorted(name for name, n in Counter(ids).items() if n > 1)
     if repeated or '' in ids:
-        found = f'patients are there more than once: {listed(repeated)}' if repeated else 'a row has no id'
-        raise UserError(f'{path}: {found}; keep one row per patient')
+        problem = f'patients are there more than once: {listed(repeated)}' if repeated else 'a row has no id'
+        raise UserError(f'{path}: {problem}; keep one row per patient')
     values = numbers(table[task], f'{path}: column {task}').set_axis(ids)
     labels = values.dropna()
     odd = labels[~labels.isin([0, 1])]
     if len(odd):
-        found = listed(f'{patient}: {value:g}' for patient, value in odd.items())
-        raise UserError(f'{path}: {task} is neither 0 nor 1 for {found}')
+        problem = listed(f'{patient}: {value:g}' for patient, value in odd.items())
+        raise UserError(f'{path}: {task} is neither 0 nor 1 for {problem}')
     if labels.nunique() < 2:
-        found = f'all {len(labels)} are {labels.iloc[0]:g}' if len(labels) else 'there is none'
-        raise UserError(f'{path}: labels of both classes are needed, {found}')
+        problem = f'all {len(labels)} are {labels.iloc[0]:g}' if len(labels) else 'there is none'
+        raise UserError(f'{path}: labels of both classes are needed, {problem}')
     rows = zip(table.index, table.to_dict('records'), strict=True)
     sides = [tumor_side for _, tumor_side in (sides_of(row, f'{path}: row {line}') for line, row in rows)]
     return pd.DataFrame({'label': values, SIDE: sides}, ids)

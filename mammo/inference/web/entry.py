@@ -101,11 +101,11 @@ class Entry:
         """Copy the uploads under numbers, never under names that came with them, and let go of them."""
         for i, (place, upload) in enumerate(self.uploads):
             path, name = folder / str(i), shown_name(upload.filename or '')
-            given = {} if place == IMAGES else job_of(path, place).given
+            slot = {} if place == IMAGES else job_of(path, place).fields
             with path.open('wb') as file:
                 shutil.copyfileobj(upload.file, file, 2**20)
             upload.file.close()
-            self.jobs.append(Job(name, path, given))
+            self.jobs.append(Job(name, path, slot))
 
 
 def fields(predictor: Predictor) -> list[str]:

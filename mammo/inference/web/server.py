@@ -61,8 +61,8 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, or end it where its address has too many."""
         super().connection_made(transport)
-        own = [c for c in self.connections if isinstance(c, Connection) and _host(c) == _host(self)]
-        if len(own) > MAX_CONNECTIONS:
+        connections = [c for c in self.connections if isinstance(c, Connection) and _host(c) == _host(self)]
+        if len(connections) > MAX_CONNECTIONS:
             transport.abort()
 
 

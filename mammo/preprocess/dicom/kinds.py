@@ -107,15 +107,15 @@ def check_orientation(ds: Dataset) -> None:
     letters, view, side = geometry.orientation(ds), headers.view(ds), headers.laterality(ds)
     if letters is None or view is None:
         return
-    shown = '\\'.join(letters)
+    orientation = '\\'.join(letters)
     has_height = any(letter[0] in 'FH' for letter in letters)
-    if has_height if view in headers.FROM_ABOVE else not set('FH') & set(shown):
-        text = f'the view is {view!r}, but PatientOrientation is {shown!r}: they contradict each other'
+    if has_height if view in headers.FROM_ABOVE else not set('FH') & set(orientation):
+        text = f'the view is {view!r}, but PatientOrientation is {orientation!r}: they contradict each other'
         raise PreprocessError(Reason.BAD_HEADER, text)
     # The oblique plane of MLO runs from the outer upper side inwards and down: foot goes with the other side.
     sides = {'L' if set(pair) in ({'F', 'R'}, {'H', 'L'}) else 'R' for pair in letters if _is_oblique(pair)}
     if view in ('MLO', 'LMO') and side and sides and side not in sides:
-        text = f'the side is {side!r}, but PatientOrientation is {shown!r}: they contradict each other'
+        text = f'the side is {side!r}, but PatientOrientation is {orientation!r}: they contradict each other'
         raise PreprocessError(Reason.BAD_HEADER, text)
 
 

@@ -45,12 +45,12 @@ def _image_row(folder: Path, cells: dict[Any, str], further: dict[str, Any], lin
     paths = [cells.get(name, '') for name in PATHS]
     dicom, png = ('' if is_missing(path) else normal_path(path) for path in paths)
     name = dicom or png or f'row {line}'
-    given: dict[str, Any] = dict(clinic_vars=further)
+    fields: dict[str, Any] = dict(clinic_vars=further)
     error = None
     try:
         # first: she has a bad row, whatever else is in it
-        given['patient_id'] = patient_of(cells['patient_id'], f'row {line}')
-        given |= _fields(cells, f'row {line}')
+        fields['patient_id'] = patient_of(cells['patient_id'], f'row {line}')
+        fields |= _fields(cells, f'row {line}')
         if bool(dicom) == bool(png):
             raise UserError(f'row {line}: give dicom_path or png_path, one of them')
         check_path(name, f'row {line}')
@@ -61,7 +61,7 @@ def _image_row(folder: Path, cells: dict[Any, str], further: dict[str, Any], lin
             raise UserError(f'row {line}: no such file; its path has back-slashes, write / instead')
     except UserError as wrong:
         path, error = folder / 'none', PreprocessError(Reason.BAD_ROW, str(wrong))
-    return Job(name, path, given, not dicom, error, line)
+    return Job(name, path, fields, not dicom, error, line)
 
 
 def _fields(cells: dict[Any, str], place: str) -> dict[str, Any]:

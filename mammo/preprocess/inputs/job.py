@@ -20,7 +20,7 @@ class Job:
 
     source: str  # the path relative to the input folder, or as the table has it
     path: Path
-    given: dict[str, Any] = field(default_factory=dict)  # patient_id, view, ... and clinic_vars
+    fields: dict[str, Any] = field(default_factory=dict)  # patient_id, view, ... and clinic_vars
     is_png: bool = False
     error: PreprocessError | None = None
     row: int = 0  # of the table
@@ -35,8 +35,8 @@ class Job:
 
     def signature(self, key: bytes | None) -> list[int | str]:
         """Of the file and of what the table says of it: a run that goes on redoes what has another."""
-        row = json.dumps(self.given, sort_keys=True, default=str)
-        return [*signature_of(self.path), *([digest('row', row, key)] if self.given else [])]
+        row = json.dumps(self.fields, sort_keys=True, default=str)
+        return [*signature_of(self.path), *([digest('row', row, key)] if self.fields else [])]
 
     def id(self, key: bytes | None) -> str:
         """Name of the input in the journal and of its PNG; says nothing to who lacks the key."""

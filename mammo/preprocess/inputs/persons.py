@@ -38,9 +38,9 @@ def read_person(job: Job) -> Person:
         PreprocessError: the header cannot be read.
     """
     if job.is_png:
-        return Person(job.given.get('patient_id', ''))
+        return Person(job.fields.get('patient_id', ''))
     ds = reader.read(job.path, header_only=True)
-    return person_of(ds, job.given.get('patient_id') or headers.text(ds, 'PatientID'))
+    return person_of(ds, job.fields.get('patient_id') or headers.text(ds, 'PatientID'))
 
 
 def person_of(ds: Dataset, patient_id: str) -> Person:

@@ -26,32 +26,32 @@ class Upright(NamedTuple):
 
 
 def hung(
-    shown: Display, about: Description, vendor: str, settings: Settings
+    displayed: Display, description: Description, vendor: str, settings: Settings
 ) -> tuple[Upright, NDArray[np.bool_]]:
     """Bring to pixel size and hanging; an orientation that the picture disproves is not followed."""
-    upright = _upright(shown, about.spacing, about.turn, settings)
+    upright = _upright(displayed, description.spacing, description.turn, settings)
     mask = breast.breast_mask(
         upright.image, padding=upright.padding, vendor=vendor, spacing_mm=upright.spacing_mm
     )
-    wall = about.item.get('laterality')
-    if about.is_turn_told and wall and breast.is_wall_clearly(mask, 'R' if wall == 'L' else 'L'):
-        about.notes.append('ORIENTATION')
-        if about.turn != geometry.AS_STORED:
-            about.turn, about.is_turn_told = geometry.AS_STORED, False
-            return hung(shown, about, vendor, settings)
+    wall = description.item.get('laterality')
+    if description.is_turn_told and wall and breast.is_wall_clearly(mask, 'R' if wall == 'L' else 'L'):
+        description.notes.append('ORIENTATION')
+        if description.turn != geometry.AS_STORED:
+            description.turn, description.is_turn_told = geometry.AS_STORED, False
+            return hung(displayed, description, vendor, settings)
     return upright, mask
 
 
 def _upright(
-    shown: Display, spacing: geometry.Spacing | None, turn: geometry.Turn, settings: Settings
+    displayed: Display, spacing: geometry.Spacing | None, turn: geometry.Turn, settings: Settings
 ) -> Upright:
-    image, padding = shown.image, shown.padding
+    image, padding = displayed.image, displayed.padding
     if spacing is not None:
-        image = geometry.resample(shown.image, spacing, settings.spacing_mm)
+        image = geometry.resample(displayed.image, spacing, settings.spacing_mm)
     if image.shape != padding.shape:
         share = cv2.resize(padding.astype(np.float32), image.shape[::-1], interpolation=cv2.INTER_AREA)
         padding = share > 0
-    matrix = geometry.to_upright(shown.image.shape, image.shape, turn)
+    matrix = geometry.to_upright(displayed.image.shape, image.shape, turn)
     return Upright(
         geometry.upright(image, turn),
         geometry.upright(padding, turn),

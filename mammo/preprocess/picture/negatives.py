@@ -17,11 +17,13 @@ FRAME_FRAC = 0.08  # of the sides: a frame is at most this wide; 548 of the 551 
 MIN_LOOK_PX = 1000  # of the longer side; more tells no more of a background
 
 
-def righted(shown: Display, photometric: str, invert: str, *, may_have_frame: bool) -> tuple[Display, bool]:
+def righted(
+    displayed: Display, photometric: str, invert: str, *, may_have_frame: bool
+) -> tuple[Display, bool]:
     """Turn a negative round if that is wanted; ``photometric`` of a table is taken at its word.
 
     Args:
-        shown: grey values.
+        displayed: grey values.
         photometric: what a table says of them, '' if nothing.
         invert: 'auto' to turn a negative round.
         may_have_frame: a bright frame, as films have it, is no bright background.
@@ -32,21 +34,21 @@ def righted(shown: Display, photometric: str, invert: str, *, may_have_frame: bo
     Raises:
         PreprocessError: INVERTED for a negative of which nothing is said.
     """
-    if photometric or not _is_negative(shown, may_have_frame):
-        return shown, False
+    if photometric or not _is_negative(displayed, may_have_frame):
+        return displayed, False
     if invert != 'auto':
         raise PreprocessError(
             Reason.INVERTED,
             'bright background; say MONOCHROME1 or MONOCHROME2 in a column photometric, or use --invert auto',
         )
-    image = np.where(shown.padding, 0, shown.image.max() - shown.image)
-    return shown._replace(image=image), True
+    image = np.where(displayed.padding, 0, displayed.image.max() - displayed.image)
+    return displayed._replace(image=image), True
 
 
-def _is_negative(shown: Display, may_have_frame: bool) -> bool:
-    y0, x0, y1, x1 = bounds(~shown.padding)
-    step = max(1, max(shown.image.shape) // MIN_LOOK_PX)
-    image = shown.image[y0:y1:step, x0:x1:step]
+def _is_negative(displayed: Display, may_have_frame: bool) -> bool:
+    y0, x0, y1, x1 = bounds(~displayed.padding)
+    step = max(1, max(displayed.image.shape) // MIN_LOOK_PX)
+    image = displayed.image[y0:y1:step, x0:x1:step]
     if not has_bright_border(image):
         return False
     rows, columns = (round(FRAME_FRAC * side) for side in image.shape)

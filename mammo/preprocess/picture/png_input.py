@@ -19,7 +19,7 @@ def grey_values(job: Job) -> Display:
         PreprocessError: UNREADABLE or TOO_LARGE.
     """
     image = _read(job)
-    if job.given.get('photometric') == 'MONOCHROME1':
+    if job.fields.get('photometric') == 'MONOCHROME1':
         image = image.max() - image
     return Display(image, 'none', np.zeros(image.shape, bool))
 

@@ -31,10 +31,10 @@ class OutDir:
         files: relative paths that the journal names.
     """
 
-    def __init__(self, folder: Path, head: Record) -> None:
+    def __init__(self, folder: Path, recipe: Record) -> None:
         self.folder = folder
         self.path = folder / JOURNAL
-        self.head = dict(format_version=FORMAT_VERSION, **head)
+        self.recipe = dict(format_version=FORMAT_VERSION, **recipe)
         self.records: list[Record] = []
         self.files: set[str] = set()
         self._writing = Lock()
@@ -80,22 +80,22 @@ class OutDir:
         self.files |= planned
 
     def _write(self, lines: Sequence[Record]) -> None:
-        write_text(self.path, ''.join(json.dumps(line) + '\n' for line in (self.head, *lines)))
+        write_text(self.path, ''.join(json.dumps(line) + '\n' for line in (self.recipe, *lines)))
 
     def _read(self) -> Record | None:
-        """Head of the journal that is there, None without one; fills ``records`` and ``files``."""
+        """Recipe of the journal that is there, None without one; fills ``records`` and ``files``."""
         try:
-            head, *rest = [*read_json_lines(self.path)] or [{}]
+            recipe, *rest = [*read_json_lines(self.path)] or [{}]
         except FileNotFoundError:
             return None
-        if head.get('format_version') != FORMAT_VERSION or head.get('tool') != self.head['tool']:
+        if recipe.get('format_version') != FORMAT_VERSION or recipe.get('tool') != self.recipe['tool']:
             raise UserError(
-                f'{self.path}: of {head.get("tool", "an older release")!r}, '
-                f'not of this release of {self.head["tool"]!r}; choose another --out-dir'
+                f'{self.path}: of {recipe.get("tool", "an older release")!r}, '
+                f'not of this release of {self.recipe["tool"]!r}; choose another --out-dir'
             )
         self.records = [line for line in rest if 'files' not in line]
         self.files = {name for line in rest for name in line.get('files', ())}
-        return head
+        return recipe
 
     def _remove(self, names: Iterable[str]) -> None:
         root = self.folder.resolve()
@@ -110,19 +110,19 @@ class OutDir:
 
 @contextmanager
 def out_dir(
-    folder: Path, head: Record, *, inputs: Iterable[Path] = (), resume: bool = False, fresh: bool = False
+    folder: Path, recipe: Record, *, inputs: Iterable[Path] = (), resume: bool = False, fresh: bool = False
 ) -> Iterator[OutDir]:
     """Hold an output folder.
 
     Args:
         folder: made if it is not there.
-        head: ``tool``, and everything that decides about results, such as settings and versions.
+        recipe: ``tool``, and everything that decides about results, such as settings and versions.
         inputs: images that the tool reads; none of them may lie in the folder.
-        resume: go on with the run whose journal is there, if it had the same head.
+        resume: go on with the run whose journal is there, if it had the same recipe.
         fresh: remove the files that the journal names, and start anew.
 
     Raises:
-        UserError: the folder is used and neither is asked for, holds inputs, or has another head, or
+        UserError: the folder is used and neither is asked for, holds inputs, or has another recipe, or
             another run holds it.
 
     Example:
@@ -138,9 +138,9 @@ def out_dir(
     """
     if resume and fresh:
         raise UserError('--resume goes on and --fresh starts anew; give one of them')
-    _refuse_inputs(folder, inputs, made_files(folder, head['tool']))  # before a file is made there
+    _refuse_inputs(folder, inputs, made_files(folder, recipe['tool']))  # before a file is made there
     with locked(folder / LOCK, 'is writing into', 'choose another --out-dir'):
-        out = OutDir(folder, head)
+        out = OutDir(folder, recipe)
         earlier = out._read()
         if earlier is not None and not (resume or fresh):
             raise UserError(
@@ -150,8 +150,8 @@ def out_dir(
         if fresh and earlier is not None:
             out._remove({*out.files, JOURNAL})
             out.records, out.files = [], set()
-        elif earlier is not None and earlier != out.head:
-            changes = [f'{place} {old!r} -> {new!r}' for place, old, new in differences(earlier, out.head)]
+        elif earlier is not None and earlier != out.recipe:
+            changes = [f'{place} {old!r} -> {new!r}' for place, old, new in differences(earlier, out.recipe)]
             raise UserError(
                 f'{out.path}: made with other settings: {listed(changes)}; '
                 'start anew with --fresh, or choose another --out-dir'

@@ -184,8 +184,8 @@ def test_every_row_of_images_leads_to_its_file_or_is_refused(images, rows, form,
     for (path, patient), row, cell in zip(rows, read, cells, strict=True):
         if row.error is None:
             assert row.path.resolve() == (images / TARGETS[path]).resolve()
-            assert row.given['patient_id'] == patient.strip()
-            assert math.isclose(row.given['spacing_mm'], 0.1)
-            assert row.given['clinic_vars'] == {'site': '07'}
+            assert row.fields['patient_id'] == patient.strip()
+            assert math.isclose(row.fields['spacing_mm'], 0.1)
+            assert row.fields['clinic_vars'] == {'site': '07'}
         else:
             assert path in BAD_PATHS or patient in ('', 'NA') or cell[2] in ('1_0', '100,5') or not agree

@@ -109,7 +109,7 @@ def test_pictures_of_two_exams_of_a_table_need_an_order(tmp_path: Path) -> None:
         jobs.append(Job(exam, tmp_path / f'{exam}.png', given, is_png=True))
     with pytest.raises(ExamError, match='images of several studies or dates'):
         read(*jobs, cropped_png=True)
-    ordered = [replace(job, given=job.given | dict(exam_order=i)) for i, job in enumerate(jobs)]
+    ordered = [replace(job, fields=job.fields | dict(exam_order=i)) for i, job in enumerate(jobs)]
     assert [image.exam_order for image in read(*ordered, cropped_png=True).images] == [0, 1]
 
 
