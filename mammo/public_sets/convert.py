@@ -4,6 +4,7 @@ published tables, image folder -> images.csv, labels.csv, convert_report.json
 """
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,18 +77,17 @@ def read(paths: Sequence[Path], layout: Layout) -> pd.DataFrame:
     Raises:
         TableError: one lacks a column.
     """
-    tables = []
+    # CBIS writes both 'breast density' and breast_density
+    tables, kept = [], [*layout.required, *(name.replace('_', ' ') for name in layout.required)]
     for path in paths:
-        table = read_table(
-            path, kept=[*layout.required, *(name.replace('_', ' ') for name in layout.required)]
-        )
-        # CBIS writes both 'breast density' and breast_density
+        table = read_table(path, kept=kept)
         table.columns = table.columns.str.replace(' ', '_')
         missing = [name for name in layout.required if name not in table]
         if missing or not table.columns.is_unique:
             problem = f'{missing} missing' if missing else 'a column twice'
             raise TableError(f'{path}: {problem} for {layout.name} ({layout.source}); found {list(table)}')
-        tables.append(table.assign(file=path.name, place=[f'{path.name} row {line}' for line in table.index]))
+        part = ''.join(re.findall('train|test', path.name)[:1])
+        tables.append(table.assign(part=part, place=[f'{path.name} row {line}' for line in table.index]))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -108,7 +108,8 @@ def convert(table: pd.DataFrame, layout: Layout) -> Converted:
     if left_out:
         logger.warning('%d rows left out: %s', len(left_out), listed(left_out, 5, '; '))
     table = table.assign(**{name: _names(table, name) for name in layout.filled})
-    rows = pd.DataFrame(layout.columns(table))
+    rows = layout.images(table)
+    rows = rows.replace(dict(split={'': np.nan}))
     rows['dicom_path'] = rows['dicom_path'].map(normal_path)
     rows['laterality'] = [side(cell, 'laterality') for cell in rows['laterality']]
     _check_identity(rows, layout)
@@ -131,8 +132,7 @@ def _names(table: pd.DataFrame, column: str) -> list[str]:
 
 def _problem(row: dict[Any, str], layout: Layout) -> str:
     """Why a row cannot be used, or ''."""
-    empty = [name for name in layout.filled if is_nobody(row[name])]
-    if empty:
+    if empty := [name for name in layout.filled if is_nobody(row[name])]:
         return f'{", ".join(empty)} empty'
     try:
         for name in layout.filled:
@@ -173,9 +173,8 @@ def _labels(
             logger.warning('%s: unknown values of %s: %s', task, labelling.column, unknown[task])
         values[task] = pd.Series([labelling.values.get(c, np.nan) for c in cells], table.index).where(meant)
     groups = rows[keys].assign(**values).groupby(keys, sort=True)
-    return groups.agg(
-        {task: _pooled(labelling) for task, labelling in layout.labels.items()}
-    ).reset_index(), unknown
+    pooled = {task: _pooled(labelling) for task, labelling in layout.labels.items()}
+    return groups.agg(pooled).reset_index(), unknown
 
 
 def _pooled(labelling: Labelling) -> Any:

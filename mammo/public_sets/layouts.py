@@ -3,9 +3,9 @@
 text table of a data set -> columns of images.csv; name of a task -> column and its values
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -26,28 +26,25 @@ class Labelling(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """One data set; ``columns`` takes the text table and gives one value per row."""
+    """One data set."""
 
     name: str
     source: str  # the tables, as they are published
     required: Sequence[str]
     filled: Sequence[str]  # required columns that must hold a value: of patients and paths
     side: str  # column of the side
-    columns: Callable[[pd.DataFrame], dict[str, pd.Series]]  # dicom_path, patient_id, view, laterality, ...
+    columns: Mapping[str, str]  # of images.csv, each made of the cells of a row
     labels: Mapping[str, Labelling]  # by task
     one_row_per_breast: bool = False  # dicom_path is then the folder of the patient
+    optional: Sequence[str] = ()  # columns that exports may have, and images.csv then has, too
     clinical: Mapping[str, str] = field(default_factory=dict)  # our name -> column
 
-
-def _cbis_ddsm(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """One row per lesion; the split is part of the file name. Pooling mass and calc mixes the two splits."""
-    return dict(
-        dicom_path=table['image_file_path'],
-        patient_id=table['patient_id'],
-        view=table['image_view'],
-        laterality=table['left_or_right_breast'],
-        split=table['file'].str.extract('(train|test)', expand=False),
-    )
+    def images(self, table: pd.DataFrame) -> pd.DataFrame:
+        """``columns`` of every row of a text table."""
+        rows = table.to_dict('records')
+        copied: dict[str, Any] = {name: table[name] for name in self.optional if name in table}
+        made = {name: [form.format_map(row) for row in rows] for name, form in self.columns.items()}
+        return pd.DataFrame(copied | made, table.index)
 
 
 # Lee et al. 2017, doi 10.1038/sdata.2017.177
@@ -59,17 +56,15 @@ CBIS_DDSM = Layout(
     ],
     filled=['patient_id', 'image_file_path'],
     side='left_or_right_breast',
-    columns=_cbis_ddsm,
+    columns=dict(  # one row per lesion; pooling mass and calc mixes the two splits
+        dicom_path='{image_file_path}', patient_id='{patient_id}', view='{image_view}',
+        laterality='{left_or_right_breast}', split='{part}',
+    ),
     labels=dict(
         malignant=Labelling('pathology', dict(benign=0, benign_without_callback=0, malignant=1)),
     ),
     clinical=dict(breast_density='breast_density', abnormality='abnormality_type', assessment='assessment'),
 )  # fmt: skip
-
-
-def _cmmd(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """One row per breast; its images are found by patient folder, view and side by their headers."""
-    return dict(dicom_path=table['ID1'], patient_id=table['ID1'], laterality=table['LeftRight'])
 
 
 # Cui et al. 2021, TCIA doi 10.7937/tcia.eqde-4b16
@@ -79,23 +74,12 @@ CMMD = Layout(
     required=['ID1', 'LeftRight', 'Age', 'abnormality', 'classification'],
     filled=['ID1'],
     side='LeftRight',
-    columns=_cmmd,
+    # one row per breast; its images are found by patient folder, view and side by their headers
+    columns=dict(dicom_path='{ID1}', patient_id='{ID1}', laterality='{LeftRight}'),
     labels=dict(malignant=Labelling('classification', dict(benign=0, malignant=1))),
     one_row_per_breast=True,
     clinical=dict(age='Age'),
 )
-
-
-def _rsna2022(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """One row per image; the site becomes the cohort. Tables of exports may know the photometric."""
-    photometric = {name: table[name] for name in ('photometric',) if name in table}
-    return photometric | dict(
-        dicom_path=table['patient_id'] + '/' + table['image_id'] + '.dcm',
-        patient_id=table['patient_id'],
-        view=table['view'],
-        laterality=table['laterality'],
-        cohort='site' + table['site_id'],
-    )
 
 
 # RSNA Screening Mammography Breast Cancer Detection, Kaggle 2022; labels hold for the breast
@@ -108,7 +92,11 @@ RSNA2022 = Layout(
     ],
     filled=['patient_id', 'image_id'],
     side='laterality',
-    columns=_rsna2022,
+    optional=['photometric'],
+    columns=dict(  # one row per image; the site becomes the cohort
+        dicom_path='{patient_id}/{image_id}.dcm', patient_id='{patient_id}',
+        view='{view}', laterality='{laterality}', cohort='site{site_id}',
+    ),
     labels=dict(
         cancer=Labelling('cancer', {'0': 0, '1': 1}),
         invasive=Labelling('invasive', {'0': 0, '1': 1}, only_if=('cancer', '1')),
@@ -116,18 +104,6 @@ RSNA2022 = Layout(
     ),
     clinical=dict(age='age', site='site_id', machine='machine_id', density='density', implant='implant'),
 )  # fmt: skip
-
-
-def _vindr_mammo(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """One row per image. Patients are not published: the study stands for the patient."""
-    return dict(
-        dicom_path=table['study_id'] + '/' + table['image_id'] + '.dicom',
-        patient_id=table['study_id'],
-        exam_id=table['study_id'],
-        view=table['view_position'],
-        laterality=table['laterality'],
-        split=table['split'],
-    )
 
 
 # Nguyen et al. 2023, doi 10.1038/s41597-023-02100-7; from BI-RADS 4 on a biopsy is advised
@@ -139,7 +115,10 @@ VINDR_MAMMO = Layout(
     ],
     filled=['study_id', 'image_id'],
     side='laterality',
-    columns=_vindr_mammo,
+    columns=dict(  # one row per image; patients are not published: the study stands for the patient
+        dicom_path='{study_id}/{image_id}.dicom', patient_id='{study_id}', exam_id='{study_id}',
+        view='{view_position}', laterality='{laterality}', split='{split}',
+    ),
     labels=dict(
         birads=Labelling('breast_birads', {f'bi-rads {i}': i for i in range(1, 6)}),
         suspicious=Labelling('breast_birads', {f'bi-rads {i}': int(i >= 4) for i in range(1, 6)}),
