@@ -120,7 +120,7 @@ def attended_images(
 ) -> Iterator[tuple[dict[str, Any], NDArray, NDArray, NDArray | None]]:
     """Item of each test image, the image (H, W), maps (depth, 1 or heads, H, W), and lesions (H, W)."""
     model = runner.model.eval()
-    cells = cells_of(model.backbone)
+    cells = cells_of(model.backbone, getattr(model.data_preprocessor, 'channels', 3))
     items = {item['img_name']: item for item in items_of(runner.test_dataloader.dataset)}
     for batch in runner.test_dataloader:
         data = model.data_preprocessor(batch)

@@ -51,7 +51,8 @@ class Network:
         neck = getattr(self.blank, 'neck', None)
         self.n_views: int = getattr(neck, 'n_views', 1)
         self.attends = traceable and getattr(neck, 'attends', False)
-        self.cells = cells_of(self.blank.backbone) if self.attends else None
+        channels = getattr(self.blank.data_preprocessor, 'channels', 3)
+        self.cells = cells_of(self.blank.backbone, channels) if self.attends else None
 
     def add(self, weights: dict[str, Tensor], name: str) -> None:
         """One more member; without weights of a backbone it shares that of the first.

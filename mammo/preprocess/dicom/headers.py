@@ -109,14 +109,14 @@ def from_texts(ds: Dataset) -> dict[str, str]:
     return sources
 
 
-def side_and_view_in(words: str, views: Iterable[str] = VIEWS) -> tuple[str, str]:
+def side_and_view_in(words: str) -> tuple[str, str]:
     """Side and view that a text names once, '' if it names none or several.
 
     Example:
         >>> side_and_view_in('R MLO'), side_and_view_in('LEFT 2D'), side_and_view_in('CC and MLO')
         (('R', 'MLO'), ('L', ''), ('', ''))
     """
-    words, any_view = re.sub(r'[\W_]+', ' ', words.upper()), '|'.join(sorted(views, key=len, reverse=True))
+    words, any_view = re.sub(r'[\W_]+', ' ', words.upper()), '|'.join(sorted(VIEWS, key=len, reverse=True))
     side = r'(?P<side>LEFT|RIGHT|L|R)'
     pairs = [*re.finditer(rf'\b{side} ?(?P<view>{any_view})\b', words)]
     pairs += re.finditer(rf'\b(?P<view>{any_view}) ?{side}\b', words)

@@ -35,7 +35,6 @@ def read_table(
     needed: Sequence[str] = (),
     *,
     kept: Collection[str] | None = (),
-    min_rows: int = 1,
 ) -> pd.DataFrame:
     """Read a table as text.
 
@@ -45,7 +44,6 @@ def read_table(
     Args:
         needed: columns that must be there.
         kept: further columns that stay though they have no value; None: all that have a name.
-        min_rows: rows that must be there, besides the header.
 
     Returns:
         Frame of str, indexed by line.
@@ -58,7 +56,7 @@ def read_table(
         content = Path(path).read_bytes()
     except OSError as error:
         raise TableError(f'{path}: cannot be read: {error.strerror or error}') from None
-    return parse_table(content, str(path), needed, kept=kept, min_rows=min_rows)
+    return parse_table(content, str(path), needed, kept=kept)
 
 
 def parse_table(
@@ -69,7 +67,7 @@ def parse_table(
     kept: Collection[str] | None = (),
     min_rows: int = 1,
 ) -> pd.DataFrame:
-    """The same, of a file's content; ``place`` is its name in messages."""
+    """The same, of a file's content; ``place`` names it in messages, ``min_rows`` come after the header."""
     rows = [(i, [clean(cell) for cell in cells]) for i, cells in _rows(content, place)]
     rows = [(i, cells) for i, cells in rows if any(cells)]
     if len(rows) <= min_rows:
