@@ -31,7 +31,7 @@ def measure() -> list[table.Row]:
         (128,), batch_size=32, max_iter=EPOCHS, n_iter_no_change=EPOCHS, learning_rate_init=0.01
     )
     rows = []
-    for members, repeats in ((1, 5), (N_MEMBERS, 3)):
+    for members, repeats in ((1, 5), (N_MEMBERS, 2)):
 
         def stock(members: int = members) -> None:
             for _ in range(members):

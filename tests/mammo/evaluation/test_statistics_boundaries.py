@@ -203,6 +203,20 @@ def test_another_seed_gives_another_interval_and_the_same_seed_the_same():
         assert function(X, Y, 200, seed=1)['ci_low'] != function(X, Y, 200, seed=2)['ci_low']
 
 
+def test_draws_of_patients_on_one_line_are_left_out_of_a_correlation():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=4)  # a draw of two of the four has a correlation of 1 or -1
+    result = pearson(x, x + rng.normal(size=4), 500)
+    assert -0.999 < result['ci_low'] < result['ci_high'] < 0.999
+
+
+def test_estimates_name_their_method():
+    scores, labels = np.array([1, 3, 2, 4.0]), FOUR
+    assert delta_auc(scores, np.arange(4.0)[::-1], labels)['method'] == 'DeLong, paired'
+    assert mean(scores)['method'] == 'normal'
+    assert mean(scores, 'other')['method'] == 'other'
+
+
 def test_draws_without_spread_are_left_out():
     labels = np.array([0, 0, 0, 0, 0, 1.0])  # a third of the draws lack the one that differs
     result = r2(np.array([0, 0.1, 0, 0, 0, 0.5]), labels, 400)
