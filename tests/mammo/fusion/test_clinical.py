@@ -237,6 +237,14 @@ def test_encoded_by_hand() -> None:
     assert encoder.transform(train).dtype == np.float32
 
 
+def test_many_levels_are_encoded_as_an_ordinary_array() -> None:
+    """Of which most entries are 0: scikit-learn would hold them as a sparse matrix."""
+    wide = schema(TYPE | dict(levels=list('abcdefgh')))
+    values = check_table(frame(Type=['c', 'h']), wide, 'there')
+    encoded = ClinicalEncoder(wide).fit(values).transform(values)
+    assert encoded.tolist() == np.eye(8)[[2, 7]].tolist()
+
+
 def test_mean_is_used_if_declared() -> None:
     encoder = ClinicalEncoder(schema(SIZE | dict(impute='mean'))).fit(
         pd.DataFrame(dict(size=[1.0, 2.0, 9.0]))
