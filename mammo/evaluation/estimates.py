@@ -39,6 +39,23 @@ def undefined(reason: str) -> Estimate:
     return dict(value=None, ci_low=None, ci_high=None, method=None, reason=reason)
 
 
+def in_words(value: Estimate | None, form: str = '.3f', note: str = '') -> str:
+    """Value and interval as text.
+
+    Args:
+        form: of the numbers.
+        note: what stands before the interval.
+
+    Example:
+        >>> in_words(estimate(0.9, 0.85, 0.94, 'Wilson'), '.0%'), in_words(None)
+        ('90% (85% to 94%)', 'unknown')
+    """
+    if not value or value.get('value') is None:
+        return 'unknown'
+    text, low = f'{value["value"]:{form}}', value.get('ci_low')
+    return text if low is None else f'{text} ({note}{low:{form}} to {value["ci_high"]:{form}})'
+
+
 def defined(function: Callable[..., Estimate]) -> Callable[..., Estimate]:
     """Let a function raise ``UndefinedError``: it then returns nulls with the reason."""
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammo.evaluation.attention import in_breast, on_image, to_draw, with_color_bar
+from mammo.evaluation.estimates import in_words
 from mammo.inference.bundle.decisions import FUSED, IMAGES
 from mammo.inference.bundle.network import Pass
 from mammo.inference.exam.images import ExamImage
@@ -146,14 +147,7 @@ def explained(decision: dict[str, Any]) -> str:
     for key, where in (('achieved', with_such), ('tested', f'on {unit}s it was not chosen on')):
         estimate = (decision.get(key) or {}).get('sensitivity') or {}
         if estimate.get('value') is not None:
-            text += f'; {where} it found {_interval(estimate)} {whom}'
-    return text
-
-
-def _interval(estimate: dict[str, Any]) -> str:
-    text = f'{estimate["value"]:.1%}'
-    if estimate.get('ci_low') is not None:
-        text += f' (95 % interval {estimate["ci_low"]:.1%} to {estimate["ci_high"]:.1%})'
+            text += f'; {where} it found {in_words(estimate, ".1%", "95 % interval ")} {whom}'
     return text
 
 

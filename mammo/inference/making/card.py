@@ -6,6 +6,8 @@ members, decisions, report.json, preprocess.json -> Markdown
 from collections.abc import Iterator
 from typing import Any
 
+from mammo.evaluation.estimates import in_words
+
 UNKNOWN = 'unknown'
 HEAD = """# Model card
 
@@ -71,7 +73,7 @@ def _metrics(models: dict[str, Any], unit: str) -> Iterator[str]:
     yield '|---|---:|---|---|---|---|'
     for name, entry in models.items():
         slope = entry.get('calibration', {}).get('slope')
-        cells = (estimate_text(v) for v in (*map(entry.get, ('roc_auc', 'pr_auc', 'brier')), slope))
+        cells = (in_words(v) for v in (*map(entry.get, ('roc_auc', 'pr_auc', 'brier')), slope))
         yield f'| {name} | {entry["n_patients"]} | {" | ".join(cells)} |'
 
 
@@ -82,7 +84,7 @@ def _subgroups(models: dict[str, Any], unit: str) -> Iterator[str]:
         return
     yield f'| model | column | group | {unit}s | ROC AUC |\n|---|---|---|---:|---|'
     for name, row in rows:
-        auc = estimate_text(row.get('roc_auc'))
+        auc = in_words(row.get('roc_auc'))
         yield f'| {name} | {row["column"]} | {row["group"]} | {row["n_patients"]} | {auc} |'
 
 
@@ -100,8 +102,8 @@ def _decisions(decisions: dict[str, Any]) -> Iterator[str]:
         for side, cells in of_sides.items() if isinstance(of_sides, dict) else ():
             for number, cell in enumerate(cells if isinstance(cells, list) else [cells]):
                 if cell:
-                    n_known = str(number) if isinstance(cells, list) else '-'
-                    yield f'| {name} | {side} | {n_known} | {_cell(cell)} |'
+                    known = str(number) if isinstance(cells, list) else '-'
+                    yield f'| {name} | {side} | {known} | {_cell(cell)} |'
 
 
 def _promise(decisions: dict[str, Any]) -> str:
@@ -116,15 +118,6 @@ def _cell(cell: dict[str, Any]) -> str:
     if cell['threshold'] is None:
         return f'{patients} | {cell.get("reason", UNKNOWN)} | | | '
     figures = cell.get('achieved') or cell.get('tested') or {}
-    texts = [estimate_text(figures.get(key)) for key in ('sensitivity', 'reduction_rate')]
+    texts = [in_words(figures.get(key)) for key in ('sensitivity', 'reduction_rate')]
     answers = 'yes' if cell.get('better', True) else 'no: the images alone are as good'
     return f'{patients} | {cell["threshold"]:.4g} | {texts[0]} | {texts[1]} | {answers}'
-
-
-def estimate_text(estimate: dict[str, Any] | None) -> str:
-    """Value and interval, or that they are unknown."""
-    if not estimate or estimate.get('value') is None:
-        return UNKNOWN
-    text = f'{estimate["value"]:.3f}'
-    low = estimate.get('ci_low')
-    return text if low is None else f'{text} ({low:.3f} to {estimate["ci_high"]:.3f})'

@@ -14,8 +14,7 @@ from mammo.evaluation import statistics
 from mammo.evaluation.cells import MIN_CLASS, decided
 from mammo.evaluation.clinical_use import calibration, sample_size
 from mammo.evaluation.clinical_use.updating import closed_tests
-from mammo.evaluation.estimates import UndefinedError
-from mammo.inference.making.card import estimate_text
+from mammo.evaluation.estimates import UndefinedError, in_words
 
 MIN_EVENTS = 100  # Collins et al. 2016, Stat. Med. 35:214: fewer say little of a calibration
 SHOWN = dict(
@@ -75,7 +74,7 @@ def site_lines(site: dict[str, Any]) -> Iterator[str]:
     yield ''
     yield '| on these patients, 95 % intervals | as it came | recalibrated on them |\n|---|---|---|'
     for key, words in SHOWN.items():
-        yield f'| {words} | {estimate_text(site["before"][key])} | {estimate_text(site["after"][key])} |'
+        yield f'| {words} | {in_words(site["before"][key])} | {in_words(site["after"][key])} |'
     yield ''
     for test in site['tests']:
         numbers = f'chi-squared {test["chi2"]:.2f}, {test["df"]} degrees of freedom, p = {test["p"]:.2g}'
@@ -102,5 +101,5 @@ def _threshold(site: dict[str, Any]) -> str:
     asked = f'sensitivity {kept} of these patients'
     if site['confidence']:
         asked = f'true sensitivity at least {kept} with {site["confidence"]:.0%} confidence'
-    achieved = estimate_text(site['achieved']['sensitivity'])
+    achieved = in_words(site['achieved']['sensitivity'])
     return f'{site["threshold"]:.4g}, for {asked}; found there: {achieved}'

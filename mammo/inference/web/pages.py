@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from mammo.evaluation.estimates import in_words
 from mammo.inference.exam.reading import MAX_IMAGES
 from mammo.inference.prediction import NOTICE, Prediction, Score, explained
 from mammo.inference.predictor import Predictor
@@ -48,7 +49,7 @@ class Pages:
         self.predictor = predictor
         self.environment = environment(FOLDER / 'templates')
         self.environment.filters |= dict(
-            task=words.task_words, quantity=words.quantity, lead=words.lead, share=words.share,
+            task=words.task_words, quantity=words.quantity, lead=words.lead, in_words=in_words,
             level=words.level_words,
             sentence=words.sentence, explained=explained, data_uri=data_uri, number=number,
         )  # fmt: skip

@@ -44,16 +44,6 @@ def lead(score: Score) -> str:
     return f'{score.lead:.1%}' if score.kind == 'binary' else f'{score.lead:.3g} {score.unit}'.strip()
 
 
-def share(estimate: dict | None) -> str:
-    """An estimate of decision.json in percent, with its interval."""
-    if not estimate or estimate.get('value') is None:
-        return 'unknown'
-    text = f'{estimate["value"]:.0%}'
-    if estimate.get('ci_low') is None:
-        return text
-    return f'{text} ({estimate["ci_low"]:.0%} to {estimate["ci_high"]:.0%})'
-
-
 def level_words(level: str, kind: str) -> str:
     """A level as the form shows it; 0 and 1 of a binary variable with their meaning."""
     return {'0': '0: no, negative', '1': '1: yes, positive'}.get(level, level) if kind == 'binary' else level
