@@ -132,6 +132,31 @@ def test_a_key_that_is_twice_in_a_schema_file_is_refused(tmp_path: Path, text: s
         read_schema(tmp_path / 's.yaml')
 
 
+def test_a_wrong_variable_is_named_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / 's.yaml').write_text(yaml.safe_dump(dict(patient_id='id', variables=[SIZE | dict(kind='x')])))
+    with pytest.raises(ClinicalError, match=r"s\.yaml.*: kind is 'x'"):
+        read_schema(tmp_path / 's.yaml')
+
+
+@pytest.mark.parametrize(
+    ('value', 'factor'),
+    [('0.03', '1000'), ('30000', '0.001'), ('3', '10'), ('300', '0.1'), ('0.3', '100'), ('3000', '0.01')],
+)
+def test_the_power_of_ten_that_a_unit_is_off_is_named(value: str, factor: str) -> None:
+    narrow = schema(SIZE | dict(range=[20, 60]))
+    with pytest.raises(ClinicalError, match=f'times {factor} they fit, so the unit may not be mm: convert'):
+        check_table(frame(Size=[value]), narrow, 'there')
+
+
+@pytest.mark.parametrize(
+    ('value', 'remedy'),
+    [('1,234', 'write decimal points in the whole column'), ('999', 'if that means unknown, declare it as')],
+)
+def test_what_a_cell_may_mean_that_does_not_fit_is_said(value: str, remedy: str) -> None:
+    with pytest.raises(ClinicalError, match=f'missing codes .*; {remedy}'):
+        check_table(frame(Size=['20.5', value]), schema(SIZE), 'there')
+
+
 def test_unreadable_schema_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / 's.yaml'
     path.write_text('a: [1')

@@ -262,14 +262,18 @@ def test_any_ordinary_name_can_name_a_task(name: str) -> None:
     [
         ([dict(kind='binary')], r'tasks\[0\]: name is None'),
         ([dict(name='', kind='binary')], r"tasks\[0\]: name is ''"),
-        ([dict(name='a.b', kind='binary')], r"tasks\[0\]: name is 'a.b'.*no dot"),
+        (
+            [dict(name='a.b', kind='binary')],
+            r"tasks\[0\]: name is 'a.b'.*no dot.* among the words that torch reserves",
+        ),
         ([dict(name='N', kind='binary')] * 2, r"tasks\[1\]: name is 'N'.*differ"),
         ([dict(name='N')], r"tasks\[0\] \(N\): kind is None, expected one of \['binary', 'regression'\]"),
         ([dict(name='N', kind='multiclass')], r"kind is 'multiclass'"),
         (
             [dict(name='N', kind='binary', loss_wieght=0)],
-            r'tasks\[0\] \(N\): no such key: loss_wieght; .*loss',
+            r'tasks\[0\] \(N\): no such key: loss_wieght; a task has .*\. Options of a loss belong into it',
         ),
+        ([dict(name='N', kind='binary', a=0, b=0)], r'no such key: a, b; a task has name, kind, '),
         ([dict(name='N', kind='binary', pos_weight=3.0)], r'pos_weight; .*loss=dict\(pos_weight=3.0\)'),
     ],
 )

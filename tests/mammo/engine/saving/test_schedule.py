@@ -92,6 +92,18 @@ def test_rate_that_stays_after_the_end_of_the_schedule_is_said(
     assert 'ends (end=...) after 2 of 4 epochs' in ''.join(capfd.readouterr())
 
 
+@pytest.mark.parametrize('by_epoch', [True, False])
+def test_only_a_schedule_that_ends_before_the_run_is_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture, by_epoch: bool
+) -> None:
+    for end_epoch, is_said in ((4, False), (2, True)):
+        end = end_epoch if by_epoch else 5 * end_epoch
+        schedule = [dict(type='CosineAnnealingLR', by_epoch=by_epoch, T_max=end, end=end)]
+        train(tmp_path / str(end), param_scheduler=schedule, **SHORT)
+        train(tmp_path / str(end), param_scheduler=schedule, resume=True, **LONG)
+        assert ('ends (end=...) after' in ''.join(capfd.readouterr())) == is_said
+
+
 def test_early_stopping_counts_on_and_stays_stopped(tmp_path: Path) -> None:
     hooks = [dict(type='EarlyStoppingHook', monitor='N_loss', min_delta=10.0, patience=2)]  # never improves
     options = dict(param_scheduler=STEP, custom_hooks=hooks, **{'train_cfg.max_epochs': 9})

@@ -258,6 +258,22 @@ def test_image_of_no_pixels_is_refused():
         breast_mask(np.zeros((0, 5)))
 
 
+def test_a_hundredth_of_the_image_is_enough():
+    image = np.zeros(SHAPE, np.uint8)
+    image[5:25, 30:46] = 255  # 320 of 32,000 pixels
+    assert breast_mask(image).sum() == 320
+    image[5, 30:46] = 0
+    with pytest.raises(NoBreastError, match=r'covers 0\.95% .* at least 1%; look at the image'):
+        breast_mask(image)
+
+
+def test_a_breast_is_as_long_as_it_is_wherever_it_lies():
+    mask = np.zeros(SHAPE, bool)
+    mask[20:35, 130:145] = True
+    with pytest.raises(NoBreastError, match='would be 18 mm long; is the pixel size right'):
+        breast_box(mask, spacing_mm=1.2)
+
+
 def test_image_with_a_label_only_is_refused():
     image = np.zeros(SHAPE, np.uint8)
     image[5:19, 140:160] = 255
