@@ -98,6 +98,10 @@ def test_blocks_do_not_change_how_many_replicates_there_are(monkeypatch):
     assert bootstrap(scores, labels, 101, np.random.default_rng(0)).reduction.shape == (1, 101)
 
 
+def test_more_patients_than_a_block_holds_are_drawn_once_at_a_time():
+    assert list(resampling.sizes(3, resampling.CHUNK + 1)) == [1, 1, 1]
+
+
 def test_patients_are_drawn_whatever_their_label():
     scores, labels = draw(n=40, rate=0.1)  # four positives
     replicates = bootstrap(scores, labels, 2000, np.random.default_rng(0)).roc_auc[0]

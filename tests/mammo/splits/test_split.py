@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.model_selection import StratifiedKFold
 
 from mammo.errors import UserError
 from mammo.records.folds import PARTS
@@ -98,6 +99,25 @@ def test_the_first_of_several_partitions_is_the_one_without_repeats_and_the_othe
     assert [fold.outer for fold in twice[::2]] == ['r0f0', 'r0f1', 'r0f2', 'r1f0', 'r1f1', 'r1f2']
     assert [fold.parts for fold in once] == [fold.parts for fold in twice[:6]]
     assert {fold.parts['test'] for fold in twice[:6]}.isdisjoint(fold.parts['test'] for fold in twice[6:])
+
+
+def test_parts_are_those_of_scikit_learn_with_a_seed_of_their_own_for_each_test_part():
+    """So that the folds of a seed can be made again, and no inner split repeats the outer one."""
+    items = [dict(patient_id=f'{p:02}', gt_label={}) for p in range(30)]
+    ids = np.array([f'{p:02}' for p in range(30)])
+
+    def parts(of, n, seed):
+        return [
+            set(of[test])
+            for _, test in StratifiedKFold(n, shuffle=True, random_state=seed).split(of, of != '')
+        ]
+
+    folds = folds_of(items, outer=3, inner=2, seed=7)
+    assert [fold.parts['test'] for fold in folds[::2]] == parts(ids, 3, np.random.RandomState(7))
+    for place, fold in enumerate(folds[::2]):
+        rest = np.array(sorted(set(ids) - fold.parts['test']))
+        found = [each.parts['val'] for each in folds[2 * place : 2 * place + 2]]
+        assert found == parts(rest, 2, 7 + 1 + place)
 
 
 def test_label_rates_are_alike_in_all_test_parts():

@@ -13,6 +13,7 @@ from mammo.preprocess.picture.breast import (
     breast_mask,
     chest_wall_side,
     crop_to_breast,
+    is_wall_clearly,
     vendor_settings,
 )
 
@@ -97,6 +98,7 @@ def test_strips_widen_the_box_from_the_size_of_the_core_kernel_in_mm_on(spacing_
 def test_a_breast_narrower_than_the_core_kernel_has_the_box_of_its_mask():
     mask = np.zeros(SHAPE, bool)
     mask[20:120, :5] = True
+    np.testing.assert_array_equal(breast_mask(mask * np.uint16(1000)), mask)
     assert breast_box(mask) == (20, 0, 120, 5 + 2)  # 5 wide, half of 1.5 - 1 times that on top, rounded up
 
 
@@ -128,6 +130,24 @@ def test_padding_that_is_larger_than_the_breast_is_not_taken_for_it():
         found = breast_mask(image, padding=padding, spacing_mm=1.2)
         np.testing.assert_array_equal(found[:, :160], expected)
         assert not found[:, 160:].any()
+
+
+def test_a_frame_beside_the_breast_counts_as_what_it_covers_and_not_as_what_it_surrounds():
+    image = np.zeros(SHAPE, np.uint16)
+    image[10:90, :50] = 1000
+    image[110:190, 10:150] = 1000
+    image[114:186, 14:146] = 0
+    np.testing.assert_array_equal(breast_mask(image), (image > 0) & (np.arange(200) < 100)[:, None])
+
+
+@pytest.mark.parametrize(('first', 'second', 'is_clear'), [(40, 40, False), (41, 41, True), (41, 10, False)])
+def test_the_chest_wall_is_clear_where_a_tenth_of_the_columns_is_twice_as_tall(first, second, is_clear):
+    mask = np.zeros((60, 20), bool)
+    mask[:20] = True
+    mask[:, :2] = False
+    mask[:first, 0] = mask[:second, 1] = True
+    assert is_wall_clearly(mask, 'L') == is_wall_clearly(mask[:, ::-1], 'R') == is_clear
+    assert not is_wall_clearly(mask, 'R')
 
 
 def test_a_label_that_hangs_on_by_a_thin_bridge_is_excluded():
