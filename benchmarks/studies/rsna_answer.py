@@ -20,7 +20,7 @@ def answer_steps(work: Path, necks: Path) -> Iterator[Step]:
     out, best, attending = work / 'answer', necks / f'{BEST}_seed0', necks / f'{ATTENDING}_seed0'
     if (best / 'report/report.json').is_file():
         bundle = ['--cv', best, '--confidence', 0.95, '--out', out / 'bundle']
-        yield step('tools/make_bundle.py', *bundle, done=out / 'bundle/bundle.json')
+        yield step('tools/make_bundle.py', *bundle, done=out / 'bundle/manifest.json')
     if not (attending / 'report/report.json').is_file():
         return
     checkpoint = json.loads((attending / 'cross_validate.json').read_text())['folds'][MEMBER]['checkpoint']

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.studies.rsna_areas import area_table
 from benchmarks.studies.rsna_breasts import Aucs, Study, linear
 from benchmarks.studies.rsna_pretraining import ARM_NAMES
 from dataset.cache.maps import FeatureCache
@@ -31,6 +32,7 @@ def tables(work: Path) -> str:
     study = Study(work)
     images = averaged_maps(study, work / 'maps_gap')
     parts = [neck_table(study, images, task) for task in ('cancer', 'dense', 'invasive')]
+    parts += [area_table(study, task) for task in ('cancer', 'dense')]
     parts += [fusion_table(study, images), shortcut_table(study, images), *robustness(study, images)]
     if arms := finished_arms(study):
         parts += [pretraining_table(study, arms, task) for task in ('cancer', 'dense')]

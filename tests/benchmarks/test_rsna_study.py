@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
+from benchmarks.studies.rsna_areas import areas
 from benchmarks.studies.rsna_breasts import Aucs, Study
 from mammo.records.meta import write_meta
 
@@ -69,6 +71,19 @@ def test_women_who_count_twice_widen_the_interval(study: Study) -> None:
     aucs = Aucs(study, dict(a=scores), 'cancer')
     of_women, of_breasts = aucs.replicates[0].std(), np.sqrt(aucs.covariance[0, 0])
     assert of_women == pytest.approx(np.sqrt(2) * of_breasts, rel=0.15)
+
+
+def test_areas_of_a_breast_share_its_cells_and_keep_the_inside_from_the_edge(tmp_path: Path) -> None:
+    y, x = np.mgrid[:512, :512]
+    noise = np.random.default_rng(0).integers(0, 30, y.shape)
+    breast = np.hypot(x, y - 256) < 240
+    Image.fromarray(np.where(breast, 180 + noise, 0).astype(np.uint8)).save(tmp_path / 'a.png')
+    weights = areas(tmp_path / 'a.png', 32)
+    assert np.array_equal(weights['breast'] + weights['edge'] + weights['background'], weights['all'])
+    assert weights['breast'].mean() == pytest.approx(breast.mean(), abs=0.03)
+    inner = weights['inner breast'] == 1
+    assert inner.any()
+    assert np.hypot(*np.nonzero(inner) - np.array([[15.5], [0]])).max() < 240 / 16 - 1
 
 
 @pytest.mark.slow
