@@ -10,7 +10,6 @@ cross-validation goes on where it stopped: kill it and rerun it at will.
 
 import argparse
 import json
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,8 +78,8 @@ def data_steps(out: Path, args: argparse.Namespace) -> Iterator[Step]:
         'tools/extract_patches.py', archive / 'meta.json', '--out-dir', out / 'patches', '--size', 128,
         '--stride', 64, '--max-per-image', 10, done=out / 'patches/list.txt')  # fmt: skip
     yield step(
-        'tools/split.py', study / 'meta.json', '--out-dir', out / 'all_folds', '--outer', 2, '--inner', 4,
-        '--stratify', 'N', '--labelled-only', done=out / 'all_folds/split_report.json')  # fmt: skip
+        'tools/split.py', study / 'meta.json', '--out-dir', out / 'folds', '--outer', 2, '--inner', 4,
+        '--stratify', 'N', '--labelled-only', done=out / 'folds/split_report.json')  # fmt: skip
     pretraining = out / 'pretraining'
     yield step(
         'tools/train.py', 'configs/demo/barlowtwins_64px_patches.py', '--work-dir', pretraining,
@@ -122,13 +121,6 @@ def report_step(out: Path, one: str, other: str) -> Step:
         '--bootstrap', 2000, done=target / 'report.json')  # fmt: skip
 
 
-def keep_folds(out: Path, names: list[str]) -> None:
-    """The folds that are run, in a folder of their own: a report needs all folds that it is told of."""
-    for name in names:
-        if not (out / 'folds' / name / 'train.json').is_file():
-            shutil.copytree(out / 'all_folds' / name, out / 'folds' / name, dirs_exist_ok=True)
-
-
 def rows(out: Path) -> Iterator[str]:
     """Lines of the page's tables, of the reports that are there."""
     yield '| claim | compared | test patients | one | other | difference, 95 % interval |'
@@ -166,7 +158,6 @@ def main() -> None:
     out = args.out_dir.resolve()
     if not args.table:
         run(data_steps(out, args))
-        keep_folds(out, args.folds.split(','))
         run(arm_step(out, name, args) for name in args.arms)
     run(
         report_step(out, one, other)

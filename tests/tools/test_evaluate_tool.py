@@ -106,6 +106,11 @@ def test_a_value_is_the_mean_over_images_as_everywhere_unless_asked_otherwise(tm
     assert highest['models']['a']['r2']['value'] < 1
 
 
+def test_breasts_are_called_breasts(folder, capsys):
+    run(f'--pred a={folder}/a.pkl --task N --unit breast --out-dir {folder}/sides --bootstrap 100'.split())
+    assert re.search(r'a +240 breasts  roc_auc', capsys.readouterr().out)
+
+
 def test_regression_task_has_a_page(folder):
     run(f'--pred a={folder}/a.pkl --task size --out-dir {folder}/size --bootstrap 100'.split())
     assert 'Pearson' in (folder / 'size/report.html').read_text()

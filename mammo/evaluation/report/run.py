@@ -49,11 +49,12 @@ def evaluate(evaluation: Evaluation) -> dict[str, Any]:
 
 def summary_lines(report: dict[str, Any]) -> Iterator[str]:
     """One line per model, for a terminal."""
+    whom = f'{report["settings"]["unit"]}s'
     for name, model in report['models'].items():
         headline = 'roc_auc' if 'roc_auc' in model else 'r2'
         numbers = [model[headline][key] for key in ('value', 'ci_low', 'ci_high')]
         texts = ['null' if number is None else f'{number:.3f}' for number in numbers]
-        yield f'{name:<14}{model["n_patients"]:>5} patients  {headline} {texts[0]} ({texts[1]} to {texts[2]})'
+        yield f'{name:<14}{model["n_patients"]:>5} {whom}  {headline} {texts[0]} ({texts[1]} to {texts[2]})'
 
 
 def _members(name: str, evaluation: Evaluation) -> pd.DataFrame | None:
