@@ -96,8 +96,8 @@ def arm_step(out: Path, name: str, args: argparse.Namespace) -> Step:
     if name in FUSED_ARMS:
         more += ['--with-fusion', 'configs/clinical/phantom.yaml', '--clinical', out / 'dicom/clinical.csv']
     return step(
-        'tools/cross_validate.py', config, '--folds', out / 'folds', '--data-root', out / 'study',
-        '--work-dir', folder(out, name), '--devices', args.devices, '--pretrain-list',
+        'tools/cross_validate.py', config, '--folds', out / 'folds', '--only', args.folds, '--data-root',
+        out / 'study', '--work-dir', folder(out, name), '--devices', args.devices, '--pretrain-list',
         out / 'patches/list.txt', '--bootstrap', 2000, *more, '--cfg-options', *options,
         done=folder(out, name) / 'cross_validate.json')  # fmt: skip
 

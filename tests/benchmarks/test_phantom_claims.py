@@ -10,7 +10,7 @@ import pytest
 from benchmarks.studies import phantom_claims as study
 from benchmarks.studies.steps import run
 
-ARGS = argparse.Namespace(patients=1600, unlabelled=300, devices=1)
+ARGS = argparse.Namespace(patients=1600, unlabelled=300, devices=1, folds='0/0,0/1')
 
 
 def report(path: Path, value: float) -> None:
@@ -67,6 +67,7 @@ def test_arms_differ_in_what_their_names_say(tmp_path: Path) -> None:
         assert ('model.backbone.init_cfg=None' in command) == ('random' in name)
         assert ('model.backbone.frozen_stages=4' in command) == name.startswith('frozen')
         assert ('--cache' in command) == name.startswith('frozen')
+        assert command[command.index('--only') + 1] == ARGS.folds
         assert any('gap' in part for part in command[:2]) == name.endswith('GAP')
         assert ('--with-fusion' in command) == (name in study.FUSED_ARMS)
         assert Path(study.ROOT / command[1]).is_file()
