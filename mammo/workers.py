@@ -17,6 +17,7 @@ from mammo.errors import UserError
 Item = TypeVar('Item')
 Result = TypeVar('Result')
 TIMEOUT_S = 15  # for a scheduler to answer
+DIED = 'the process that had this input died, mostly out of memory'
 AHEAD = 2  # calls per process that wait in its pipe, so that none is idle
 
 
@@ -83,7 +84,7 @@ def _alone(function: Callable[[Item], Result], item: Item) -> Result | WorkerDie
         try:
             return _submit(pool, function, item).result()
         except BrokenProcessPool:
-            return WorkerDiedError('the process that had this input died, mostly out of memory')
+            return WorkerDiedError(DIED)
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
@@ -134,4 +135,4 @@ def _on_cluster(
             if future.status == 'finished':
                 yield item, future.result()
             else:  # Dask has tried again on other workers, and they died too
-                yield item, WorkerDiedError('the process that had this input died, mostly out of memory')
+                yield item, WorkerDiedError(DIED)

@@ -47,8 +47,8 @@ class MammoPackMultiTaskInputs(BaseTransform):
         """Pixels (H, W[, C]) -> tensor (C, H, W), known labels as float32 (1,), identity as metainfo."""
         labels = results.get('gt_label') or {}
         keys = (*StockPackInputs.DEFAULT_META_KEYS, *IDENTITY_KEYS)
-        about = {key: results[key] for key in keys if key in results} | carried(results)
-        sample = MultiTaskDataSample(metainfo={k: v for k, v in about.items() if k not in labels})
+        fields = {key: results[key] for key in keys if key in results} | carried(results)
+        sample = MultiTaskDataSample(metainfo={k: v for k, v in fields.items() if k not in labels})
         rest = {key: value for key, value in results.items() if key not in ('img', 'gt_label')}
         for task, value in labels.items():
             handler = self.task_handlers.get(task)

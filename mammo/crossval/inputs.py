@@ -170,8 +170,8 @@ def _check_samples(request: Request, inputs: Inputs) -> None:
     """See that the images make samples of the config's datasets, some of which take several views."""
     metas = [(part, inputs.folds[0].folder / f'{part}.json') for part in PARTS]
     for part, meta in [*metas, *(('test', site.meta) for site in inputs.sites.values())]:
-        about = dict(ann_file=str(meta.resolve()), pipeline=[])
-        dataset = DATASETS.build({**inputs.cfg[f'{part}_dataloader'].dataset, **about})
+        changes = dict(ann_file=str(meta.resolve()), pipeline=[])
+        dataset = DATASETS.build({**inputs.cfg[f'{part}_dataloader'].dataset, **changes})
         if request.unit == 'breast' and getattr(dataset, 'n_views', 1) > len(VIEWS):
             raise DataError(
                 '--unit breast: samples are of both breasts; take a config of one, or --unit patient'

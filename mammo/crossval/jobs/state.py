@@ -26,9 +26,9 @@ class Status(NamedTuple):
     left_s: float | None = None  # of training
 
 
-def write_state(folder: Path, step: str, **about: Any) -> None:
+def write_state(folder: Path, step: str, **facts: Any) -> None:
     """Tell the table what the fold does now."""
-    write_json(folder / STATE, dict(step=step, since=time.time(), **about))
+    write_json(folder / STATE, dict(step=step, since=time.time(), **facts))
 
 
 def read_json(path: Path) -> dict[str, Any]:

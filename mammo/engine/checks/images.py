@@ -44,12 +44,9 @@ def _missing(paths: list[str]) -> list[str]:
     """What is wrong with files, by one listing per folder: quick for many files, on network drives too."""
     if paths:
         tell(f'{len(paths)} images: checking that they are there, without decoding them')
-    listed = functools.cache(_names_in)
-    return [
-        f'{path}: No such file'
-        for path in paths
-        if os.path.basename(path) not in listed(os.path.dirname(path))
-    ]
+    names_in = functools.cache(_names_in)
+    missing = [path for path in paths if os.path.basename(path) not in names_in(os.path.dirname(path))]
+    return [f'{path}: No such file' for path in missing]
 
 
 def _names_in(folder: str) -> frozenset[str]:

@@ -137,9 +137,9 @@ def _labels(items: Sequence[dict[str, Any]], groups: NDArray, field: str | None)
     labels = np.array(['' if value is None or value != value else str(value) for value in values])
     patients = {str(name): len({*groups[labels == name]}) for name in sorted({*labels} - {''})}
     if not 2 <= len(patients) <= MAX_CLASSES or min(patients.values()) < 2:
-        shown = dict(list(patients.items())[:5])
+        first = dict(list(patients.items())[:5])
         raise DataError(
-            f'{PLACE}.label_field: {field!r} has {len(patients)} classes, with patients {shown}, '
+            f'{PLACE}.label_field: {field!r} has {len(patients)} classes, with patients {first}, '
             f'expected 2 to {MAX_CLASSES} of at least 2 patients each; the held-out items have '
             f'{sorted({key for item in flat for key in item})}'
         )

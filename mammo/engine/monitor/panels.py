@@ -86,9 +86,9 @@ def _panel(ax: Axes, name: str, lines: dict[str, Line], places: Mapping[str, int
         is_second = label.endswith(SECOND)
         style = ':' if is_second else ('-', '--')[round_ % 2]  # after one round of colours the dashes change
         values = [line[epoch] for epoch in epochs]
-        shown = stem if stem != label and not is_second else label
+        line_name = stem if stem != label and not is_second else label
         ax.plot(epochs, values, color=plot_style.COLORS[i], linestyle=style, marker='.',
-                label=None if is_second and len(lines) > 2 else shown)  # fmt: skip
+                label=None if is_second and len(lines) > 2 else line_name)  # fmt: skip
     ax.set(title=TITLES.get(name, name), xlabel='epoch')
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     finite = [value for line in lines.values() for value in line.values() if value == value]

@@ -85,8 +85,8 @@ def epoch_line(
         'epoch 3/12: training loss 0.912; validation N_roc_auc undefined; 12 s per epoch, 1 min 50 s left'
     """
     parts = [] if loss is None else [f'training loss {loss:.3f}']
-    shown = [f'{name} {_number(value)}' for name, value in metrics.items() if name.endswith(SHOWN)]
-    parts += [f'validation {", ".join(shown)}'] if shown else []
+    texts = [f'{name} {_number(value)}' for name, value in metrics.items() if name.endswith(SHOWN)]
+    parts += [f'validation {", ".join(texts)}'] if texts else []
     parts += [f'{duration(pace_s)} per epoch']
     if epoch < n_epochs:
         parts[-1] += f', {duration(left_s)} left'

@@ -145,8 +145,8 @@ def _row(record: dict[str, Any], task: str) -> dict[str, Any]:
     """Score and label of the task; labels of the others beside what is known of the image, for subgroups."""
     of_task = record['tasks'].get(task, {})
     labels = {other: values['gt_label'] for other, values in record['tasks'].items() if other != task}
-    known = {key: value for key, value in record.items() if key != 'tasks'}
-    return labels | known | dict(score=of_task.get('pred_score'), label=of_task.get('gt_label'))
+    of_image = {key: value for key, value in record.items() if key != 'tasks'}
+    return labels | of_image | dict(score=of_task.get('pred_score'), label=of_task.get('gt_label'))
 
 
 def _outside_merged(rows: pd.DataFrame) -> pd.DataFrame:

@@ -102,10 +102,10 @@ def _avoided(rows: dict[str, list[dict]]) -> Drawn:
     for style, (name, frame) in _styled(frames.items()):
         ax.plot(frame.threshold, frame.avoided_per_100, label=name, **style)
     ax.axhline(0, color='black', linewidth=1)
-    shown = np.concatenate([f.avoided_per_100[f.threshold >= 0.05] for f in frames.values()])
-    bottom = max(float(np.min(shown, initial=0)) * 1.1, -50)
+    in_view = np.concatenate([f.avoided_per_100[f.threshold >= 0.05] for f in frames.values()])
+    bottom = max(float(np.min(in_view, initial=0)) * 1.1, -50)
     low, high = frame.threshold.iloc[[0, -1]]
-    ax.set(xlim=(low, high), ylim=(bottom, max(float(np.max(shown, initial=0)) * 1.1, 10)))
+    ax.set(xlim=(low, high), ylim=(bottom, max(float(np.max(in_view, initial=0)) * 1.1, 10)))
     ax.set(xlabel='threshold probability', ylabel='per 100 patients', title='Biopsies avoided, net')
     ax.legend()
     caption = (

@@ -102,12 +102,12 @@ def _presented(values: NDArray, ds: Dataset, voi: str | None) -> tuple[NDArray, 
         modality = _looked_up(values, luts[0], ds)[0]
     else:
         modality = np.asarray(apply_rescale(values, ds), np.float64)
-    shown, rule = _voi(modality, ds, voi)
+    displayed, rule = _voi(modality, ds, voi)
     # PS3.3 C.7.6.3.1.2: MONOCHROME1 shows the lowest value as white, after the VOI transform. A
     # PresentationLUTShape INVERSE says the same once more (C.8.11.1.1), it does not undo it.
     if headers.text(ds, 'PhotometricInterpretation').upper() == 'MONOCHROME1':
-        shown = 1 - shown
-    return shown, rule
+        displayed = 1 - displayed
+    return displayed, rule
 
 
 def _voi(values: NDArray, ds: Dataset, voi: str | None) -> tuple[NDArray, str]:
