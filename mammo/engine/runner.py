@@ -11,10 +11,10 @@ from mmengine.config import Config
 from mmengine.dist import is_distributed
 from mmengine.hooks import EMAHook
 from mmengine.logging import MMLogger
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
+from mmpretrain.utils import get_ori_model
 from torch import nn
 
 from mammo.engine.config.complete import complete
@@ -151,8 +151,7 @@ class MammoRunner(Runner):
         resume_schedule(self, self._saved_schedulers)
 
     def _init_model_weights(self) -> None:
-        model = self.model.module if is_model_wrapper(self.model) else self.model
-        report_pretrained(model)
+        report_pretrained(get_ori_model(self.model))
         super()._init_model_weights()
 
     def load_checkpoint(

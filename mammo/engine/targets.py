@@ -10,14 +10,14 @@ import numpy as np
 from mammo.engine.checks.data import items_of
 from mammo.engine.config.tasks import labels_of
 from mammo.engine.log import warn
+from models.heads.tasks import heads_of
 
 LARGE = 5.0  # root mean square of labels from which their squared errors outweigh every other loss
 
 
 def fit_scales(model: Any, dataset: Any) -> None:
     """Tell heads of standardised tasks the labels of the training part; warn of large labels of others."""
-    heads = getattr(getattr(getattr(model, 'module', model), 'head', None), 'task_heads', {})
-    scaled = {task: head for task, head in heads.items() if hasattr(head, 'fit_scale')}
+    scaled = {task: head for task, head in heads_of(model).items() if hasattr(head, 'fit_scale')}
     labels = labels_of(items_of(dataset)) if scaled else {}
     for task, head in scaled.items():
         values = labels.get(task, [])

@@ -1,8 +1,11 @@
-"""The list of tasks of a config, read.
+"""The list of tasks of a config, read, and the heads of a model.
 
-list of dict(name, kind, ...) -> configs of heads by task name
+list of dict(name, kind, ...) -> configs of heads by task name; model -> heads by task name
 """
 
+from typing import Any
+
+from mmpretrain.utils import get_ori_model
 from torch import nn
 
 KINDS = dict(binary='BinaryTaskHead', regression='RegressionTaskHead')
@@ -39,3 +42,8 @@ def head_configs(tasks: list[dict]) -> dict[str, dict]:
         arguments = {key: task[key] for key in options if key in task}
         configs[name] = dict(type=KINDS[kind], task_idx=i, **arguments)
     return configs
+
+
+def heads_of(model: Any) -> dict[str, Any]:
+    """Heads by task, also of a model in the wrapper of several processes; none of a model without tasks."""
+    return dict(getattr(getattr(get_ori_model(model), 'head', None), 'task_heads', {}).items())

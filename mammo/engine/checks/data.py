@@ -12,12 +12,14 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
+from mmpretrain.utils import get_ori_model
 
 from mammo.engine.checks.images import check_images
 from mammo.engine.launch import on_main_process
 from mammo.engine.log import tell, warn
 from mammo.errors import DataError, listed
 from mammo.leaks import Traces, add_item, check_spelling, named_by_content, shared
+from models.heads.tasks import heads_of
 
 
 @HOOKS.register_module()
@@ -71,7 +73,7 @@ class DataCheckHook(Hook):
         on_main_process(lambda: self._check(runner, datasets, check_test_split=check_test_split))
 
     def _check(self, runner: Runner, datasets: dict[str, Any], *, check_test_split: bool) -> None:
-        kinds = _task_kinds(runner.model)
+        kinds = {task: head.kind for task, head in heads_of(runner.model).items()}
         _compare_tasks(kinds, datasets)
         _compare_views(runner.model, datasets)
         scans = {split: _scan(items_of(dataset), kinds) for split, dataset in datasets.items()}
@@ -169,14 +171,9 @@ def _test_items(dataloader: dict | None) -> list[dict]:
         return []
 
 
-def _task_kinds(model: Any) -> dict[str, str]:
-    head = getattr(getattr(model, 'module', model), 'head', None)
-    return {task: head.kind for task, head in getattr(head, 'task_heads', {}).items()}
-
-
 def _compare_views(model: Any, datasets: dict[str, Any]) -> None:
     """The network and the data must have the same number of views in a sample."""
-    n_views = getattr(getattr(getattr(model, 'module', model), 'neck', None), 'n_views', 1)
+    n_views = getattr(getattr(get_ori_model(model), 'neck', None), 'n_views', 1)
     for split, dataset in datasets.items():
         of_data = getattr(dataset, 'n_views', 1)
         if of_data != n_views:

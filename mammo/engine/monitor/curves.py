@@ -19,6 +19,7 @@ from mmengine.runner import Runner
 
 from mammo.engine.monitor.panels import RC, Line, draw
 from mammo.records.storage.files import read_json_lines, replacing
+from models.heads.tasks import heads_of
 
 NOT_DRAWN = {'epoch', 'iter', 'step', 'time', 'data_time', 'memory', 'base_lr'}
 
@@ -61,8 +62,7 @@ class CurvesHook(Hook):
 
 def _factors(runner: Runner) -> dict[str, float]:
     """By task: the unit of its validation loss over that of its training loss."""
-    model = getattr(runner, 'model', None)
-    heads = getattr(getattr(getattr(model, 'module', model), 'head', None), 'task_heads', {})
+    heads = heads_of(getattr(runner, 'model', None))
     scales = {task: float(getattr(head, 'target_std', 1.0)) for task, head in heads.items()}
     return {task: scales[task] ** 2 / head.loss_weight for task, head in heads.items() if head.loss_weight}
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
-from mmengine.model import is_model_wrapper
+from mmpretrain.utils import get_ori_model
 from numpy.typing import NDArray
 from torch import nn
 
@@ -31,7 +31,7 @@ def embed(model: nn.Module, dataset: Any, batch_size: int) -> Embeddings:
     """
     starts = range(get_rank() * batch_size, len(dataset), get_world_size() * batch_size)
     with _left_as_it_was(model):
-        module: Any = model.module if is_model_wrapper(model) else model
+        module: Any = get_ori_model(model)
         local = {start: _embed_batch(module, _batch(dataset, start, batch_size)) for start in starts}
     parts = {start: part for share in all_gather_object(local) for start, part in share.items()}
     return {name: np.concatenate([parts[start][name] for start in sorted(parts)]) for name in parts[0]}

@@ -7,6 +7,7 @@ import math
 
 import torch
 from mmpretrain.models.selfsup import BaseSelfSupervisor
+from mmpretrain.utils import get_ori_model
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -36,8 +37,7 @@ def check_batches(loader: DataLoader, model: nn.Module, *, num_processes: int) -
         )
     smallest = batch_size if loader.drop_last else share % batch_size or batch_size
     together = num_processes if torch.cuda.is_available() else 1  # SyncBN exists on GPUs only
-    plain = getattr(model, 'module', model)  # without the wrapper of several processes
-    if isinstance(plain, BaseSelfSupervisor) and smallest * together < 2:
+    if isinstance(get_ori_model(model), BaseSelfSupervisor) and smallest * together < 2:
         raise DataError(
             f'{setup} make a batch of a single image, which batch norm cannot normalise: set a batch_size '
             'above 1, and train_dataloader.drop_last=True to leave out the rest'
