@@ -76,7 +76,8 @@ def _cut_all(
 ) -> list[Record]:
     """A record per row, as far as possible those of an earlier run."""
     done = {record['row']: record for record in out.records if 'item' in record}
-    places = {region.row: _place(region) for region in regions if isinstance(region, Region)}
+    named = {r.row: Path(r.item['img_path']).stem for r in regions if isinstance(r, Region)}
+    places = {row: f'png/{name}_{row:06}.png' for row, name in named.items()}
     out.start(out.records, [*places.values(), *lists, *((META, SKIPPED) if regions else ())])
     records = []
     for region in tqdm(regions, unit='ROI', disable=not regions):
@@ -104,10 +105,6 @@ def _cut(region: Region, root: Path, path: Path, size_px: int) -> dict[str, Any]
         return dict(reason=str(Reason.UNREADABLE), message=f'row {region.row}: {error}')
     write_png(path, roi)
     return dict(item=dict(roi_box=square))
-
-
-def _place(region: Region) -> str:
-    return f'png/{Path(region.item["img_path"]).stem}_{region.row:06}.png'
 
 
 def _item(region: Region) -> dict[str, Any]:

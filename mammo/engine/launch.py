@@ -54,13 +54,9 @@ def init_cpu_group(launcher: str) -> None:
     elif launcher != 'pytorch':
         raise UserError(f'launcher {launcher!r} needs a GPU; on CPU use pytorch or slurm')
     dist.init_process_group('gloo')
-    atexit.register(_end_group)  # a thread of it that is alive at the end aborts the process, now and then
+    # a thread of it that is alive at the end aborts the process, now and then
+    atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
     tell(f'no GPU: {dist.get_world_size()} processes talk through gloo')
-
-
-def _end_group() -> None:
-    if dist.is_initialized():
-        dist.destroy_process_group()
 
 
 def is_first_process(launcher: str) -> bool:

@@ -3,7 +3,7 @@
 message hub -> numbers of a log line, JSON log and TensorBoard; logger -> one that spares standard output
 """
 
-from logging import ERROR, INFO, WARNING, FileHandler, Handler, Logger, StreamHandler
+from logging import ERROR, INFO, WARNING, FileHandler, Logger, StreamHandler
 from typing import Any
 
 from mmengine.dist import get_rank
@@ -51,12 +51,8 @@ def use_terminal(logger: Logger) -> None:
 
     Processes other than the first say errors only.
     """
-    others = [handler for handler in logger.handlers if not _is_of_stdout(handler)]
+    others = [h for h in logger.handlers if isinstance(h, FileHandler) or not isinstance(h, StreamHandler)]
     terminal = TERMINAL if get_rank() == 0 else StreamHandler()
     if terminal is not TERMINAL:
         terminal.setLevel(ERROR)
     logger.handlers = [terminal, *others]
-
-
-def _is_of_stdout(handler: Handler) -> bool:
-    return isinstance(handler, StreamHandler) and not isinstance(handler, FileHandler)

@@ -92,7 +92,9 @@ def names_somebody(text: str, ds: Dataset) -> bool:
         for part in {*groups, *(component for group in groups for component in group.split('^'))}:
             for name in _spellings(part):
                 telling = {word for word in name if len(word) >= shortest} - _COMMON
-                if any(telling & set(words) or _is_within(''.join(name), words) for words in texts):
+                whole = ''.join(name)
+                is_long = len(whole) >= _SHORTEST_JOINED
+                if any(telling & set(words) or (is_long and whole in ''.join(words)) for words in texts):
                     return True
     return False
 
@@ -100,10 +102,6 @@ def names_somebody(text: str, ds: Dataset) -> bool:
 def is_personal(column: str, value: object) -> bool:
     """Whether a column or a value of a table is of a kind that a pseudonymised data set must not hold."""
     return bool(_PERSONAL_COLUMN.search(column)) or (isinstance(value, str) and bool(_DATE.search(value)))
-
-
-def _is_within(name: str, words: list[str]) -> bool:
-    return len(name) >= _SHORTEST_JOINED and name in ''.join(words)
 
 
 def _spellings(text: str) -> list[list[str]]:

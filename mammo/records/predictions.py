@@ -8,6 +8,7 @@ import math
 import os
 import pickle
 from collections.abc import Callable, Mapping
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -89,13 +90,9 @@ def _load_json(data: bytes, place: str) -> Any:
         raise PredictionError(f'{place}: not JSON at {where}: {error.msg}') from None
 
 
-def _dump_pickle(content: dict[str, Any]) -> bytes:
-    return pickle.dumps(content, protocol=4)
-
-
 FORMS: dict[str, tuple[Callable[[dict], bytes], Callable[[bytes, str], Any]]] = {
     '.json': (_dump_json, _load_json),
-    '.pkl': (_dump_pickle, load_plain),
+    '.pkl': (partial(pickle.dumps, protocol=4), load_plain),
     '.csv': (dump_table, load_table),
 }
 

@@ -146,9 +146,6 @@ def _one_per_group(table: pd.DataFrame) -> pd.Series:
             cases = pd.qcut(cases, 4, labels=False, duplicates='drop')
         texts = cases.map(str, na_action='ignore').fillna(UNKNOWN)
     else:
-        texts = table.value.fillna(UNKNOWN).map(str).groupby([table.group, table.side]).agg(_together)
+        words = table.value.fillna(UNKNOWN).map(str).groupby([table.group, table.side])
+        texts = words.agg(lambda values: '+'.join(sorted(set(values))))
     return texts.groupby('group').agg(lambda sides: '+'.join(sorted(sides)))
-
-
-def _together(texts: pd.Series) -> str:
-    return '+'.join(sorted(set(texts)))

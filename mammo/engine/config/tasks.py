@@ -41,7 +41,10 @@ def resolve_tasks(cfg: Config, metas: Sequence[str | os.PathLike]) -> None:
         ConfigError: a task without a kind has no labels to guess it from.
     """
     tasks = [dict(task) for task in cfg.get('model', {}).get('tasks') or ()]
-    if not tasks or not metas or (all('kind' in task for task in tasks) and not _may_lack(tasks, metas)):
+    if not tasks or not metas:
+        return
+    of_data = {*read_meta(metas[0])['metainfo']['tasks']}
+    if all('kind' in task for task in tasks) and of_data & {task['name'] for task in tasks}:
         return
     labels = _labels(metas)
     labelled = [task for task in tasks if labels.get(task['name'])]
@@ -65,10 +68,6 @@ def train_meta(cfg: Config) -> list[str]:
     dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
     path = os.path.join(dataset.get('data_root') or '', dataset.get('ann_file') or '')
     return [path] if path.endswith('.json') and os.path.isfile(path) else []
-
-
-def _may_lack(tasks: Sequence[dict[str, Any]], metas: Sequence[str | os.PathLike]) -> bool:
-    return not {task['name'] for task in tasks} & {*read_meta(metas[0])['metainfo']['tasks']}
 
 
 def _labels(metas: Sequence[str | os.PathLike]) -> dict[str, list[float]]:

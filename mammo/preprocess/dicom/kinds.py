@@ -113,7 +113,8 @@ def check_orientation(ds: Dataset) -> None:
         text = f'the view is {view!r}, but PatientOrientation is {orientation!r}: they contradict each other'
         raise PreprocessError(Reason.BAD_HEADER, text)
     # The oblique plane of MLO runs from the outer upper side inwards and down: foot goes with the other side.
-    sides = {'L' if set(pair) in ({'F', 'R'}, {'H', 'L'}) else 'R' for pair in letters if _is_oblique(pair)}
+    oblique = [set(pair) for pair in letters if set(pair) & set('FH') and set(pair) & set('LR')]
+    sides = {'L' if pair in ({'F', 'R'}, {'H', 'L'}) else 'R' for pair in oblique}
     if view in ('MLO', 'LMO') and side and sides and side not in sides:
         text = f'the side is {side!r}, but PatientOrientation is {orientation!r}: they contradict each other'
         raise PreprocessError(Reason.BAD_HEADER, text)
@@ -138,7 +139,3 @@ def _of_image_type(ds: Dataset) -> dict[Reason, str]:
     if 'LOW_ENERGY' in values:  # looks like a routine image, and is read as one
         kinds.pop(Reason.CONTRAST, None)
     return kinds
-
-
-def _is_oblique(letters: str) -> bool:
-    return len(letters) >= 2 and bool(set(letters) & set('FH')) and bool(set(letters) & set('LR'))

@@ -114,7 +114,8 @@ def _words(ds: Dataset) -> NDArray[Any]:
     except PreprocessError:
         raise
     except Exception as error:  # every decoder has exceptions of its own
-        raise PreprocessError(Reason.DECODE_FAILED, f'{syntax.name}: {_first_lines(error)!r}') from None
+        reason = ' '.join(str(error).split())[:300] or type(error).__name__
+        raise PreprocessError(Reason.DECODE_FAILED, f'{syntax.name}: {reason!r}') from None
     if words.shape != (ds.Rows, ds.Columns):
         raise PreprocessError(
             Reason.DECODE_FAILED, f'decodes to shape {words.shape}, the header says {(ds.Rows, ds.Columns)}'
@@ -141,7 +142,3 @@ def _is_sign_wrong(values: NDArray[Any], ds: Dataset) -> bool:
 def _signed(raw: NDArray[Any], bits: int) -> NDArray[Any]:
     unused = 8 * raw.itemsize - bits
     return (raw << unused).view(f'i{raw.itemsize}') >> unused
-
-
-def _first_lines(error: Exception) -> str:
-    return ' '.join(str(error).split())[:300] or type(error).__name__

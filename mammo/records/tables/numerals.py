@@ -152,10 +152,7 @@ def plain_values(cells: Iterable[str]) -> list[float | str | None]:
     may whatever stands beside them.
     """
     texts = [None if is_missing(cell) else cell for cell in cells]
-    if all(text is None or _is_plain(text) for text in texts):
+    filled = [text for text in texts if text is not None]
+    if all(_PLAIN.fullmatch(text) and abs(float(text)) < LARGEST_EXACT for text in filled):
         return [None if text is None else float(text) for text in texts]
     return list(texts)
-
-
-def _is_plain(text: str) -> bool:
-    return bool(_PLAIN.fullmatch(text)) and abs(float(text)) < LARGEST_EXACT
