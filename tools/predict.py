@@ -63,7 +63,9 @@ def main() -> int:
         raise UserError(f'--batch {args.batch}: expected a table ({", ".join(SUFFIXES)})')
     predictor = Predictor.load(args.bundle, args.device)
     if args.batch:
-        summary = answer_table(args, predictor)
+        names = ('clinical_table', 'allow_unmatched', 'cropped_png', 'resume', 'fresh')
+        options = {name: getattr(args, name) for name in names}
+        summary = answer_table(predictor, args.batch, args.out_dir, **options)
         say(str(summary))
         made(args.out_dir / TABLE)
         return Exit.NOTHING_MADE if summary.refused else Exit.DONE

@@ -41,7 +41,7 @@ def main() -> None:
 
     from mammo.inference.making.update import update_bundle
 
-    print('\n'.join(update_bundle(args)))
+    print('\n'.join(update_bundle(**vars(args))))
 
 
 if __name__ == '__main__':

@@ -5,7 +5,6 @@ table of images, clinical table, Predictor -> predictions.csv, a folder per exam
 
 import csv
 import json
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -64,51 +63,54 @@ class Asked(NamedTuple):
 
 
 def answer_table(
-    args: Namespace, predictor: Predictor, further: Mapping[str, dict[str, str]] | None = None
-) -> BatchSummary:
+    predictor: Predictor, batch: Path, folder: Path, *, clinical_table: Path | None = None,
+    allow_unmatched: bool = False, cropped_png: bool | None = None, resume: bool = False, fresh: bool = False,
+    further: Mapping[str, dict[str, str]] | None = None,
+) -> BatchSummary:  # fmt: skip
     """All patients of a table; predictions.csv gets a row after each of them.
 
     A killed run loses nothing that was done: with ``resume`` it goes on, and ends with the same files.
 
     Args:
+        batch: table with a row per image; ``folder`` is where the answers go.
+        clinical_table: with a row per patient.
+        allow_unmatched: more than one in ten patients may match nothing.
+        cropped_png: see :meth:`Predictor.predict`.
+        resume, fresh: see :func:`mammo.records.storage.out_dir.out_dir`.
         further: by patient, cells of another table, such as tumor_side; the other patients are left out.
 
     Raises:
         ClinicalError: the clinical table is not one for the bundle.
-        UserError: more than one in ten of its patients, or of those with images, match nothing.
-        UserError: the folder is used by another run, or was made with another bundle or other options.
+        UserError: more than one in ten of its patients, or of those with images, match nothing; or the folder
+            is used by another run, or was made with another bundle or other options.
     """
-    cells = clinical_of(args.clinical_table, predictor) if args.clinical_table else {}
-    patients = list(patients_of(args))
+    cells = clinical_of(clinical_table, predictor) if clinical_table else {}
+    patients = list(patients_of(batch, folder))
     tell_unused(patients, predictor)
-    check_look_alikes({patient for patient, _ in patients}, f'patients of {args.batch.name}')
-    if cells:
+    check_look_alikes({patient for patient, _ in patients}, f'patients of {batch.name}')
+    if clinical_table:
         with_images = {patient for patient, _ in patients if patient}
-        check_patients(cells.keys(), with_images, args.clinical_table.name, allow=args.allow_unmatched)
-    paths = dict(batch=args.batch, clinical_table=args.clinical_table)
-    options = {name: path and str(path.resolve()) for name, path in paths.items()}
-    options |= dict(cropped_png=args.cropped_png, prediction=VERSIONS['prediction'])
+        check_patients(cells.keys(), with_images, clinical_table.name, allow=allow_unmatched)
+    paths = dict(batch=batch, clinical_table=clinical_table)
+    options: dict[str, Any] = {name: path and str(path.resolve()) for name, path in paths.items()}
+    options |= dict(cropped_png=cropped_png, prediction=VERSIONS['prediction'])
     recipe = dict(tool=TOOL, bundle_id=predictor.bundle_id, options=options)
     inputs = [job.path for _, jobs in patients for job in jobs]
-    with out_dir(args.out_dir, recipe, inputs=inputs, resume=args.resume, fresh=args.fresh) as out:
+    with out_dir(folder, recipe, inputs=inputs, resume=resume, fresh=fresh) as out:
         anothers = _of_others([job for _, jobs in patients for job in jobs])
         tables = [cells, further or {}]
         asked = [
-            _asked(patient, jobs, anothers, [table.get(patient, {}) for table in tables], args, predictor)
+            _asked(patient, jobs, anothers, [t.get(patient, {}) for t in tables], predictor, cropped_png)
             for patient, jobs in patients
             if further is None or patient in further
         ]
-        return BatchSummary.of(_answer_all(asked, out, args, predictor))
+        return BatchSummary.of(_answer_all(asked, out, predictor, cropped_png))
 
 
 def _asked(
-    patient: str,
-    jobs: list[Job],
-    anothers: set[Path],
-    cells: list[dict[str, Any]],
-    args: Namespace,
-    predictor: Predictor,
-) -> Asked:
+    patient: str, jobs: list[Job], anothers: set[Path], cells: list[dict[str, Any]], predictor: Predictor,
+    cropped_png: bool | None,
+) -> Asked:  # fmt: skip
     try:
         if wrong := [job.source for job in jobs if job.path in anothers]:
             raise ExamError(Refusal.BAD_ROW, f'{listed(wrong)}: {ANOTHER}')
@@ -116,7 +118,7 @@ def _asked(
     except ExamError as error:
         return Asked(patient, jobs, {}, None, '', error)
     images = [[job.source, job.fields, signature_of(job.path)] for job in jobs]
-    identity = json.dumps([predictor.bundle_id, patient, images, clinical, tumor_side, args.cropped_png])
+    identity = json.dumps([predictor.bundle_id, patient, images, clinical, tumor_side, cropped_png])
     return Asked(patient, jobs, clinical, tumor_side, digest('exam', identity, None))
 
 
@@ -130,7 +132,7 @@ def _of_others(jobs: Sequence[Job]) -> set[Path]:
     return {path for path, is_other in zip(readable, of_others(persons), strict=True) if is_other}
 
 
-def _answer_all(asked: list[Asked], out: OutDir, args: Namespace, predictor: Predictor) -> list[Row]:
+def _answer_all(asked: list[Asked], out: OutDir, predictor: Predictor, cropped_png: bool | None) -> list[Row]:
     """Rows in the order of the table; what the journal names as done is not done again."""
     done = {record['folder']: record for record in out.records if _is_whole(record, out)}
     out.start(list(done.values()), [TABLE])
@@ -140,7 +142,7 @@ def _answer_all(asked: list[Asked], out: OutDir, args: Namespace, predictor: Pre
     with table.open('a', newline='', encoding='utf-8') as file:
         for one in tqdm(asked, 'patients'):
             if one.folder not in done:
-                record = _answer(one, out, args, predictor)
+                record = _answer(one, out, predictor, cropped_png)
                 csv.DictWriter(file, columns, lineterminator='\n').writerow(record['row'])
                 file.flush()
                 if not record['row']['reason']:
@@ -157,14 +159,15 @@ def _is_whole(record: dict[str, Any], out: OutDir) -> bool:
     return all((out.folder / name).is_file() for name in record['made'])
 
 
-def _answer(one: Asked, out: OutDir, args: Namespace, predictor: Predictor) -> dict[str, Any]:
+def _answer(one: Asked, out: OutDir, predictor: Predictor, cropped_png: bool | None) -> dict[str, Any]:
     """Record of the journal: folder, what it made there, and row of one patient."""
     row = dict(patient_id=one.patient, folder=one.folder, reason='', message='')
     try:
         if one.refusal:
             raise one.refusal
-        options = dict(tumor_side=one.tumor_side, cropped_png=args.cropped_png)
-        prediction = predictor.predict(one.jobs, one.clinical, **options)
+        prediction = predictor.predict(
+            one.jobs, one.clinical, tumor_side=one.tumor_side, cropped_png=cropped_png
+        )
     except ExamError as error:
         refused = row | dict(folder='', reason=str(error.reason), message=error.message)
         return dict(folder=one.folder, made=[], row=refused)
@@ -182,9 +185,9 @@ def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> Non
         table.writerows(rows)
 
 
-def patients_of(args: Namespace) -> Iterator[tuple[str, list[Job]]]:
-    """Patients and their images, in the order of the table."""
+def patients_of(batch: Path, folder: Path) -> Iterator[tuple[str, list[Job]]]:
+    """Patients and their images, in the order of the table; answers go to ``folder``."""
     jobs: dict[str, list[Job]] = {}
-    for job in find_jobs(args.batch, args.out_dir):
+    for job in find_jobs(batch, folder):
         jobs.setdefault(job.fields.get('patient_id', ''), []).append(job)
     yield from jobs.items()

@@ -5,7 +5,6 @@ BUNDLE, table of images, table of labels -> answers of the patients, a new BUNDL
 
 import json
 import logging
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,51 +29,58 @@ from mammo.records.tables.reading import read_table
 logger = logging.getLogger(__name__)
 
 
-def update_bundle(args: Namespace) -> list[str]:
+def update_bundle(
+    bundle: Path, labels: Path, out: Path, *, site: str, sensitivity: float | None = None,
+    confidence: float | None = None, device: str = 'auto', **answering: Any,
+) -> list[str]:  # fmt: skip
     """See the options of tools/update_bundle.py -> lines about what was found and made.
+
+    Args:
+        **answering: batch, out_dir, clinical_table, allow_unmatched, cropped_png of
+            :func:`mammo.inference.batch.answer_table`.
 
     Raises:
         UserError: tables that do not fit each other, too few patients, or scores that mean nothing there.
     """
-    if args.out.exists():
-        raise BundleError(f'{args.out}: exists; a bundle is never changed, name another folder or remove it')
-    predictor = Predictor.load(args.bundle, args.device)
+    if out.exists():
+        raise BundleError(f'{out}: exists; a bundle is never changed, name another folder or remove it')
+    predictor = Predictor.load(bundle, device)
     decisions = predictor.decisions
     if predictor.tasks[predictor.label] != 'binary' or not decisions.content:
-        raise BundleError(
-            f'{args.bundle}: {predictor.label} is a number, or nothing is calibrated; no update'
-        )
+        raise BundleError(f'{bundle}: {predictor.label} is a number, or nothing is calibrated; no update')
     if decisions.site:
         base = decisions.site['base']
         raise BundleError(
-            f'{args.bundle}: is updated already, for {decisions.site["name"]}; update bundle {base[:12]}'
+            f'{bundle}: is updated already, for {decisions.site["name"]}; update bundle {base[:12]}'
         )
-    rows = _answered(args, predictor)
-    target = args.sensitivity or decisions.content['target_sensitivity']
-    confidence = args.confidence or decisions.content['confidence']
-    site = dict(base=predictor.bundle_id, **site_entry(rows, args.site, target, confidence))
-    if site['n_events'] < MIN_EVENTS:
-        logger.warning('%d positive patients: with fewer than %d the update is uncertain', site['n_events'],
+    rows = _answered(predictor, labels, site, **answering)
+    target = sensitivity or decisions.content['target_sensitivity']
+    confidence = confidence or decisions.content['confidence']
+    entry = dict(base=predictor.bundle_id, **site_entry(rows, site, target, confidence))
+    if entry['n_events'] < MIN_EVENTS:
+        logger.warning('%d positive patients: with fewer than %d the update is uncertain', entry['n_events'],
                        MIN_EVENTS)  # fmt: skip
-    old = open_bundle(args.bundle)
-    write_bundle(args.out, _files(old, site))
-    made = Predictor.load(args.out, 'cpu')
-    return [*site_lines(site), f'{args.out}: id {made.bundle_id}']
+    write_bundle(out, _files(open_bundle(bundle), entry))
+    made = Predictor.load(out, 'cpu')
+    return [*site_lines(entry), f'{out}: id {made.bundle_id}']
 
 
-def _answered(args: Namespace, predictor: Predictor) -> pd.DataFrame:
+def _answered(
+    predictor: Predictor, labels: Path, site: str, *, batch: Path, out_dir: Path, **answering: Any
+) -> pd.DataFrame:
     """Score the patients who have a label -> see ``scored``; what cannot end well is refused before."""
-    table = labels_of(args.labels, predictor.label)
-    patients = {patient for patient, _ in patients_of(args)}
-    check_patients({*table.index}, patients, args.labels.name, allow=args.allow_unmatched)
+    table = labels_of(labels, predictor.label)
+    patients = {patient for patient, _ in patients_of(batch, out_dir)}
+    check_patients({*table.index}, patients, labels.name, allow=answering.get('allow_unmatched', False))
     labelled = table[table.label.notna() & table.index.isin(patients)]
     unlabelled = int(table.label.isna().sum())
     if unlabelled:
-        logger.warning('%d of %d patients of %s have no label', unlabelled, len(table), args.labels.name)
-    check_classes(labelled.label, args.site)
+        logger.warning('%d of %d patients of %s have no label', unlabelled, len(table), labels.name)
+    check_classes(labelled.label, site)
     sides = {str(patient): {SIDE: side} for patient, side in labelled[SIDE].items()}
-    logger.info('%s', answer_table(Namespace(**vars(args), resume=True, fresh=False), predictor, sides))
-    return scored(args.out_dir, labelled.label)
+    summary = answer_table(predictor, batch, out_dir, **answering, resume=True, further=sides)
+    logger.info('%s', summary)
+    return scored(out_dir, labelled.label)
 
 
 def labels_of(path: Path, task: str) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 import csv
 import re
-from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,10 +37,9 @@ def answer(
         (tmp_path / 'clinical.csv').write_text(clinical or '')
         out = tmp_path / 'out'
         table = tmp_path / 'clinical.csv' if clinical else None
-        args = Namespace(batch=tmp_path / 'images.csv', clinical_table=table, out_dir=out)
-        fresh = (out / '.journal.jsonl').exists() and not options.get('resume')
-        more = dict(cropped_png=None, resume=False, fresh=fresh) | options
-        answer_table(Namespace(**vars(args), allow_unmatched=allow, **more), predictor)
+        options.setdefault('fresh', (out / '.journal.jsonl').exists() and not options.get('resume'))
+        images_csv = tmp_path / 'images.csv'
+        answer_table(predictor, images_csv, out, clinical_table=table, allow_unmatched=allow, **options)
         return {row['patient_id']: row for row in csv.DictReader((out / 'predictions.csv').open())}
 
     return run

@@ -90,15 +90,15 @@ def faked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Answers of known probs in the place of the networks -> how many patients were asked for."""
     asked: list[int] = []
 
-    def answer_table(args: Namespace, predictor: Predictor, further: dict) -> str:
-        args.out_dir.mkdir(exist_ok=True)
-        with (args.out_dir / 'predictions.csv').open('w', newline='') as file:
+    def answer_table(predictor: Predictor, batch: Path, out_dir: Path, **_: Any) -> str:
+        out_dir.mkdir(exist_ok=True)
+        with (out_dir / 'predictions.csv').open('w', newline='') as file:
             table = csv.DictWriter(file, ['patient_id', 'folder', 'reason'])
             table.writeheader()
             for i in range(20):
                 asked.append(i)
                 prob = float(expit(2 * (i % 4 < 2) + ((7 * i) % 20 - 10) / 5))
-                folder = args.out_dir / f'f{i}'
+                folder = out_dir / f'f{i}'
                 folder.mkdir(exist_ok=True)
                 task = dict(recalibrated=prob)
                 answer = dict(model='mammograms', label='N', fused=None, tasks=dict(N=task))
@@ -115,7 +115,7 @@ def test_new_bundle_answers_with_the_sites_threshold_and_the_old_one_is_unchange
 ) -> None:
     faked(monkeypatch)
     before = {path: sha256_of(path) for path in toy.folder.rglob('*') if path.is_file()}
-    lines = update_bundle(args)
+    lines = update_bundle(**vars(args))
     assert {path: sha256_of(path) for path in toy.folder.rglob('*') if path.is_file()} == before
     old, new = open_bundle(args.bundle), open_bundle(args.out)
     changed = {name for name in old.files if old.files[name] != new.files[name]}
@@ -133,7 +133,7 @@ def test_new_bundle_answers_with_the_sites_threshold_and_the_old_one_is_unchange
     assert any(new.id in line for line in lines)
     json.loads(answer.to_json())
     with pytest.raises(BundleError, match='updated already, for Clinic'):
-        update_bundle(Namespace(**{**vars(args), 'bundle': args.out, 'out': args.out.with_name('again')}))
+        update_bundle(**{**vars(args), 'bundle': args.out, 'out': args.out.with_name('again')})
 
 
 def test_labels_of_other_patients_are_refused_before_anything_is_scored(
@@ -143,10 +143,10 @@ def test_labels_of_other_patients_are_refused_before_anything_is_scored(
     rows = args.labels.read_text()
     args.labels.write_text(rows + ''.join(f'\nz{i},1' for i in range(4)))
     with pytest.raises(UserError, match=r'4 of 24 rows of labels\.csv match no image: z0'):
-        update_bundle(args)
+        update_bundle(**vars(args))
     args.labels.write_text('\n'.join(rows.split('\n')[:-4]))
     with pytest.raises(UserError, match='4 of 20 patients with images match no row'):
-        update_bundle(args)
+        update_bundle(**vars(args))
     assert not asked
     args.allow_unmatched = True
-    assert update_bundle(args)
+    assert update_bundle(**vars(args))
