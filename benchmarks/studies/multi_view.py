@@ -30,6 +30,7 @@ ARMS = {  # config, folds
     'four views as one sample': ('exam_four_views_224x128_barlowtwins_transformer', 'folds_four'),
 }
 TASKS = ('multifocality', 'N', 'LVI')
+FOLDS = '0/0,1/0'  # one network per outer fold
 EPOCHS = 30
 CACHED_VIEWS = 2  # augmented maps of each image
 
@@ -59,7 +60,8 @@ def arm_step(out: Path, name: str, backbone: Path) -> Step:
     ]  # fmt: skip
     return step(
         'tools/cross_validate.py', f'configs/demo/{config}.py', '--folds', out / folds, '--work-dir',
-        folder(out, name), '--cache', CACHED_VIEWS, '--bootstrap', 1000, '--cfg-options', *options,
+        folder(out, name), '--only', FOLDS, '--cache', CACHED_VIEWS, '--bootstrap', 200,
+        '--cfg-options', *options,
         done=folder(out, name) / 'report/report.json')  # fmt: skip
 
 
