@@ -29,11 +29,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         help='decode every image once before starting, and list all that are missing or damaged',
     )
     add_cfg_options(parser)
-    parser.add_argument(
-        '--trust-checkpoint',
-        action='store_true',
-        help='load checkpoints as pickles, which may run any code in them: only files you trust',
-    )
+    add_trust(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -44,6 +40,15 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         '--verbose', action='store_true', help='show on the terminal what the log file holds: every step'
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by launchers')
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Whether checkpoints may be pickles."""
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load checkpoints as pickles, which may run any code in them: only files you trust',
+    )
 
 
 def add_tasks(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
+from mammo.options import add_trust
 from mammo.terminal import made
 
 SOURCES = (
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument('file', type=Path, help='.pth or .safetensors')
     parser.add_argument('--source', choices=SOURCES, required=True, help='whose names the file has')
     parser.add_argument('--out', type=Path, required=True, help='checkpoint to write')
+    add_trust(parser)
     args = parser.parse_args()
 
     from mammo.engine.loading.start_weights import convert

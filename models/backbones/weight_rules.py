@@ -75,7 +75,7 @@ WRAPPERS = re.compile(
 
 
 def renamed(state: dict[str, Tensor], source: str, names: Iterable[str]) -> dict[str, Tensor]:
-    """Weights of a source under the names of a network here.
+    """Weights of a source under the names of a network here; of a student and its teacher the teacher's.
 
     Args:
         state: weights by name, as the source has them, in whatever wrappers.
@@ -86,8 +86,11 @@ def renamed(state: dict[str, Tensor], source: str, names: Iterable[str]) -> dict
         KeyError: there is no such source.
     """
     blocks = _blocks(names)
+    left_out = 'student' if any('teacher' in name.split('.') for name in state) else None
     result = {}
     for name, value in state.items():
+        if left_out in name.split('.'):
+            continue
         new = _new_name(_unwrapped(name), SOURCES[source], blocks)
         result[new] = _permuted(new, value) if source == 'timm-swin' else value
     return result

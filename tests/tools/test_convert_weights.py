@@ -1,5 +1,6 @@
 """tools/convert_weights.py as users call it, and safetensors files as start weights."""
 
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +45,22 @@ def test_a_network_starts_from_converted_weights(
     for key, value in started(out, 'backbone').items():
         if 'num_batches_tracked' not in key:
             torch.testing.assert_close(value, state[key])
+
+
+def test_a_training_state_is_opened_if_it_is_trusted_and_gives_its_teacher(
+    state: dict, tmp_path: Path, call: Callable, capsys: pytest.CaptureFixture
+) -> None:
+    """As DINO leaves it, with its arguments as an object."""
+    file, out = tmp_path / 'dino.pth', tmp_path / 'start.pth'
+    teacher = {f'module.backbone.{key}': value for key, value in state.items()}
+    student = {key: torch.zeros_like(value) for key, value in teacher.items()}
+    torch.save(dict(student=student, teacher=teacher, args=argparse.Namespace(lr=0.1)), file)
+    command = ['convert_weights.py', CONFIG, file, '--source', 'torchvision-resnet', '--out', out]
+    with pytest.raises(SystemExit):
+        call(*command)
+    assert 'open it with --trust-checkpoint' in capsys.readouterr().err
+    call(*command, '--trust-checkpoint')
+    torch.testing.assert_close(started(out, 'backbone')['conv1.weight'], state['conv1.weight'])
 
 
 def test_init_cfg_takes_a_safetensors_file(state: dict, tmp_path: Path) -> None:

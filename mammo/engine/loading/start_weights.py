@@ -40,7 +40,9 @@ class Report(NamedTuple):
         return '\n'.join(lines)
 
 
-def convert(config: str | Path, file: str | Path, source: str, out: str | Path) -> Report:
+def convert(
+    config: str | Path, file: str | Path, source: str, out: str | Path, *, trust_checkpoint: bool = False
+) -> Report:
     """Write the weights of a file under the names of a config's backbone.
 
     Args:
@@ -48,6 +50,7 @@ def convert(config: str | Path, file: str | Path, source: str, out: str | Path) 
         file: .pth or .safetensors.
         source: whose names the file has, a key of :data:`models.backbones.weight_rules.SOURCES`.
         out: checkpoint to write, for ``init_cfg=dict(type='Pretrained', checkpoint=OUT, prefix='backbone')``.
+        trust_checkpoint: load the file as a pickle, which may run any code in it.
 
     Raises:
         UserError: the file cannot be read, or not one of its weights fits.
@@ -56,7 +59,7 @@ def convert(config: str | Path, file: str | Path, source: str, out: str | Path) 
     with building(cfg.model.backbone, 'model.backbone'):
         backbone = MODELS.build({**cfg.model.backbone, 'init_cfg': None})
     network = {k: v for k, v in backbone.state_dict().items() if 'num_batches_tracked' not in k}
-    weights = renamed(weights_of(load_from_file(str(file))), source, network)
+    weights = renamed(weights_of(load_from_file(str(file), trust=trust_checkpoint)), source, network)
     fitting = {k: v.float() for k, v in weights.items() if k in network and v.shape == network[k].shape}
     report = Report(
         len(network),

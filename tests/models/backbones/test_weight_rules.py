@@ -112,3 +112,11 @@ def test_resnet_of_torchvision_fills_stem_and_first_stage_of_ours() -> None:
     weights = renamed(resnet50().state_dict(), 'torchvision-resnet', ours)
     filled = {key for key in ours if key in weights and weights[key].shape == ours[key].shape}
     assert filled == {key for key in ours if key.startswith(('conv1', 'bn1', 'layer1'))}
+
+
+@pytest.mark.parametrize('order', [('teacher', 'student'), ('student', 'teacher')])
+def test_of_a_student_and_its_teacher_the_teacher_is_taken(order: tuple[str, str]) -> None:
+    values = dict(student=torch.zeros(2), teacher=torch.ones(2))
+    state = {f'{whose}.backbone.cls_token': values[whose] for whose in order}
+    assert renamed(state, 'dino-vit', ['cls_token'])['cls_token'].tolist() == [1, 1]
+    assert renamed({'student.cls_token': torch.zeros(2)}, 'dino-vit', [])['cls_token'].tolist() == [0, 0]
