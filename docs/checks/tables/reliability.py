@@ -33,7 +33,7 @@ def all_exit_codes() -> str:
 
 def all_mutated_are_listed() -> str:
     """Modules of the table are in the list of pyproject.toml."""
-    modules = [cells[0].strip('`') for cells in rows(PAGE, '`mammo/')]
+    modules = [cells[0].strip('`') for cells in rows(PAGE, '`') if cells[0].endswith('.py`')]
     unknown = set(modules) - set(project()['tool']['mutation'])
     assert not unknown, unknown
     return word(len(modules)) if len(modules) < 11 else str(len(modules))
@@ -55,6 +55,6 @@ TABLE = {
             r'kills_while_saving\(math.ceil\((\d+)', TORTURE)),
         ('| {} kills at random moments', lambda: count_of(r'math.ceil\((\d+) \* scale / len', TORTURE)),
         ('| {} single flipped bits', lambda: count_of(r'bit_flips\(math.ceil\((\d+)', TORTURE)),
-        ('of undecorated functions of these {} modules was tried', all_mutated_are_listed),
+        ('from each of these {} modules, with', all_mutated_are_listed),
     ],
 }  # fmt: skip

@@ -82,6 +82,15 @@ def test_published_arguments_work() -> None:
     assert sample.NumPos.gt_label.item() == pytest.approx(0.765)
 
 
+def test_a_handler_packs_fields_of_the_image_into_its_task() -> None:
+    handler = dict(type='PackInputs', meta_keys=['patient_id'])
+    pack_inputs = MammoPackMultiTaskInputs(task_handlers=dict(N=handler))
+    sample = pack_inputs(results(N=1.0, LVI=0.0))['data_samples']
+    assert sample.N.patient_id == 'p1'
+    assert sample.N.gt_label.item() == 1
+    assert 'patient_id' not in sample.LVI
+
+
 def test_other_multi_task_fields_are_refused() -> None:
     with pytest.raises(
         UserError, match=r"multi_task_fields is \('gt_label', 'mask'\), expected \('gt_label',\)"

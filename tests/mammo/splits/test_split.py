@@ -127,6 +127,12 @@ def test_label_rates_are_alike_in_all_test_parts():
             assert abs(sum(int(p) < 40 for p in fold.parts[part]) - n) < 1
 
 
+def test_strata_of_as_many_patients_as_parts_are_kept():
+    items = [dict(patient_id=str(p), gt_label={'N': p % 2}) for p in range(6)]
+    for fold in folds_of(items, stratify=['N'], outer=3, inner=2):
+        assert sorted(int(p) % 2 for p in fold.parts['test']) == [0, 1]
+
+
 def test_two_labels_and_the_cohort_are_all_stratified():
     items = [
         dict(patient_id=f'{p:03}', gt_label=dict(N=p % 2, M=int(p < 24)), cohort='ab'[p % 3 > 0])

@@ -41,6 +41,12 @@ def attention_oracle(module: Attention, x: Tensor) -> Tensor:
     return out @ module.to_out[0].weight.T + module.to_out[0].bias
 
 
+def test_weights_start_as_the_config_says() -> None:
+    neck = TransformerNeck(**SMALL, init_cfg=dict(type='Constant', layer='Linear', val=0.5))
+    neck.init_weights()
+    assert (neck.fc.weight == 0.5).all()
+
+
 @pytest.mark.parametrize(
     'case',
     ['transformer_full_1792x1024', 'transformer_roi_500', 'transformer_full_896x512_plain', 'dwise_full'],

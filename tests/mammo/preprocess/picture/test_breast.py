@@ -97,9 +97,9 @@ def test_strips_widen_the_box_from_the_size_of_the_core_kernel_in_mm_on(spacing_
 
 def test_a_breast_narrower_than_the_core_kernel_has_the_box_of_its_mask():
     mask = np.zeros(SHAPE, bool)
-    mask[20:120, :5] = True
+    mask[20:120, 40:45] = True
     np.testing.assert_array_equal(breast_mask(mask * np.uint16(1000)), mask)
-    assert breast_box(mask) == (20, 0, 120, 5 + 2)  # 5 wide, half of 1.5 - 1 times that on top, rounded up
+    assert breast_box(mask) == (20, 40, 120, 45 + 2)  # 5 wide, half of 1.5 - 1 times that on top, rounded up
 
 
 def test_a_thin_tip_stays_as_far_as_half_a_core_kernel_from_the_core():
