@@ -104,9 +104,11 @@ class Own:
     def answer(self, row: pd.Series, of_images: float, fused: np.ndarray, side: str) -> tuple[Any, ...]:
         """Prob, whether it is positive (None: no threshold), and the model that answers."""
         known = [v['name'] for v in self.variables if row[v['column']] != '']
-        cells = self.decision['fused'][side]
-        model = 'fused' if known and cells[len(known)]['better'] else 'mammograms'
-        used = cells[len(known)] if model == 'fused' else self.decision['mammograms'][side]
+        pattern = sum(2**i for i, v in enumerate(self.variables) if v['name'] in known)
+        patterns = self.decision['fused_patterns'][side]
+        cell = (patterns[pattern] if patterns else None) or self.decision['fused'][side][len(known)]
+        model = 'fused' if known and cell['better'] else 'mammograms'
+        used = cell if model == 'fused' else self.decision['mammograms'][side]
         prob, line = fused.mean() if model == 'fused' else of_images, used['recalibration']
         if line is not None:
             logit = np.log(prob / (1 - prob))

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from mammo.command import tool_parser
-from mammo.evaluation.cells import Cell, cell
+from mammo.evaluation.cells import cell
 from mammo.evaluation.clinical_use.calibration import recalibrate, slope
 from mammo.fusion.build import build_fusion_set
 from mammo.fusion.clinical import check_table
@@ -32,7 +32,8 @@ from mammo.fusion.masking import SHARE
 from mammo.fusion.model import fit_splits
 from mammo.fusion.partial import KNOWN, UNKNOWN, Member, rescored, without
 from mammo.fusion.schema import Schema, read_schema
-from mammo.inference.making.decisions import with_comparison
+from mammo.inference.bundle.decisions import FUSED, PATTERNS
+from mammo.inference.making.decisions import fused_cells
 from mammo.phantoms.truth import drop_values, image_score, sample_patients
 from mammo.records.features import Features
 from mammo.records.fusion_set import read_split
@@ -133,18 +134,28 @@ def image_cells(study: Study, dev: pd.Series) -> dict[str, tuple[pd.Series, dict
 
 
 def answers(
-    of_side: list[Cell], everyone: list, mask: np.ndarray, side: str, images: tuple | None, *, before: bool
+    cells: tuple[list, list],
+    everyone: list,
+    mask: np.ndarray,
+    side: str,
+    images: tuple | None,
+    *,
+    before: bool,
 ) -> pd.DataFrame | None:
     """Calibrated prob, threshold and stated interval of each test patient, as a bundle answers.
 
     Threshold and interval are NaN where the cell has none: a bundle gives no decision then.
+
+    Args:
+        cells: by number of known variables, and by pattern; without the latter, the first is that of all.
     """
+    by_number, by_pattern = cells
     rows = without(everyone, mask, side=side)
     if rows is None:
         return None
     parts = []
-    for n_known, part in rows.groupby('n_known'):
-        made = of_side[-1 if before else int(n_known)]
+    for (n_known, pattern), part in rows.groupby(['n_known', 'pattern']):
+        made = (by_pattern[pattern] if by_pattern else None) or by_number[-1 if before else int(n_known)]
         prob, model = part.prob.to_numpy(), 'fused'
         if not before and images and not made['better']:
             prob, made, model = images[0][part.patient_id].to_numpy(), images[1], 'images'
@@ -181,19 +192,14 @@ def run(study: Study, n_test: int, *, seed: int, before: bool, model: str, mask_
     dev, test = study.labels.iloc[order[n_test:]], study.labels.iloc[order[:n_test]]
     groups, everyone = cross_validated(study, dev, test, model=model, mask_share=0 if before else mask_share)
     images, unknowns, table = image_cells(study, dev), everyone[0].unknowns, []
-    cells = {
-        str(side): [
-            cell(part, TARGET, None)
-            if before
-            else with_comparison(part, TARGET, None, images.get(str(side), (0, None))[1], int(n_known))
-            for n_known, part in rows.groupby('n_known')
-        ]
-        for side, rows in rescored(groups).groupby('side')
-    }
-    for side, of_side in cells.items():
+    made = fused_cells(groups, TARGET, None, {side: of_side for side, (_, of_side) in images.items()})
+    if before:  # one calibration and threshold, of all values and a known side
+        complete = rescored(groups).query(f'side == "{KNOWN}" and n_known == {unknowns.n_variables}')
+        made = {FUSED: {side: [cell(complete, TARGET, None)] for side in made[FUSED]}, PATTERNS: {}}
+    for side, by_number in made[FUSED].items():
+        cells = by_number, made[PATTERNS].get(side, [])
         for name, mask in patterns(unknowns.n_variables, np.random.default_rng(1)):
-            used = cells[KNOWN] if before else of_side
-            frame = answers(used, everyone, mask, side, images.get(side), before=before)
+            frame = answers(cells, everyone, mask, side, images.get(side), before=before)
             if frame is not None:
                 table.append(dict(side=side, known=name, split=seed, **row_of(frame)))
     return pd.DataFrame(table)

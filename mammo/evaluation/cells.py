@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import betaincinv
 
 from mammo.evaluation.clinical_use.calibration import fit_platt, recalibrate
 from mammo.evaluation.clinical_use.clinical_utility import slnb_threshold
@@ -19,12 +20,15 @@ N_DRAWS = 4000  # of the intervals
 MIN_CLASS = 5  # positives and negatives that a cell needs
 
 
-def cell(rows: pd.DataFrame, target: float, confidence: float | None) -> Cell:
+def cell(
+    rows: pd.DataFrame, target: float, confidence: float | None, line: dict[str, Any] | None = None
+) -> Cell:
     """One cell.
 
     Args:
         rows: prob (mean of the members), label, subset (0 where there is only one), patient_id.
         target: sensitivity to keep; with ``confidence``, the true one.
+        line: recalibration; None: it is fitted on these rows.
     """
     probs, labels = rows.prob.to_numpy(float), rows.label.to_numpy(float)
     patients = rows.drop_duplicates('patient_id')
@@ -33,10 +37,10 @@ def cell(rows: pd.DataFrame, target: float, confidence: float | None) -> Cell:
     if min(about['n_events'], len(patients) - about['n_events']) < MIN_CLASS:
         return nothing | dict(reason=f'fewer than {MIN_CLASS} patients of a class')
     try:
-        fitted = fit_platt(probs, labels)
+        fitted = line or fit_platt(probs, labels)
     except UndefinedError as reason:
         return nothing | dict(reason=str(reason))
-    if fitted['slope'] <= 0:
+    if fitted['slope'] <= 0 and not line:
         return nothing | dict(reason='these inputs tell nothing')  # it would turn the order of patients round
     calibrated = rows.assign(prob=recalibrate(fitted, probs))
     log_loss = float(-np.log(np.where(labels == 1, calibrated.prob, 1 - calibrated.prob)).mean())
@@ -83,20 +87,28 @@ def _estimate(hit: pd.Series, among: pd.Series, subset: pd.Series) -> dict[str, 
 
     Brown, Cai & DasGupta 2001, Stat. Sci. 16:101; ends of 0 and 1 where none or all are hit.
     """
-    by_subset = pd.DataFrame(dict(hit=hit, among=among)).groupby(subset.to_numpy()).sum()
+    by_subset = pd.DataFrame(dict(hit=hit, among=among, subset=subset)).groupby('subset').sum()
     by_subset = by_subset[by_subset.among > 0]
     if by_subset.empty:
         return undefined('no patient in the denominator')
-    rng = np.random.default_rng(0)
-    weights = by_subset.among / by_subset.among.sum()
-    drawn = by_subset.iloc[rng.choice(len(by_subset), N_DRAWS, p=weights)]
-    shares = rng.beta(drawn.hit + 0.5, drawn.among - drawn.hit + 0.5)
-    low, high = _interval(shares, by_subset)
+    low, high = _interval(by_subset)
     value = float(by_subset.hit.sum() / by_subset.among.sum())
     return dict(value=value, ci_low=low, ci_high=high, method='Jeffreys, over subsets of the known variables')
 
 
-def _interval(shares: NDArray, by_subset: pd.DataFrame) -> tuple[float, float]:
-    low, high = np.quantile(shares, [0.025, 0.975])
+def _interval(by_subset: pd.DataFrame) -> tuple[float, float]:
+    if len(by_subset) == 1:
+        hit, among = by_subset.iloc[0]
+        low, high = betaincinv(hit + 0.5, among - hit + 0.5, [0.025, 0.975])
+    else:
+        low, high = np.quantile(_shares(by_subset), [0.025, 0.975])
     all_hit, none_hit = (by_subset.hit == by_subset.among).all(), (by_subset.hit == 0).all()
     return (0.0 if none_hit else float(low)), (1.0 if all_hit else float(high))
+
+
+def _shares(by_subset: pd.DataFrame) -> NDArray:
+    """Shares of subsets that are drawn at random, each with its uncertainty."""
+    rng = np.random.default_rng(0)
+    weights = by_subset.among / by_subset.among.sum()
+    drawn = by_subset.iloc[rng.choice(len(by_subset), N_DRAWS, p=weights)]
+    return rng.beta(drawn.hit + 0.5, drawn.among - drawn.hit + 0.5)

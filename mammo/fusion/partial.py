@@ -1,6 +1,6 @@
 """How good the fusion is when part of its input is unknown: held-out patients scored again without values.
 
-per outer fold, models and test patients whom they did not see -> rows: patient, side, n_known, subset, prob
+per outer fold, models and test patients whom they did not see -> rows: patient, side, known values, prob
 """
 
 import itertools
@@ -49,8 +49,7 @@ def rescored(
         groups: members of each outer fold; those of one group have the same patients in the same order.
 
     Returns:
-        rows of patient_id, label, side, n_known (variables), subset (number), prob (mean over the members).
-
+        rows of ``without``, and side, subset (number).
     """
     n_variables = groups[0][0].unknowns.n_variables
     subsets = variable_subsets(n_variables, n_subsets, np.random.default_rng(seed))
@@ -86,6 +85,10 @@ def without(members: Sequence[Member], mask: NDArray[np.bool_], *, side: str) ->
     """Patients (and how many variables are left) scored without the masked ones; None if that is unknown.
 
     With the side known, only patients of whom it is; the images are there.
+
+    Returns:
+        rows of patient_id, label, n_known (variables), pattern (its bit i: variable i is known), prob (mean
+        over the members).
     """
     first = members[0]
     tables = [_hidden(member, mask, side) for member in members]
@@ -98,10 +101,11 @@ def without(members: Sequence[Member], mask: NDArray[np.bool_], *, side: str) ->
             raise FusionError('members of one outer fold have other patients; build the sets again')
         probs.append(expit(predict(member.fitted, table)))
     n_variables, flags = first.unknowns.n_variables, first.unknowns.flags
-    n_known = (x[:, flags[:n_variables]] == 0).sum(axis=1)
-    frame = pd.DataFrame(
-        dict(patient_id=first.split.ids, label=first.split.y, n_known=n_known, prob=np.mean(probs, axis=0))
-    )
+    is_known = x[:, flags[:n_variables]] == 0
+    frame = pd.DataFrame(dict(
+        patient_id=first.split.ids, label=first.split.y, n_known=is_known.sum(axis=1),
+        pattern=is_known @ (1 << np.arange(n_variables)), prob=np.mean(probs, axis=0),
+    ))  # fmt: skip
     needed = flags[n_variables:] if side == KNOWN else flags[n_variables : n_variables + 1]
     return frame[(first.split.x[:, needed] == 0).all(axis=1) & ~np.isnan(first.split.y)]
 

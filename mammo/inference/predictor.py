@@ -167,7 +167,8 @@ class Predictor:
             return None, None
         features, side_known = logits.mean(axis=0), inputs.tumor_side is not None  # FEATURE_POOLING
         probs = expit(self.fusion.logits(inputs.values, features, side_known=side_known))
-        cell = self.decisions.cell(FUSED, side_known=side_known, n_known=inputs.n_known)
+        known = inputs.values.notna().iloc[0].tolist()
+        cell = self.decisions.cell(FUSED, side_known=side_known, known=known)
         return self._decided(score_of('binary', probs), cell), cell
 
     def _images(self, exam: Exam, used: list[bool], scores: np.ndarray) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 VERSIONS = dict(
     attention=1,
     backbone=1,
-    bundle=2,  # 1 had one threshold for all inputs, which is wrong for most
+    bundle=3,  # 1 had one threshold for all inputs, which is wrong for most; 2 none by pattern
     convert_report=1,
     cross_validate=1,
     feature_cache=1,
@@ -30,8 +30,8 @@ VERSIONS = dict(
     split_report=2,
 )
 # older versions that are still understood
-ALSO_READ: dict[str, tuple[int, ...]] = dict.fromkeys(
-    ('features', 'fusion_set', 'preprocess', 'report'), (1,)
+ALSO_READ: dict[str, tuple[int, ...]] = dict(
+    bundle=(2,), **dict.fromkeys(('features', 'fusion_set', 'preprocess', 'report'), (1,))
 )
 
 

@@ -1,8 +1,9 @@
 """What a bundle knows of its answers: calibration and threshold by model, side, number of known values.
 
-decision.json -> Decisions; side known or not, number of known variables -> the cell that belongs to an input
+decision.json -> Decisions; side known or not, which variables are known -> the cell that belongs to an input
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from mammo.fusion.partial import KNOWN, UNKNOWN
 
 IMAGES = 'mammograms'  # name of the model that sees images only, as in tools/cross_validate.py
 FUSED = 'fused'
+PATTERNS = 'fused_patterns'  # cells of the fused model by which variables are known
 ABOUT = ('target_sensitivity', 'confidence', 'chosen_on')  # what holds for all cells, or for a site
 OF_SITE = ('name', 'threshold', 'promise', 'achieved', 'n_patients', 'n_events')
 UNTOLD = ('recalibration', 'log_loss', 'chosen_on')  # what an answer does not repeat
@@ -25,12 +27,19 @@ class Decisions:
 
     content: dict[str, Any]
 
-    def cell(self, model: str, *, side_known: bool, n_known: int = 0) -> Cell | None:
-        """What is known of an answer of ``model`` for such an input; None: nothing."""
-        of_side = (self.content.get(model) or {}).get(KNOWN if side_known else UNKNOWN)
+    def cell(self, model: str, *, side_known: bool, known: Sequence[bool] = ()) -> Cell | None:
+        """What is known of an answer of ``model`` for such an input; None: nothing.
+
+        Args:
+            known: which of the variables are known; without a cell of its own it has that of their number.
+        """
+        side = KNOWN if side_known else UNKNOWN
+        of_side = (self.content.get(model) or {}).get(side)
         if model == IMAGES or not of_side:
             return of_side or None
-        return of_side[n_known] if n_known < len(of_side) else None
+        by_pattern = (self.content.get(PATTERNS) or {}).get(side)
+        own = by_pattern[sum(1 << i for i, is_known in enumerate(known) if is_known)] if by_pattern else None
+        return own or (of_side[sum(known)] if sum(known) < len(of_side) else None)
 
     @property
     def site(self) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mammo.evaluation.estimates import in_words
+from mammo.inference.bundle.decisions import FUSED, IMAGES, PATTERNS
 
 UNKNOWN = 'unknown'
 HEAD = """# Model card
@@ -95,11 +96,13 @@ def _decisions(decisions: dict[str, Any]) -> Iterator[str]:
         return
     yield f'Sensitivity to keep: {decisions["target_sensitivity"]:.0%}; {_promise(decisions)}.'
     yield f'Chosen on {decisions["chosen_on"]}; probabilities are recalibrated there, for each kind of input.'
+    if any(decisions.get(PATTERNS, {}).values()):
+        yield 'Each set of known values has figures of its own; these are of all sets of a number.'
     yield ''
     yield '| model | side | known | patients (positive) | threshold | sensitivity | below it | answers |'
     yield '|---|---|---:|---|---|---|---|---|'
-    for name, of_sides in decisions.items():
-        for side, cells in of_sides.items() if isinstance(of_sides, dict) else ():
+    for name in (IMAGES, FUSED):
+        for side, cells in decisions.get(name, {}).items():
             for number, cell in enumerate(cells if isinstance(cells, list) else [cells]):
                 if cell:
                     known = str(number) if isinstance(cells, list) else '-'

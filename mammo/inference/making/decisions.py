@@ -3,7 +3,7 @@
 folder of tools/cross_validate.py -> decision.json: cells of the images and of the fused model
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from mammo.evaluation.cells import Cell, cell
 from mammo.evaluation.cohort.reading import read_patients
 from mammo.fusion.model import read_model
 from mammo.fusion.partial import KNOWN, UNKNOWN, Member, rescored
-from mammo.inference.bundle.decisions import FUSED, IMAGES
+from mammo.inference.bundle.decisions import FUSED, IMAGES, PATTERNS
+from mammo.inference.making.patterns import Line, pattern_lines
 from mammo.patients import SIDES
 from mammo.records.fusion_set import read_split
 
@@ -49,37 +50,46 @@ def _rows(table: pd.DataFrame) -> pd.DataFrame:
     return labelled.rename(columns=dict(score='prob')).assign(subset=0)
 
 
-def fused_cells(
-    folder: Path,
-    names: list[str],
-    model: str,
-    target: float,
-    confidence: float | None,
-    of_images: Mapping[str, Cell],
-) -> dict[str, list[Cell]]:
-    """Cells of the fused model: per side a list, by number of known clinical variables."""
+def members_of(folder: Path, names: list[str], model: str) -> list[list[Member]]:
+    """Members of each outer fold, with its test patients."""
     groups: dict[str, list[Member]] = {}
     for name in names:
         fusion = folder / name / 'fusion'
         split = read_split(fusion / 'data', 'test', FUSION_MODE)
         member = Member.of(read_model(fusion / model / 'checkpoint.pth'), split)
         groups.setdefault(name.partition('/')[0], []).append(member)
-    scored = rescored([*groups.values()])
-    n_variables = next(iter(groups.values()))[0].unknowns.n_variables
-    return {
-        str(side): [
-            with_comparison(part[part.n_known == n], target, confidence, of_images.get(str(side)), n)
-            for n in range(n_variables + 1)
+    return [*groups.values()]
+
+
+def fused_cells(
+    groups: Sequence[Sequence[Member]],
+    target: float,
+    confidence: float | None,
+    of_images: Mapping[str, Cell],
+) -> dict[str, dict[str, list]]:
+    """Cells of the fused model, per side: by number of known clinical variables, and by which they are."""
+    cells: dict[str, dict[str, list]] = {FUSED: {}, PATTERNS: {}}
+    n_variables = groups[0][0].unknowns.n_variables
+    for side, rows in rescored(groups).groupby('side'):
+        asked = (target, confidence, of_images.get(str(side)))
+        cells[FUSED][str(side)] = [
+            with_comparison(rows[rows.n_known == n], *asked, n) for n in range(n_variables + 1)
         ]
-        for side, part in scored.groupby('side')
-    }
+        cells[PATTERNS][str(side)] = [
+            None
+            if line is None
+            else with_comparison(part.assign(subset=0), *asked, pattern.bit_count(), line)
+            for pattern, (part, line) in enumerate(pattern_lines(groups, str(side)))
+        ]
+    return cells
 
 
 def with_comparison(
-    rows: pd.DataFrame, target: float, confidence: float | None, images: Cell | None, n_known: int
-) -> Cell:
+    rows: pd.DataFrame, target: float, confidence: float | None, images: Cell | None, n_known: int,
+    line: Line | None = None,
+) -> Cell:  # fmt: skip
     """A cell that says whether it is better than the images alone."""
-    made = cell(rows, target, confidence)
+    made = cell(rows, target, confidence, line)
     loss, of_images = made['log_loss'], (images or {}).get('log_loss')
     better = n_known > 0 and loss is not None and (of_images is None or loss < of_images)
     return made | dict(better=bool(better), n_known=n_known)
@@ -96,6 +106,6 @@ def decisions(
         target_sensitivity=target, confidence=confidence, chosen_on=CHOSEN_ON, **{IMAGES: of_images}
     )
     if 'schema' in record['settings']['files']:
-        members = [*record['folds']]
-        content[FUSED] = fused_cells(folder, members, names[FUSED], target, confidence, of_images)
+        groups = members_of(folder, [*record['folds']], names[FUSED])
+        content |= fused_cells(groups, target, confidence, of_images)
     return content

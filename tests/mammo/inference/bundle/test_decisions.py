@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from mammo.inference.bundle.decisions import FUSED, IMAGES, Decisions
+from mammo.inference.bundle.decisions import FUSED, IMAGES, PATTERNS, Decisions
 
 PLATT = dict(kind='platt', intercept=0.5, slope=2.0)
 SITE = dict(recalibration=dict(kind='platt', intercept=-1.0, slope=1.0), threshold=0.33)
@@ -24,29 +24,38 @@ def decisions() -> Decisions:
 
 
 @pytest.mark.parametrize(
-    ('model', 'side_known', 'n_known', 'threshold'),
+    ('model', 'side_known', 'known', 'threshold'),
     [
-        (IMAGES, True, 0, 0.1),
-        (IMAGES, False, 7, 0.9),  # clinical variables are none of its inputs
-        (FUSED, True, 0, 0.0),
-        (FUSED, True, 1, 0.1),
-        (FUSED, False, 0, 1.0),
+        (IMAGES, True, [], 0.1),
+        (IMAGES, False, [True] * 7, 0.9),  # clinical variables are none of its inputs
+        (FUSED, True, [False, False], 0.0),
+        (FUSED, True, [False, True], 0.1),
+        (FUSED, False, [False], 1.0),
     ],
 )
 def test_cell_is_that_of_side_and_number_of_known_values(
-    decisions: Decisions, model: str, side_known: bool, n_known: int, threshold: float
+    decisions: Decisions, model: str, side_known: bool, known: list[bool], threshold: float
 ) -> None:
-    cell = decisions.cell(model, side_known=side_known, n_known=n_known)
+    cell = decisions.cell(model, side_known=side_known, known=known)
     assert cell is not None
     assert cell['threshold'] == threshold
 
 
 def test_inputs_without_a_cell_have_none(decisions: Decisions) -> None:
-    assert decisions.cell(FUSED, side_known=False, n_known=1) is None
-    assert decisions.cell(FUSED, side_known=True, n_known=2) is None
+    assert decisions.cell(FUSED, side_known=False, known=[True]) is None
+    assert decisions.cell(FUSED, side_known=True, known=[True, True]) is None
     assert decisions.cell('clinical', side_known=True) is None
     assert Decisions({IMAGES: {}, FUSED: {}}).cell(IMAGES, side_known=True) is None
     assert Decisions({}).cell(FUSED, side_known=True) is None
+
+
+def test_a_pattern_of_known_variables_has_a_cell_of_its_own_or_that_of_their_number() -> None:
+    by_number = [dict(threshold=float(n)) for n in range(3)]
+    by_pattern = [dict(threshold=0.5), dict(threshold=0.1), None, dict(threshold=0.7)]
+    decisions = Decisions({FUSED: dict(known=by_number), PATTERNS: dict(known=by_pattern)})
+    known = [[False, False], [True, False], [False, True], [True, True]]
+    found = [decisions.cell(FUSED, side_known=True, known=which) for which in known]
+    assert [cell and cell['threshold'] for cell in found] == [0.5, 0.1, 1.0, 0.7]
 
 
 def test_prob_is_the_recalibrated_mean(decisions: Decisions) -> None:

@@ -96,8 +96,10 @@ def test_a_file_that_changes_after_the_check_is_refused(copy: Path) -> None:
 
 
 def test_a_newer_version_is_a_clear_error(copy: Path) -> None:
-    sign(copy, json.loads((copy / MANIFEST).read_bytes()) | dict(format_version=3))
-    with pytest.raises(BundleError, match='format_version is 3, this release reads 2; install the release'):
+    sign(copy, json.loads((copy / MANIFEST).read_bytes()) | dict(format_version=4))
+    with pytest.raises(
+        BundleError, match='format_version is 4, this release reads 2 and 3; install the release'
+    ):
         Predictor.load(copy)
 
 
