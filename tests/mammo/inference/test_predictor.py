@@ -23,7 +23,7 @@ from mmengine.dataset import Compose
 from mammo.errors import UserError
 from mammo.fusion.clinical import check_table
 from mammo.fusion.model import predict as fusion_predict
-from mammo.inference.bundle.decisions import Decisions
+from mammo.inference.bundle.decisions import FUSED, PATTERNS, Decisions
 from mammo.inference.bundle.folder import write_bundle
 from mammo.inference.exam.reading import read_exam
 from mammo.inference.making import bundle_files
@@ -264,11 +264,11 @@ def test_a_level_called_unknown_is_a_value(predictor: Predictor) -> None:
     assert np.isnan(fusion.check(dict(age='unknown'))['age'].item())
 
 
-def decided(predictor: Predictor, **cells: Any) -> Predictor:
-    """The same predictor with other cells of the fused model."""
+def decided(predictor: Predictor, of: str = FUSED, **cells: Any) -> Predictor:
+    """The same predictor with other cells of the fused model, by number or by pattern."""
     other = copy(predictor)
     content = copy(predictor.decisions.content)
-    content['fused'] = {**content['fused'], **cells}
+    content[of] = {**content.get(of, {}), **cells}
     other.decisions = Decisions(content)
     return other
 
@@ -283,6 +283,14 @@ def test_cell_of_the_number_of_known_values_and_of_the_side_decides(predictor: P
             assert answer.main.decision['threshold'] == pytest.approx(threshold), n
             said = f'of {100 + len(clinical)} patients with such an input, 12 of them positive: few'
             assert said in ' '.join(answer.warnings)
+
+
+def test_cell_of_the_set_of_known_values_comes_first(predictor: Predictor, exam: list) -> None:
+    by_pattern = [{**CELL, 'threshold': 0.1 + 0.1 * i} for i in range(8)]  # bits: age, er, histology
+    other = decided(predictor, PATTERNS, known=by_pattern)
+    for clinical, i in ((dict(age=54), 1), (dict(er='positive'), 2), (dict(histology='other', age=54), 5)):
+        answer = other.predict(exam, clinical, tumor_side='L')
+        assert answer.main.decision['threshold'] == pytest.approx(0.1 + 0.1 * i)
 
 
 def test_answer_is_that_of_the_images_where_fusing_is_no_better(predictor: Predictor, exam: list) -> None:
