@@ -153,6 +153,7 @@ def answers(
     rows = without(everyone, mask, side=side)
     if rows is None:
         return None
+    rows = rows[rows.n_known == (~mask).sum()]  # of whom just these values are known
     parts = []
     for (n_known, pattern), part in rows.groupby(['n_known', 'pattern']):
         made = (by_pattern[pattern] if by_pattern else None) or by_number[-1 if before else int(n_known)]
@@ -176,32 +177,41 @@ def row_of(frame: pd.DataFrame) -> dict[str, Any]:
     """One pattern; the sensitivity is that of the patients who get a decision."""
     decided = frame.threshold.notna()
     positive = frame[decided & (frame.label == 1)]
+    steepness = slope(frame.prob.to_numpy(), frame.label.to_numpy())
     return dict(
         bias=frame.prob.mean() - frame.label.mean(),
         auc=roc_auc_score(frame.label, frame.prob) if frame.prob.nunique() > 1 else np.nan,
         sensitivity=(positive.prob >= positive.threshold).mean(),
         low=positive.low.mean(), high=positive.high.mean(),
-        slope=slope(frame.prob.to_numpy(), frame.label.to_numpy())['value'],
+        slope=steepness['value'],
+        one=np.nan if steepness['value'] is None else steepness['ci_low'] < 1 < steepness['ci_high'],
         fused=(frame.model == 'fused').mean(), decided=decided.mean(),
     )  # fmt: skip
 
 
-def run(study: Study, n_test: int, *, seed: int, before: bool, model: str, mask_share: float) -> pd.DataFrame:
+def run(
+    study: Study,
+    dev: pd.Series,
+    test: pd.Series,
+    *,
+    before: bool,
+    by_number: bool,
+    model: str,
+    mask_share: float,
+) -> pd.DataFrame:
     """One split of one study -> a row per pattern."""
-    order = np.random.default_rng(seed).permutation(len(study.labels))
-    dev, test = study.labels.iloc[order[n_test:]], study.labels.iloc[order[:n_test]]
     groups, everyone = cross_validated(study, dev, test, model=model, mask_share=0 if before else mask_share)
     images, unknowns, table = image_cells(study, dev), everyone[0].unknowns, []
     made = fused_cells(groups, TARGET, None, {side: of_side for side, (_, of_side) in images.items()})
     if before:  # one calibration and threshold, of all values and a known side
         complete = rescored(groups).query(f'side == "{KNOWN}" and n_known == {unknowns.n_variables}')
         made = {FUSED: {side: [cell(complete, TARGET, None)] for side in made[FUSED]}, PATTERNS: {}}
-    for side, by_number in made[FUSED].items():
-        cells = by_number, made[PATTERNS].get(side, [])
+    for side, of_number in made[FUSED].items():
+        cells = of_number, [] if by_number else made[PATTERNS].get(side, [])
         for name, mask in patterns(unknowns.n_variables, np.random.default_rng(1)):
             frame = answers(cells, everyone, mask, side, images.get(side), before=before)
             if frame is not None:
-                table.append(dict(side=side, known=name, split=seed, **row_of(frame)))
+                table.append(dict(side=side, known=name, **row_of(frame)))
     return pd.DataFrame(table)
 
 
@@ -210,7 +220,7 @@ def over_splits(table: pd.DataFrame) -> pd.DataFrame:
     within = table.sensitivity.between(table.low, table.high).astype(float)
     table = table.assign(within=within.where(table.decided > 0))
     rows = table.groupby(['side', 'known'], sort=False)
-    means = rows[['bias', 'slope', 'auc', 'sensitivity', 'within', 'fused', 'decided']].mean()
+    means = rows[['bias', 'slope', 'one', 'auc', 'sensitivity', 'within', 'fused', 'decided']].mean()
     n = rows.size().iloc[0]
     half = (
         rows[['bias', 'slope']].sem() * stats.t.ppf(0.975, n - 1)
@@ -225,18 +235,27 @@ def main() -> None:
     parser.add_argument('--table', help='METABRIC, half of it test; without it phantoms')
     parser.add_argument('--patients', type=int, default=600, help='phantoms for development')
     parser.add_argument('--test-patients', type=int, default=4000, help='phantoms for test')
-    parser.add_argument('--splits', type=int, default=20, help='of METABRIC; of phantoms, sets of patients')
+    parser.add_argument(
+        '--splits',
+        type=int,
+        default=20,
+        help='of METABRIC, halves used both ways; of phantoms, sets of patients',
+    )
     parser.add_argument('--model', choices=['mlp', 'logistic'], default='mlp')
     parser.add_argument('--mask-share', type=float, default=SHARE)
+    parser.add_argument('--by-number', action='store_true', help='cells by number of known values only')
     parser.add_argument('--before', action='store_true', help='no masks, and the cell of all values for all')
     args = parser.parse_args()
-    options = dict(before=args.before, model=args.model, mask_share=args.mask_share)
+    options = {name: vars(args)[name] for name in ('before', 'by_number', 'model', 'mask_share')}
     parts = []
     for seed in range(args.splits):
         n_patients = args.patients + args.test_patients
         study = metabric(args.table) if args.table else phantoms(n_patients, seed)
         n_test = len(study.labels) // 2 if args.table else args.test_patients
-        parts.append(run(study, n_test, seed=seed, **options))
+        order = np.random.default_rng(seed).permutation(len(study.labels))
+        halves = study.labels.iloc[order[n_test:]], study.labels.iloc[order[:n_test]]
+        for dev, test in (halves, halves[::-1])[: 2 if args.table else 1]:
+            parts.append(run(study, dev, test, **options))
     table = over_splits(pd.concat(parts))
     print(table.round(3).to_string(index=False))
     decided = table[table.decided > 0]
