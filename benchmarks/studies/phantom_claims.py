@@ -99,7 +99,7 @@ def arm_step(out: Path, name: str, args: argparse.Namespace) -> Step:
         'tools/cross_validate.py', config, '--folds', out / 'folds', '--only', args.folds, '--data-root',
         out / 'study', '--work-dir', folder(out, name), '--devices', args.devices, '--pretrain-list',
         out / 'patches/list.txt', '--bootstrap', 2000, *more, '--cfg-options', *options,
-        done=folder(out, name) / 'cross_validate.json')  # fmt: skip
+        done=folder(out, name) / 'report/report.json')  # fmt: skip
 
 
 def folder(out: Path, name: str) -> Path:
