@@ -148,9 +148,13 @@ def main() -> None:
     )
     add = parser.add_argument
     add('--out-dir', type=Path, required=True)
-    add('--patients', type=int, default=1600, help='each half is tested by a model of 3 in 4 of the other')
+    add('--patients', type=int, default=1600, help='each half is tested by models of 3 in 4 of the other')
     add('--unlabelled', type=int, default=300, help='patients to pretrain on')
-    add('--folds', default='0/0,1/0', help='of 2 outer x 4 inner, the same inner ones of both')
+    add(
+        '--folds',
+        default='0/0,0/1,1/0,1/1',
+        help='of 2 outer x 4 inner, the same inner ones of both, two at least',
+    )
     add('--arms', nargs='*', choices=ARMS, default=list(ARMS), help='to run; reports need both sides')
     add('--devices', type=int, default=1, help='folds at once')
     add('--table', action='store_true', help='only make the tables of the page from the reports')

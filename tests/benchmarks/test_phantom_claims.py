@@ -10,7 +10,7 @@ import pytest
 from benchmarks.studies import phantom_claims as study
 from benchmarks.studies.steps import run
 
-ARGS = argparse.Namespace(patients=1600, unlabelled=300, devices=1, folds='0/0,1/0')
+ARGS = argparse.Namespace(patients=1600, unlabelled=300, devices=1, folds='0/0,0/1,1/0,1/1')
 
 
 def report(path: Path, value: float) -> None:
