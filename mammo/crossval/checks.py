@@ -3,6 +3,7 @@
 Folds, external sets, clinical values -> nothing, counts of the leak check, or an error that names all to mend
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import combinations, compress
 from typing import Any
@@ -102,10 +103,14 @@ def check_fusion(folds: Sequence[Fold], values: pd.DataFrame, schema: Schema, la
         label: the binary task that the fusion predicts.
 
     Raises:
-        DataError: names every part without the label or with one class of it, and every fold whose train
-            patients have no value of a variable.
+        DataError: names every outer fold with one inner fold, whose fusion has no outputs of a network on
+            patients whom it did not learn from but its own; every part without the label or with one class of
+            it; and every fold whose train patients have no value of a variable.
     """
-    problems = []
+    n_inner = Counter(fold.outer for fold in folds)
+    problems = [
+        f'outer fold {outer} has one inner fold, two are needed' for outer in n_inner if n_inner[outer] < 2
+    ]
     for fold in folds:
         for name, part in fold.parts.items():
             if label not in part.labelled:
@@ -118,8 +123,8 @@ def check_fusion(folds: Sequence[Fold], values: pd.DataFrame, schema: Schema, la
             problems.append(f'fold {fold.name}: {error}')
     if problems:
         raise DataError(
-            f'the fusion cannot be fitted: {listed(problems, separator="; ")}. Split again with fewer folds '
-            'or --stratify, choose another --label, remove the variable, or leave --with-fusion out'
+            f'the fusion cannot be fitted: {listed(problems, separator="; ")}. Split again with other --outer, '
+            '--inner or --stratify, choose another --label, remove the variable, or leave --with-fusion out'
         )
 
 

@@ -271,6 +271,12 @@ def test_all_folds_in_which_the_fusion_lacks_a_class_are_named(root: Path, value
         check_fusion(read_folds(root), values, SCHEMA, 'N')
 
 
+def test_an_outer_fold_with_one_inner_fold_has_no_fusion(root: Path, values: pd.DataFrame) -> None:
+    folds = [fold for fold in read_folds(root) if fold.name != '1/1']
+    with pytest.raises(DataError, match=r'cannot be fitted: outer fold 1 has one inner fold, two are needed'):
+        check_fusion(folds, values, SCHEMA, 'N')
+
+
 def test_all_folds_in_which_a_variable_has_no_value_are_named(root: Path, values: pd.DataFrame) -> None:
     learners = sorted(read_part(root / '1/0/train.json').patients)
     values.loc[learners, 'er'] = None
