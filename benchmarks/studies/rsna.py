@@ -32,7 +32,8 @@ from models import TransformerNeck
 
 NECKS = (
     'gap', 'transformer', 'mean_token_transformer', 'standardised_pooling', 'DwiseresBlock',
-    'attention_pooling', 'standardised_pooling@1e-4', 'transformer@1e-4', 'mean_token_transformer@1e-4',
+    'attention_pooling', 'gap@1e-2', 'gap@1e-4', 'standardised_pooling@1e-4', 'transformer@1e-4',
+    'mean_token_transformer@1e-4',
 )  # fmt: skip
 STAGES = ('data', 'maps', 'necks', 'answer', 'pretraining', 'tables')
 QUICK_WOMEN = 80

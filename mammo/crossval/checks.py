@@ -123,8 +123,9 @@ def check_fusion(folds: Sequence[Fold], values: pd.DataFrame, schema: Schema, la
             problems.append(f'fold {fold.name}: {error}')
     if problems:
         raise DataError(
-            f'the fusion cannot be fitted: {listed(problems, separator="; ")}. Split again with other --outer, '
-            '--inner or --stratify, choose another --label, remove the variable, or leave --with-fusion out'
+            f'the fusion cannot be fitted: {listed(problems, separator="; ")}. Split again '
+            'with other --outer, --inner or --stratify, choose another --label, remove the variable, or '
+            'leave --with-fusion out'
         )
 
 
