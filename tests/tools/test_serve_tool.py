@@ -92,7 +92,7 @@ def test_a_damaged_bundle_and_one_of_a_newer_version_are_one_message(
     manifest = json.loads((newer / 'manifest.json').read_text()) | dict(format_version=version + 1)
     (newer / 'manifest.json').write_text(json.dumps(manifest, indent=1, sort_keys=True) + '\n')
     error = failed(newer, '--port', '0')
-    assert f'format_version is {version + 1}, this release reads {version}' in error
+    assert f'format_version is {version + 1}, this release reads {version - 1} and {version};' in error
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,7 @@ def test_resume_goes_on_from_the_latest_checkpoint_in_training_with_amp(
     config = write_config(tmp_path / 'own.py', toy_data)
     work_dir = tmp_path / 'work'
     command = ['tools/train.py', config, '--work-dir', work_dir, '--amp', '--no-validate']
-    assert call(*command, '--cfg-options', 'train_cfg.max_epochs=1') == 0
+    assert call(*command, '--cfg-options', 'train_cfg.max_epochs=1', '+param_scheduler.end=2') == 0
     first = torch.load(work_dir / 'epoch_1.pth', weights_only=True)
     assert (
         call(
@@ -348,6 +348,6 @@ def test_a_config_inside_a_checkpoint_is_never_run(
     torch.save(checkpoint, tmp_path / 'evil.pth')
     config = write_config(tmp_path / 'own.py', toy_data)
     command = ['tools/train.py', config, '--work-dir', tmp_path / 'w', '--resume', tmp_path / 'evil.pth']
-    assert call(*command, '--cfg-options', 'train_cfg.max_epochs=3') == 0
+    assert call(*command, '--cfg-options', 'train_cfg.max_epochs=3', '+param_scheduler.end=2') == 0
     assert (tmp_path / 'w' / 'epoch_3.pth').is_file()
     assert not (tmp_path / 'executed').exists()
