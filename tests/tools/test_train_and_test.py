@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.visualization import Visualizer
 
 from mammo.records.meta import write_meta
 from mammo.records.predictions import read_predictions
@@ -28,6 +29,8 @@ def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.delenv('LOCAL_RANK', raising=False)
 
     def run(*command: str | Path) -> int:
+        # mmengine keeps one by name, which is the config's and the second in which a run began
+        Visualizer._instance_dict.clear()
         monkeypatch.setattr(sys, 'argv', [str(part) for part in command])
         try:
             runpy.run_path(str(command[0]), run_name='__main__')
