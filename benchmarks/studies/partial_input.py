@@ -8,107 +8,29 @@ tools/make_bundle.py; the rows are of patients whom no model and no cell has see
 """
 
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.studies.partial_input_patients import Study, cross_validated, metabric, phantoms
 from mammo.command import tool_parser
 from mammo.evaluation.cells import cell
 from mammo.evaluation.clinical_use.calibration import recalibrate, slope
-from mammo.fusion.build import build_fusion_set
-from mammo.fusion.clinical import check_table
 from mammo.fusion.masking import SHARE
-from mammo.fusion.model import fit_splits
-from mammo.fusion.partial import KNOWN, UNKNOWN, Member, rescored, without
-from mammo.fusion.schema import Schema, read_schema
+from mammo.fusion.partial import KNOWN, UNKNOWN, rescored, without
 from mammo.inference.bundle.decisions import FUSED, PATTERNS
 from mammo.inference.making.decisions import fused_cells
-from mammo.phantoms.truth import drop_values, image_score, sample_patients
-from mammo.records.features import Features
-from mammo.records.fusion_set import read_split
-from mammo.records.tables.reading import read_table
 
-N_OUTER, N_INNER, TARGET = 5, 3, 0.9
-OUTPUTS = ['N', 'LVI', 'multifocality', 'NumPos', 'tumor_size']
-
-
-class Study(NamedTuple):
-    """Patients with all that is known of them."""
-
-    values: pd.DataFrame
-    features: Features
-    labels: pd.Series
-    schema: Schema
-    mode: str
-
-
-def phantoms(n_patients: int, seed: int) -> Study:
-    """Phantom patients; a network that reads the lesion with noise, and says little of the healthy breast."""
-    rng = np.random.default_rng(seed)
-    table = sample_patients(n_patients, rng)
-    table.insert(0, 'patient_id', [f'p{i}' for i in range(n_patients)])
-    schema = read_schema(ROOT / 'configs/clinical/phantom.yaml')
-    columns = [v.column for v in schema.variables]
-    cells = drop_values(table, columns, 0.05, rng)[['patient_id', *columns]].astype(object)
-    values = check_table(cells.where(cells.notna(), '').astype(str), schema)
-    seen = image_score(table).to_numpy() + 0.7 * rng.standard_normal(n_patients)
-    logits = np.column_stack(
-        [1.2 * seen - 0.8, 0.8 * seen - 1, 0.2 * seen - 0.6, 0.5 * seen + 0.5, 0.1 * seen + 0.3]
-    )
-    sided = logits + 0.2 * rng.standard_normal(logits.shape)
-    healthy = np.array([-1.6, -1.5, -0.8, 0.2, 0.2]) + 0.3 * rng.standard_normal(logits.shape)
-    frames = [
-        pd.DataFrame(x, values.index, OUTPUTS).astype(np.float32) for x in (sided, (sided + healthy) / 2)
-    ]
-    about = dict(columns=OUTPUTS, stage='head', aggregate='mean')
-    features = Features(*frames, pd.Series(True, values.index), about)
-    return Study(values, features, pd.Series(table.N.to_numpy(float), values.index), schema, 'clinical-mammo')
-
-
-def metabric(path: str) -> Study:
-    """METABRIC, positive nodes from clinical variables."""
-    table = read_table(path)
-    schema = read_schema(ROOT / 'configs/clinical/metabric.yaml')
-    nodes = pd.to_numeric(table['Lymph nodes examined positive'].replace('NA', ''))
-    values = check_table(table, schema)[nodes.notna().to_numpy()]
-    labels = pd.Series((nodes.dropna() > 0).astype(float).to_numpy(), values.index)
-    none = pd.DataFrame(np.zeros((len(values), 1), np.float32), values.index, ['none'])
-    features = Features(none, None, None, dict(columns=['none'], stage='head', aggregate='mean'))
-    return Study(values, features, labels, schema, 'clinical-only')
-
-
-def split_ids(y: pd.Series, n: int, seed: int) -> Iterator[tuple[pd.Series, pd.Series]]:
-    for rest, part in StratifiedKFold(n, shuffle=True, random_state=seed).split(y, y):
-        yield y.iloc[rest], y.iloc[part]
-
-
-def cross_validated(study: Study, dev: pd.Series, test: pd.Series, **options: Any) -> tuple[list, list]:
-    """Groups of members with the development patients they did not see; members with the test patients."""
-    groups, everyone = [], []
-    for outer, (rest, held) in enumerate(split_ids(dev, N_OUTER, 0)):
-        group = []
-        for inner, (train, val) in enumerate(split_ids(rest, N_INNER, 1 + outer)):
-            labels = dict(train=train, val=val, held=held, test=test)
-            with tempfile.TemporaryDirectory() as folder:
-                built = build_fusion_set(study.values, study.schema, study.features, labels, 'N')
-                built.write(Path(folder))
-                splits = {name: read_split(folder, name, study.mode) for name in labels}
-            fitted = fit_splits(splits['train'], splits['val'], seed=10 * outer + inner, **options)
-            group.append(Member.of(fitted, splits['held']))
-            everyone.append(Member.of(fitted, splits['test']))
-        groups.append(group)
-    return groups, everyone
+TARGET = 0.9
 
 
 def patterns(n_variables: int, rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
