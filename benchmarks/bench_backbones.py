@@ -1,11 +1,12 @@
-"""Backbones at full-breast size: parameters, FLOPs, CPU seconds and memory per image.
+"""Backbones at full-breast size: parameters, FLOPs, seconds and memory per image.
 
 configs/backbones -> a table in Markdown on standard output
 
-Run: python benchmarks/bench_backbones.py [--threads 2] [--runs 2]
+Run on an idle machine: python benchmarks/bench_backbones.py [--threads 2] [--runs 3]
 Each network runs in a process of its own, so that its memory is its own; random weights, whose values do
-not change the times. CPU seconds are those of all threads together, which other jobs on the machine hardly
-change. A multiplication and its sum count as two FLOPs.
+not change the times. Seconds are the median of the runs, on the clock; beside them the CPU seconds of all
+threads together, which other jobs on the machine hardly change. A multiplication and its sum count as two
+FLOPs.
 """
 
 import argparse
@@ -14,11 +15,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 ROOT = Path(__file__).resolve().parents[1]
-HEADER = '| config | parameters, M (neck) | GFLOPs | CPU s | GiB | tokens |\n|---|---|---|---|---|---|'
+HEADER = (
+    '| config | parameters, M (neck) | GFLOPs | s | CPU s | GiB | tokens |\n|---|---|---|---|---|---|---|'
+)
 
 
 def measure(name: str, threads: int, runs: int) -> str:
@@ -38,10 +42,12 @@ def measure(name: str, threads: int, runs: int) -> str:
     with torch.inference_mode():
         model.extract_feat(image[..., :224, :224])  # folds
         before_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        start = time.process_time()
+        passes = []
         for _ in range(runs):
+            start = time.perf_counter(), time.process_time()
             model.extract_feat(image)
-        seconds = (time.process_time() - start) / runs
+            passes.append((time.perf_counter() - start[0], time.process_time() - start[1]))
+        seconds, cpu_seconds = map(median, zip(*passes, strict=True))
     peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.to('meta').neck(model.backbone(torch.zeros(1, 3, *cfg.model.image_size, device='meta')))
@@ -49,8 +55,9 @@ def measure(name: str, threads: int, runs: int) -> str:
     grid = getattr(model.neck, 'grid', None)
     tokens = f'{grid[0]} x {grid[1]}' if grid else ''
     flops = counter.get_total_flops() / 1e9
+    times = f'{seconds:.2f} | {cpu_seconds:.2f}'
     memory = f'{peak_gib - before_gib:.1f}'
-    return f'| {name} | {n_all:.1f} ({n_neck:.1f}) | {flops:.0f} | {seconds:.2f} | {memory} | {tokens} |'
+    return f'| {name} | {n_all:.1f} ({n_neck:.1f}) | {flops:.0f} | {times} | {memory} | {tokens} |'
 
 
 def main() -> None:
@@ -58,7 +65,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--runs', type=int, default=2)
+    parser.add_argument('--runs', type=int, default=3)
     parser.add_argument('--only', help='one config, without .py; default: all')
     args = parser.parse_args()
     if args.only:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from models.backbones.folding import FoldedNetwork
 from models.heads.task_heads import TaskHead
+from models.necks.breast_cells import breast_cells
 from models.necks.fitting import fitted
 from models.registry import MODELS, SCOPE
 
@@ -88,17 +89,22 @@ class ImageTabClassifier(ImageClassifier):
         """Maps of the backbone, which runs folded while it is constant; see :class:`FoldedNetwork`.
 
         Where the neck takes several views (``n_views``), these lie one below the other, in images as in
-        maps, and maps are 0 where a view shows nothing.
+        maps, and maps are 0 where a view shows nothing; where it reads the breast alone
+        (``breast_margin``), they are 0 at all other cells.
         """
         if self.from_maps:
             return (inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs,)
-        n_views = getattr(self.neck, 'n_views', 1) if self.with_neck else 1
+        neck = self.neck if self.with_neck else None
+        n_views, margin = getattr(neck, 'n_views', 1), getattr(neck, 'breast_margin', None)
+        views = rearrange(inputs, 'b c (v h) w -> (b v) c h w', v=n_views) if n_views > 1 else inputs
+        maps = self.folded(self.backbone, views)
+        if margin is not None:
+            maps = tuple(m * breast_cells(views, (m.shape[2], m.shape[3]), margin) for m in maps)
         if n_views == 1:
-            return self.folded(self.backbone, inputs)
-        views = rearrange(inputs, 'b c (v h) w -> (b v) c h w', v=n_views)
+            return maps
         lowest, highest = (bound(views, dim=(1, 2, 3), keepdim=True) for bound in (torch.amin, torch.amax))
-        maps = [m * (lowest < highest) for m in self.folded(self.backbone, views)]  # a single value: no view
-        return tuple(rearrange(m, '(b v) c h w -> b c (v h) w', v=n_views) for m in maps)
+        there = lowest < highest  # a single value: no view
+        return tuple(rearrange(m * there, '(b v) c h w -> b c (v h) w', v=n_views) for m in maps)
 
     def maps_for_neck(self, images: Tensor) -> Tensor:
         """The last map, pooled if the neck begins with that; (B, C, H, W) -> (B, C, h, w)."""

@@ -11,7 +11,7 @@ the commands only; --quick is one fold of few women. docs/results/rsna.md has th
 import argparse
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,6 +19,8 @@ sys.path.insert(0, str(ROOT))
 
 import pandas as pd
 import torch
+from einops import rearrange
+from torch import Tensor
 
 from benchmarks.studies.rsna_answer import SUBGROUPS, answer_steps
 from benchmarks.studies.rsna_breasts import of_seed
@@ -29,18 +31,26 @@ from benchmarks.studies.steps import Step, resumed, run, step
 from mammo.crossval.jobs.state import FINISHED
 from mammo.records.storage.files import write_text
 from models import TransformerNeck
+from models.necks.breast_cells import mean_of_shown
 
 NECKS = (
     'gap', 'transformer', 'mean_token_transformer', 'standardised_pooling', 'DwiseresBlock',
     'attention_pooling', 'gap@1e-2', 'gap@1e-4', 'standardised_pooling@1e-4', 'transformer@1e-4',
-    'mean_token_transformer@1e-4',
+    'mean_token_transformer@1e-4', 'transformer_within_breast@1e-4', 'standardised_pooling_within_breast',
 )  # fmt: skip
 STAGES = ('data', 'maps', 'necks', 'answer', 'pretraining', 'tables')
 QUICK_WOMEN = 80
 SPLIT = '--unit breast --stratify cancer --stratify cohort --outer 5 --inner 5'
 VIEWS = 2
 # caches of necks that begin with a pool, and the class as the settings have it; average pooling has any
-POOLED = dict(gap=None, transformer='TransformerNeck', mean_token_transformer='MeanTokenTransformerNeck')
+POOLED = dict(
+    gap=None,
+    transformer='TransformerNeck',
+    mean_token_transformer='MeanTokenTransformerNeck',
+    standardised_pooling_within_breast=None,
+    transformer_within_breast='TransformerNeck',
+)
+BREAST_MARGIN = 2  # of the configs *_within_breast.py
 
 
 def main() -> None:
@@ -140,10 +150,22 @@ def mapping(args: argparse.Namespace) -> Step:
 
 def make_pooled(work: Path, neck: str, kind: str | None) -> None:
     """A cache of a neck whose first step is a pool, from the maps of all."""
-    out = work / f'maps_{neck}'
-    if not (out / FINISHED).is_file():
-        pool = TransformerNeck(pooling_size=2).pool if kind else torch.nn.AdaptiveAvgPool2d(1)
-        pooled_cache(work / 'maps', out, kind and dict(type=kind, pooling_size=2), pool)
+    out, margin = work / f'maps_{neck}', BREAST_MARGIN if neck.endswith('_within_breast') else None
+    if (out / FINISHED).is_file():
+        return
+    if kind is not None:
+        pool: Callable[[Tensor], Tensor] = TransformerNeck(pooling_size=2, breast_margin=margin).pool
+    elif margin is not None:
+        pool = mean_map_of_shown
+    else:
+        pool = torch.nn.AdaptiveAvgPool2d(1)
+    about = kind and dict(type=kind, pooling_size=2)
+    pooled_cache(work / 'maps', out, about, pool, breast_margin=margin, data_root=work / 'study')
+
+
+def mean_map_of_shown(maps: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, C, 1, 1), over the cells that are not zero."""
+    return mean_of_shown(rearrange(maps, 'b c h w -> b (h w) c'))[..., None, None]
 
 
 def necks(args: argparse.Namespace) -> Iterator[Step]:

@@ -1,6 +1,6 @@
-"""The maps of one cache, pooled once for a neck that begins with a pool: the same numbers, read much faster.
+"""The maps of one cache, made once what a neck begins with: the same numbers, read much faster.
 
-cache of a neck without a pool -> cache of the neck: its pool applied to every map
+cache of a neck without a pool -> cache of the neck: its pool applied to every map, or to its cells of breast
 """
 
 import shutil
@@ -9,33 +9,67 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmpretrain.registry import DATASETS
 from torch import Tensor
 from tqdm import tqdm
 
+from dataset.cache.making import SeededViews
 from dataset.cache.maps import FeatureCache, open_for_writing
 from mammo.crossval.jobs.state import FINISHED
 from mammo.records.storage.files import write_json
+from models.necks.breast_cells import breast_cells
 
 
 def pooled_cache(
-    cache_dir: Path, out: Path, neck: dict[str, Any] | None, pool: Callable[[Tensor], Tensor]
+    cache_dir: Path,
+    out: Path,
+    neck: dict[str, Any] | None,
+    pool: Callable[[Tensor], Tensor],
+    *,
+    breast_margin: int | None = None,
+    data_root: Path,
 ) -> None:
     """Write a cache whose maps are the pooled ones of another.
 
     Args:
         neck: what the settings of a cache say of its neck; None: any neck may read the maps.
         pool: (1, C, H, W) -> (1, C, h, w).
+        breast_margin: of the neck; see :mod:`models.necks.breast_cells`.
+        data_root: folder of meta.json and of the images that the maps were made of.
     """
     cache = FeatureCache(cache_dir)
     about = cache.about
     names = {kind: about[kind] for kind in ('plain', 'views')}
     shape = pool(torch.from_numpy(cache.read('plain', names['plain'][0], 0))[None]).shape[1:]
-    new = open_for_writing(out, about['settings'] | dict(neck=neck), names, about['files'], shape)
+    settings = about['settings'] | dict(neck=neck, breast_margin=breast_margin)
+    new = open_for_writing(out, settings, names, about['files'], shape)
     for kind, of_kind in names.items():
+        images = None if breast_margin is None else Images(cache, kind, data_root)
         for name in tqdm(of_kind, kind):
             for view in range(cache.num_views if kind == 'views' else 1):
                 values = torch.from_numpy(cache.read(kind, name, view))[None]
+                if images is not None and breast_margin is not None:
+                    size = (values.shape[2], values.shape[3])
+                    values = values * breast_cells(images.read(name, view), size, breast_margin)
                 new.write(kind, name, view, pool(values)[0].numpy())
     shutil.copy(cache_dir / 'backbone.pth', out)
     done = dict(done=[], views=cache.num_views, images=len(names['plain']))
     write_json(out / FINISHED, done)
+
+
+class Images:
+    """What the network saw when it made the maps of one kind."""
+
+    def __init__(self, cache: FeatureCache, kind: str, data_root: Path) -> None:
+        settings = cache.about['settings']
+        pipeline = settings['train_pipeline' if kind == 'views' else 'test_pipeline']
+        data = dict(data_root=str(data_root), ann_file='meta.json', pipeline=pipeline)
+        self.dataset = DATASETS.build(dict(type='MammoMultiTaskDataset', **data))
+        items = (self.dataset.get_data_info(i) for i in range(len(self.dataset)))
+        self.indices = {item['img_name']: i for i, item in enumerate(items)}
+        self.seed = settings['seed']
+
+    def read(self, name: str, view: int) -> Tensor:
+        """(1, C, H, W), not normalised."""
+        views = SeededViews(self.dataset, [(self.indices[name], view)], self.seed)
+        return views[0]['inputs'][None].float()

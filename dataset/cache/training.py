@@ -108,6 +108,7 @@ def settings_of(cfg: Config, num_views: int) -> dict[str, Any]:
         num_views=num_views,
         backbone=backbone,
         neck={key: neck.get(key) for key in ('type', 'pooling_size')} if pools else None,
+        breast_margin=neck.get('breast_margin'),
         data_preprocessor=cfg.model.data_preprocessor.to_dict(),
         train_pipeline=pipelines[0] if num_views else None,
         test_pipeline=pipelines[2],

@@ -10,6 +10,7 @@ A neck tells its needs by attributes of its class; those that say nothing go by 
 - ``pool``: the module that a neck begins with, if a pooled map can be kept in the place of the map.
 - ``if_pooled``: arguments of a neck whose input has gone through ``pool`` already.
 - ``n_views``: of how many views it takes maps, one below the other; default: 1.
+- ``breast_margin``: maps are 0 outside the breast and at so many cells of its edge; default: nowhere.
 - ``attends``: whether :func:`models.necks.attention_maps.attention_maps` can tell where it looks.
 """
 

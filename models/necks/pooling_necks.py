@@ -13,6 +13,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.necks.breast_cells import mean_of_shown, shown
 from models.necks.transformer_neck import TransformerNeck
 
 
@@ -39,8 +40,8 @@ class MeanTokenTransformerNeck(TransformerNeck):
                     nn.init.zeros_(last.bias)
 
     def class_tokens(self, tokens: Tensor) -> Tensor:
-        """The mean of the tokens; (B, h*w, C) -> (B, 1, C)."""
-        return tokens.mean(dim=1, keepdim=True)
+        """The mean of the tokens that are read; (B, h*w, C) -> (B, 1, C)."""
+        return tokens.mean(1, keepdim=True) if self.breast_margin is None else mean_of_shown(tokens)[:, None]
 
 
 @MODELS.register_module()
@@ -54,6 +55,8 @@ class AttentionPoolingNeck(BaseModule):
     Args:
         in_channels: channels of the map.
         out_channels: numbers to emit, one per task.
+        breast_margin: leave out what lies outside the breast, and this many cells of its edge; default:
+            all cells are read. See :mod:`models.necks.breast_cells`.
 
     Shape:
         last of feats (B, in_channels, H, W) -> (B, out_channels)
@@ -63,8 +66,15 @@ class AttentionPoolingNeck(BaseModule):
         torch.Size([2, 5])
     """
 
-    def __init__(self, in_channels: int, out_channels: int, init_cfg: dict | None = None) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        breast_margin: int | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
         super().__init__(init_cfg)
+        self.breast_margin = breast_margin
         self.norm = nn.LayerNorm(in_channels)
         self.score = nn.Linear(in_channels, 1, bias=False)
         nn.init.zeros_(self.score.weight)
@@ -73,7 +83,10 @@ class AttentionPoolingNeck(BaseModule):
     def forward(self, feats: tuple[Tensor, ...]) -> tuple[Tensor]:
         """Last of feats (B, C, H, W) -> (B, out_dims)."""
         cells = rearrange(feats[-1], 'b c h w -> b (h w) c')
-        weights = torch.softmax(self.score(self.norm(cells)), dim=1)  # (B, h*w, 1)
+        scores = self.score(self.norm(cells))  # (B, h*w, 1)
+        if self.breast_margin is not None:
+            scores = scores.masked_fill(~shown(cells)[..., None], -torch.inf)
+        weights = torch.softmax(scores, dim=1)
         return (self.fc((weights * cells).sum(dim=1)),)
 
 
@@ -89,6 +102,8 @@ class StandardisedPoolingNeck(BaseModule):
     Args:
         in_channels: channels of the map.
         out_channels: numbers to emit, one per task.
+        breast_margin: leave out what lies outside the breast, and this many cells of its edge; default:
+            all cells are read. See :mod:`models.necks.breast_cells`.
 
     Shape:
         last of feats (B, in_channels, H, W) -> (B, out_channels)
@@ -98,15 +113,23 @@ class StandardisedPoolingNeck(BaseModule):
         torch.Size([2, 5])
     """
 
-    def __init__(self, in_channels: int, out_channels: int, init_cfg: dict | None = None) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        breast_margin: int | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
         super().__init__(init_cfg)
+        self.breast_margin = breast_margin
         self.norm = nn.BatchNorm1d(in_channels, eps=1e-6, affine=False)
         self.fc = nn.Linear(in_channels, out_channels)
         nn.init.zeros_(self.fc.weight)
 
     def forward(self, feats: tuple[Tensor, ...]) -> tuple[Tensor]:
         """Last of feats (B, C, H, W) -> (B, out_dims)."""
-        means, norm = feats[-1].mean(dim=(2, 3)), self.norm
+        cells, norm = rearrange(feats[-1], 'b c h w -> b (h w) c'), self.norm
+        means = feats[-1].mean(dim=(2, 3)) if self.breast_margin is None else mean_of_shown(cells)
         learns = self.training and len(means) > 1
         means = F.batch_norm(means, norm.running_mean, norm.running_var, training=learns, eps=norm.eps)
         return (self.fc(means),)

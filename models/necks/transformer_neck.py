@@ -10,6 +10,7 @@ from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from models.necks.breast_cells import PoolOfShown, shown
 from models.necks.transformer import Transformer
 
 # pooling_size -> pool geometry and the feature map it was made for (height, width).
@@ -33,6 +34,8 @@ class TransformerNeck(BaseModule):
             map the pool geometry was made for. Positions are resampled for images of another size.
         is_LSA: locality self-attention, see :class:`models.necks.transformer.Attention`.
         pooled: the input has gone through the pool already, as maps of a feature cache have.
+        breast_margin: leave out what lies outside the breast, and this many cells of its edge; default:
+            all cells are read. See :mod:`models.necks.breast_cells`.
 
     Shape:
         last of feats (B, in_dims, H, W) -> (B, out_dims)
@@ -63,6 +66,7 @@ class TransformerNeck(BaseModule):
         is_LSA: bool = False,  # noqa: N803 (published name)
         map_size: tuple[int, int] | None = None,
         pooled: bool = False,
+        breast_margin: int | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -71,9 +75,10 @@ class TransformerNeck(BaseModule):
                 f'TransformerNeck: pooling_size is {pooling_size!r}, expected one of {sorted(POOLS)}'
             )
         pool, self.pooling_size, self.pooled = POOLS[pooling_size], pooling_size, pooled
+        self.breast_margin = breast_margin
         # of the pool: kernel, stride, padding, each (height, width)
         self.geometry = (pool['kernel'], pool['stride'], pool['padding'])
-        self.pool = nn.AvgPool2d(*self.geometry)
+        self.pool = (nn.AvgPool2d if breast_margin is None else PoolOfShown)(*self.geometry)
         self.grid = self._grid_of(tuple(map_size or pool['map_size']))
         self.pos_embedding = nn.Parameter(torch.randn(1, self.grid[0] * self.grid[1] + 1, in_dims))
         self.cls_token = nn.Parameter(torch.randn(1, 1, in_dims))
@@ -95,7 +100,10 @@ class TransformerNeck(BaseModule):
         grid, maps = (size, feats[-1]) if self.pooled else (self._grid_of(size), self.pool(feats[-1]))
         tokens = rearrange(maps, 'b c h w -> b (h w) c')
         x = torch.cat([self.class_tokens(tokens), tokens], dim=1) + self._positions(grid)  # (B, 1 + h*w, C)
-        return (self.fc(self.transformer(self.dropout(x))),)
+        seen = (
+            None if self.breast_margin is None else F.pad(shown(tokens), (1, 0), value=True)
+        )  # (B, 1 + h*w)
+        return (self.fc(self.transformer(self.dropout(x), seen)),)
 
     def class_tokens(self, tokens: Tensor) -> Tensor:
         """What the class token of each image is at the start; (B, h*w, C) -> (B, 1, C)."""

@@ -6,10 +6,12 @@ maps of all views, one below the other (B, C, views * H, W), zero where one is m
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange, repeat
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from models.necks.breast_cells import shown
 from models.necks.transformer_neck import TransformerNeck
 
 VIEWS_OF_A_BREAST = 2  # CC and MLO
@@ -59,15 +61,19 @@ class MultiViewTransformerNeck(TransformerNeck):
         """Last of feats (B, in_dims, views * H, W) -> (B, out_dims)."""
         maps = feats[-1] if self.pooled else self.pool(feats[-1])
         views = rearrange(maps, 'b c (v h) w -> b v h w c', v=self.n_views)
-        shown = (views != 0).any(dim=(2, 3, 4))  # (B, views)
-        shown = shown | ~shown.any(dim=1, keepdim=True)  # where there is nothing at all, no token is left out
         positions = self._positions((views.shape[2], views.shape[3]))  # (1, 1 + h*w, C)
         places = rearrange(self.side_embedding, 's c -> s 1 c') + self.view_embedding
-        tokens = rearrange(views, 'b v h w c -> b v (h w) c') + positions[:, 1:]
-        tokens = tokens + rearrange(places, 's v c -> (s v) 1 c')
-        shown = repeat(shown, 'b v -> b (v n)', n=tokens.shape[2])
+        cells = rearrange(views, 'b v h w c -> b v (h w) c')
+        tokens = cells + positions[:, 1:] + rearrange(places, 's v c -> (s v) 1 c')
         tokens = rearrange(tokens, 'b v n c -> b (v n) c')
         first = self.class_tokens(tokens) + positions[:, :1]
         x = torch.cat([first, tokens], dim=1)  # (B, 1 + views*n, C)
-        shown = torch.cat([torch.ones_like(shown[:, :1]), shown], dim=1)
-        return (self.fc(self.transformer(self.dropout(x), shown)),)
+        seen = F.pad(self._seen(cells), (1, 0), value=True)
+        return (self.fc(self.transformer(self.dropout(x), seen)),)
+
+    def _seen(self, cells: Tensor) -> Tensor:
+        """Which cells of the views are read: (B, views, n, C) -> bool (B, views * n)."""
+        if self.breast_margin is not None:
+            return shown(rearrange(cells, 'b v n c -> b (v n) c'))
+        views = shown(rearrange(cells, 'b v n c -> b v (n c)'))
+        return repeat(views, 'b v -> b (v n)', n=cells.shape[2])

@@ -1,9 +1,11 @@
 """tools/cache_features.py and training from its maps: as from images, in whole checkpoints."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -75,6 +77,34 @@ def test_without_views_validation_is_exactly_that_without_a_cache(
     assert weights.keys() == expected.keys()
     for key, value in expected.items():
         torch.testing.assert_close(weights[key], value, atol=1e-6, rtol=0)
+
+
+def test_maps_of_the_breast_alone_are_learned_from_as_their_images(
+    toy_data: Path, tmp_path: Path, call
+) -> None:
+    data = tmp_path / 'data'
+    shutil.copytree(toy_data, data)
+    for path in data.rglob('*.png'):
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        image[image.shape[0] // 2 :] = 0
+        cv2.imwrite(str(path), image)
+    file = config_file(tmp_path, data)
+    file.write_text(file.read_text() + "model['neck']['breast_margin'] = 0\n")
+    call('cache_features.py', file, '--views', 0, '--out', tmp_path / 'cache')
+    cache = FeatureCache(tmp_path / 'cache')
+    empty = (cache.read('plain', cache.about['plain'][0], 0) == 0).all(axis=0)
+    assert empty.any()
+    assert not empty.all()
+    cfg = Config.fromfile(file)
+    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'cache/backbone.pth'))
+    from_maps, _ = validation(cached_config(cfg, tmp_path / 'cache'), tmp_path / 'maps')
+    cfg.train_dataloader.dataset.pipeline = cfg.test_dataloader.dataset.pipeline
+    cfg.train_dataloader.num_workers = 0
+    from_images, _ = validation(cfg, tmp_path / 'images')
+    assert from_maps == from_images
+    del cfg.model.neck['breast_margin']
+    with pytest.raises(CacheError, match='breast_margin: cached 0, now None'):
+        cached_config(cfg, tmp_path / 'cache')
 
 
 def test_maps_of_several_views_are_learned_from_as_their_images(toy_data: Path, tmp_path: Path, call) -> None:
@@ -198,6 +228,7 @@ def test_stopped_caching_goes_on_and_mends_damage(
         ('test_dataloader.dataset.pipeline.1.scale', (128, 96), 'pipelines of val_dataloader and test'),
         ('train_dataloader.dataset.pipeline.1.prob', 0.1, 'stale, 1 things differ .*train_pipeline'),
         ('model.neck.pooling_size', 1, 'stale.*neck'),
+        ('model.neck.breast_margin', 0, 'stale, 1 things differ .*breast_margin: cached None, now 0'),
         ('model.backbone.init_cfg', 'other', 'stale.*backbone_sha256'),
     ],
 )
