@@ -58,6 +58,25 @@ def test_onnxruntime_gives_the_numbers_of_the_model_for_any_batch(batch, model, 
     np.testing.assert_allclose(found['tumor_size'], expected['tumor_size'], atol=1e-4)
 
 
+def test_onnxruntime_leaves_out_the_background_as_the_model_does(tmp_path):
+    init_default_scope('mammo')
+    torch.manual_seed(0)
+    backbone = dict(type='ResNetWs', depth=50, stem_channels=8, base_channels=8)
+    neck = dict(type='AttentionPoolingNeck', breast_margin=0)
+    grey = dict(type='ClsDataPreprocessor', mean=[127.5] * 3, std=[127.5] * 3)
+    parts = dict(backbone=backbone, neck=neck, data_preprocessor=grey, image_size=(96, 64))
+    model = MODELS.build(dict(type='ImageTabClassifier', tasks=TASKS, **parts)).eval()
+    export(model, PIPELINE, tmp_path / 'model.onnx', {})
+    image = np.zeros((2, 1, 96, 64), np.float32)
+    image[:, :, 20:, :40] = np.random.default_rng(0).uniform(1, 255, (2, 1, 76, 40))
+    session = onnxruntime.InferenceSession(str(tmp_path / 'model.onnx'), providers=['CPUExecutionProvider'])
+    with torch.inference_mode():
+        maps = model.maps((torch.from_numpy(image).repeat(1, 3, 1, 1) - 127.5) / 127.5)
+        expected = torch.sigmoid(model.head(model.neck(maps))['N'])
+    assert (maps[0] == 0).all(dim=1).any()
+    np.testing.assert_allclose(session.run(['N'], {'image': image})[0], expected, atol=1e-4)
+
+
 def test_metadata_tells_how_to_make_the_input_and_read_the_output(exported):
     props = {entry.key: entry.value for entry in onnx.load(str(exported)).metadata_props}
     described = json.loads(props['mammogram'])
