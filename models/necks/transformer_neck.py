@@ -100,10 +100,11 @@ class TransformerNeck(BaseModule):
         grid, maps = (size, feats[-1]) if self.pooled else (self._grid_of(size), self.pool(feats[-1]))
         tokens = rearrange(maps, 'b c h w -> b (h w) c')
         x = torch.cat([self.class_tokens(tokens), tokens], dim=1) + self._positions(grid)  # (B, 1 + h*w, C)
-        seen = (
-            None if self.breast_margin is None else F.pad(shown(tokens), (1, 0), value=True)
-        )  # (B, 1 + h*w)
-        return (self.fc(self.transformer(self.dropout(x), seen)),)
+        return (self.fc(self.transformer(self.dropout(x), self._seen(tokens))),)
+
+    def _seen(self, tokens: Tensor) -> Tensor | None:
+        """Which of class token and tokens are attended to: (B, h*w, C) -> bool (B, 1 + h*w); None: all."""
+        return None if self.breast_margin is None else F.pad(shown(tokens), (1, 0), value=True)
 
     def class_tokens(self, tokens: Tensor) -> Tensor:
         """What the class token of each image is at the start; (B, h*w, C) -> (B, 1, C)."""

@@ -63,17 +63,17 @@ class MultiViewTransformerNeck(TransformerNeck):
         views = rearrange(maps, 'b c (v h) w -> b v h w c', v=self.n_views)
         positions = self._positions((views.shape[2], views.shape[3]))  # (1, 1 + h*w, C)
         places = rearrange(self.side_embedding, 's c -> s 1 c') + self.view_embedding
-        cells = rearrange(views, 'b v h w c -> b v (h w) c')
-        tokens = cells + positions[:, 1:] + rearrange(places, 's v c -> (s v) 1 c')
-        tokens = rearrange(tokens, 'b v n c -> b (v n) c')
+        cells = rearrange(views, 'b v h w c -> b (v h w) c')
+        of_views = rearrange(positions[:, 1:] + rearrange(places, 's v c -> (s v) 1 c'), 'v n c -> 1 (v n) c')
+        tokens = cells + of_views
         first = self.class_tokens(tokens) + positions[:, :1]
         x = torch.cat([first, tokens], dim=1)  # (B, 1 + views*n, C)
-        seen = F.pad(self._seen(cells), (1, 0), value=True)
-        return (self.fc(self.transformer(self.dropout(x), seen)),)
+        return (self.fc(self.transformer(self.dropout(x), self._seen(cells))),)
 
-    def _seen(self, cells: Tensor) -> Tensor:
-        """Which cells of the views are read: (B, views, n, C) -> bool (B, views * n)."""
+    def _seen(self, tokens: Tensor) -> Tensor | None:
+        """As of a single image; where the whole image is read, a view that is there is seen as a whole."""
         if self.breast_margin is not None:
-            return shown(rearrange(cells, 'b v n c -> b (v n) c'))
-        views = shown(rearrange(cells, 'b v n c -> b v (n c)'))
-        return repeat(views, 'b v -> b (v n)', n=cells.shape[2])
+            return super()._seen(tokens)
+        views = shown(rearrange(tokens, 'b (v n) c -> b v (n c)', v=self.n_views))
+        views = repeat(views, 'b v -> b (v n)', n=tokens.shape[1] // self.n_views)
+        return F.pad(views, (1, 0), value=True)
