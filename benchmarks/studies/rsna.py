@@ -24,6 +24,7 @@ from torch import Tensor
 
 from benchmarks.studies.rsna_answer import SUBGROUPS, answer_steps
 from benchmarks.studies.rsna_breasts import of_seed
+from benchmarks.studies.rsna_figures import figures
 from benchmarks.studies.rsna_maps import pooled_cache
 from benchmarks.studies.rsna_pretraining import ARM_NAMES, pretrain_arms
 from benchmarks.studies.rsna_tables import tables
@@ -73,6 +74,7 @@ def main() -> None:
         pretrain_arms(args.work_dir, args.weights, args.arms, '0', dry=args.dry_run)
     if 'tables' in args.stages and not args.dry_run:
         print(tables(args.work_dir))
+        figures(args.work_dir, args.work_dir / 'figures')
 
 
 def _parsed() -> argparse.Namespace:

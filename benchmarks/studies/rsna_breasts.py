@@ -172,11 +172,15 @@ class Aucs:
         values, covariance = delong(scores, labels)
         return values, covariance, np.array(replicates)
 
+    def estimate(self, name: str) -> tuple[float, float, float]:
+        """AUC, and the ends of its interval."""
+        i = self.names.index(name)
+        return float(self.values[i]), *percentile_interval(self.replicates[i])
+
     def auc(self, name: str) -> str:
         """``0.672 (0.641 to 0.703)``."""
-        i = self.names.index(name)
-        low, high = percentile_interval(self.replicates[i])
-        return f'{self.values[i]:.3f} ({low:.3f} to {high:.3f})'
+        value, low, high = self.estimate(name)
+        return f'{value:.3f} ({low:.3f} to {high:.3f})'
 
     def difference(self, a: str, b: str) -> str:
         """``+0.012 (-0.010 to +0.034; DeLong -0.009 to +0.033)``."""

@@ -21,6 +21,14 @@ from mammo.evaluation.clinical_use.calibration import clipped_logit
 from mammo.records.storage.png import read_grey
 
 REFERENCE = 'gap'
+PAIRS = (
+    ('transformer@1e-4', 'transformer'),
+    ('transformer@1e-4', REFERENCE),
+    ('transformer_within_breast@1e-4', 'transformer@1e-4'),
+    ('transformer_within_breast@1e-4', REFERENCE),
+    ('standardised_pooling_within_breast', 'standardised_pooling'),
+    ('attention_pooling', REFERENCE),
+)
 LINEAR = 'the logistic regression'
 PRETRAINED_FOLD = '0'
 OTHER_SEED = 1
@@ -32,6 +40,7 @@ def tables(work: Path) -> str:
     study = Study(work)
     images = averaged_maps(study, work / 'maps_gap')
     parts = [neck_table(study, images, task) for task in ('cancer', 'dense', 'invasive')]
+    parts += [pair_table(study, task) for task in ('cancer', 'dense')]
     parts += [area_table(study, task) for task in ('cancer', 'dense')]
     parts += [fusion_table(study, images), shortcut_table(study, images), *robustness(study, images)]
     if arms := finished_arms(study):
@@ -75,6 +84,21 @@ def neck_table(study: Study, images: pd.DataFrame, task: str) -> str:
     return '\n'.join([head, '|---|---|---|---|', *rows])
 
 
+def pair_table(study: Study, task: str) -> str:
+    """Necks against each other, each pair over the seeds that both have."""
+    folders, rows = runs(study), []
+    for pair in PAIRS:
+        by_seed = [{path.name.split('_seed')[1]: path for path in folders.get(neck, [])} for neck in pair]
+        seeds = sorted(by_seed[0].keys() & by_seed[1].keys())
+        if seeds:
+            paths = [[of_neck[seed] for seed in seeds] for of_neck in by_seed]
+            scores = {neck: mean_score(study, of, task) for neck, of in zip(pair, paths, strict=True)}
+            rows.append(
+                f'| {pair[0]} - {pair[1]} | {len(seeds)} | {Aucs(study, scores, task).difference(*pair)} |'
+            )
+    return '\n'.join([f'| {task} | seeds | difference |', '|---|---|---|', *rows])
+
+
 def finished_arms(study: Study) -> dict[str, pd.DataFrame]:
     """Averaged maps by breast of every arm of claim 1 whose maps are there, in the order of the arms."""
     folders = {name: study.work / f'pretraining/{name}_fold{PRETRAINED_FOLD}/maps' for name in ARM_NAMES}
@@ -85,10 +109,16 @@ def finished_arms(study: Study) -> dict[str, pd.DataFrame]:
     }
 
 
-def pretraining_table(study: Study, arms: dict[str, pd.DataFrame], task: str) -> str:
-    """Claim 1: the frozen, averaged, linear protocol on each start, with learning curves; one fold."""
+def of_pretrained_fold(study: Study) -> Study:
+    """The study with the one fold that networks were pretrained for."""
     study = copy(study)
     study.folds = [PRETRAINED_FOLD]
+    return study
+
+
+def pretraining_table(study: Study, arms: dict[str, pd.DataFrame], task: str) -> str:
+    """Claim 1: the frozen, averaged, linear protocol on each start, with learning curves; one fold."""
+    study = of_pretrained_fold(study)
     scores = {arm: study.cross_fitted(images, task, linear(0.01)) for arm, images in arms.items()}
     aucs = Aucs(study, scores, task)
     head = f'{task}, fold {PRETRAINED_FOLD}: {aucs.n} breasts, {aucs.n_pos} positive\n\n| | ' + ' | '.join(
@@ -96,27 +126,27 @@ def pretraining_table(study: Study, arms: dict[str, pd.DataFrame], task: str) ->
     )
     rows = []
     for arm, images in arms.items():
-        few = [learned_from(study, images, task, n) for n in FEW_WOMEN]
+        few = [f'{learned_from(study, images, task, n):.3f}' for n in FEW_WOMEN]
         start = arm.split('_')[-1]
         gain = aucs.difference(arm, start) if arm != start and start in arms else ''
         rows.append(f'| {arm} | ' + ' | '.join([*few, aucs.auc(arm), gain]) + ' |')
     return '\n'.join([head + ' |', '|---' * (len(FEW_WOMEN) + 3) + '|', *rows])
 
 
-def learned_from(study: Study, images: pd.DataFrame, task: str, n_women: int) -> str:
-    """AUC of models that learn from few women, mean over random draws of women; (n_breasts, C)."""
+def learned_from(study: Study, images: pd.DataFrame, task: str, n_women: int) -> float:
+    """AUC of models that learn from few women, mean over draws; (n_breasts, C). NaN where there are fewer."""
     fold = study.folds[0]
     breasts = study.breasts.loc[study.parts[fold, 'train'] + study.parts[fold, 'val']].dropna(subset=task)
     women, values = breasts.woman.drop_duplicates(), []
     if len(women) <= n_women:
-        return ''
+        return np.nan
     for seed in range(N_DRAWS):
         drawn = women.sample(n_women, random_state=seed)
         among = breasts.index[breasts.woman.isin(drawn)]
         score = study.cross_fitted(images, task, linear(0.01), among=among)
         truth = study.breasts[task].reindex(score.index)
         values.append(roc_auc_score(truth[truth.notna()], score[truth.notna()]))
-    return f'{np.mean(values):.3f}'
+    return float(np.mean(values))
 
 
 def robustness(study: Study, images: pd.DataFrame) -> Iterable[str]:

@@ -1,6 +1,7 @@
 """Benchmarks and studies name what there is: nobody runs them all, so that a stale name would stay unseen."""
 
 import ast
+import inspect
 from importlib import import_module
 from pathlib import Path
 
@@ -29,6 +30,13 @@ def test_what_a_script_imports_is_there(script: str) -> None:
         f'{module}.{name}' for module, name in imports(script) if not _is_there(import_module(module), name)
     ]
     assert not lacking
+
+
+@pytest.mark.parametrize('script', [name for name in SCRIPTS if name.startswith('benchmarks/bench_')])
+def test_a_benchmark_can_be_run_with_all_others(script: str) -> None:
+    measure = import_module(script.removesuffix('.py').replace('/', '.')).measure
+    needed = [p for p in inspect.signature(measure).parameters.values() if p.default is p.empty]
+    assert not needed
 
 
 def _is_there(module, name: str) -> bool:

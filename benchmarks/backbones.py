@@ -2,7 +2,7 @@
 
 configs/backbones -> a table in Markdown on standard output
 
-Run on an idle machine: python benchmarks/bench_backbones.py [--threads 2] [--runs 3]
+Run on an idle machine: python benchmarks/backbones.py [--threads 2] [--runs 3]
 Each network runs in a process of its own, so that its memory is its own; random weights, whose values do
 not change the times. Seconds are the median of the runs, on the clock; beside them the CPU seconds of all
 threads together, which other jobs on the machine hardly change. A multiplication and its sum count as two
