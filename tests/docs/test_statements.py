@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-STATEMENTS = runpy.run_path(str(ROOT / 'docs/checks/statements.py'))
+STATEMENTS = runpy.run_path(str(ROOT / 'tests/docs/statements.py'))
 ALL = list(STATEMENTS['statements']())
-NAMES = runpy.run_path(str(ROOT / 'docs/checks/names.py'))
+NAMES = runpy.run_path(str(ROOT / 'tests/docs/names.py'))
 SITE = runpy.run_path(str(ROOT / 'docs/checks/site.py'))
 
 

@@ -2,7 +2,7 @@
 
 all pages -> names that do not exist
 
-Run: python docs/checks/names.py
+Run: python tests/docs/names.py
 """
 
 import functools

@@ -1,8 +1,8 @@
-"""Do README and docs say what is so? Every statement of docs/checks/tables/ is computed and looked for.
+"""Do README and docs say what is so? Every statement of tests/docs/tables/ is computed and looked for.
 
 tables of page -> (sentence with {} for what is computed, how to compute it) -> what is not there
 
-Run: python docs/checks/statements.py [PAGE ...]
+Run: python tests/docs/statements.py [PAGE ...]
 """
 
 import runpy
