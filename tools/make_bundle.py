@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mammo.command import command, tool_parser
-from mammo.options import confidence
+from mammo.options import add_trust, confidence
 from mammo.terminal import made
 
 
@@ -50,6 +50,7 @@ def arguments() -> Namespace:
         help='with --cv: the highest threshold whose true sensitivity is at least that with this confidence, '
         'such as 0.95; without it, that of the cross-validated patients is kept',
     )  # fmt: skip
+    add_trust(parser)
     parser.add_argument('--out', type=Path, required=True, help='folder to make')
     args = parser.parse_args()
     if bool(args.config) != bool(args.checkpoint) or (args.cv and args.fusion):

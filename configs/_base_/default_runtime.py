@@ -5,6 +5,7 @@ runner_type = 'MammoRunner'
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
+    # NOTE[DIFF]: every 10 iterations, over which the log smooths; published every 100, over 20 to 100
     logger=dict(type='LoggerHook', interval=10),
     param_scheduler=dict(type='ParamSchedulerHook'),
     # best: lowest validation loss of the first task, which is the first metric reported

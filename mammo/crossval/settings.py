@@ -68,10 +68,12 @@ def tasks_of(cfg: Config) -> dict[str, str]:
     """
     if cfg.model.get('tasks'):
         return {task['name']: task['kind'] for task in cfg.model.tasks}
-    heads = cfg.model.head.get('task_heads')
+    head = cfg.model.head
+    is_lone = hasattr(MODELS.get(head.type), 'kind')  # as published, of a single task
+    heads = {cfg.model.get('task', 'N'): head} if is_lone else head.get('task_heads')
     if not heads:
         raise DataError(f'{cfg.filename}: model.tasks is empty; declare them as in configs/_base_/tasks.py')
-    return {name: getattr(MODELS.get(head['type']), 'kind', 'binary') for name, head in heads.items()}
+    return {name: getattr(MODELS.get(of_task['type']), 'kind', 'binary') for name, of_task in heads.items()}
 
 
 def describe(cfg: Config, folds: Sequence[Fold], files: Mapping[str, Path], **others: Any) -> dict[str, Any]:

@@ -55,8 +55,6 @@ def load_config(
         use_fold(cfg, fold)
     if tasks:
         name_tasks(cfg, tasks)
-    if 'data_preprocessor' in cfg and cfg.get('model'):  # where published configs have it
-        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
     cfg.launcher = launcher
     cfg.work_dir = str(work_dir or cfg.get('work_dir') or f'work_dirs/{Path(config).stem}')
     if 'data_check' in cfg.default_hooks:

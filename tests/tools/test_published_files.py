@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from mammo.inference import Predictor
+
 ROOT = Path(__file__).resolve().parents[2]
 COMMON = """
 _base_ = ['../default_runtime.py']
@@ -166,6 +168,15 @@ def test_supervised_files_train_and_test(
     call('test.py', file, tmp_path / 'work/epoch_2.pth', '--out', tmp_path / 'metrics.json', '--out-item',
          'metrics', '--work-dir', tmp_path / 'work', '--cfg-options', *roots)  # fmt: skip
     assert metric in json.loads((tmp_path / 'metrics.json').read_text())
+    call('test.py', file, tmp_path / 'work/epoch_2.pth', '--out', tmp_path / 'p.json', '--work-dir',
+         tmp_path / 'work', '--cfg-options', *roots)  # fmt: skip
+    call('make_bundle.py', '--config', file, '--checkpoint', tmp_path / 'work/epoch_2.pth', '--out',
+         tmp_path / 'bundle')  # fmt: skip
+    predictor = Predictor.load(tmp_path / 'bundle', 'cpu')
+    for record in json.loads((tmp_path / 'p.json').read_text())['records'][:3]:
+        answer = predictor.predict({'L_CC': data / record['img_path']}, cropped_png=True)
+        for task, score in answer.tasks.items():
+            assert score.value == pytest.approx(record['tasks'][task]['pred_score'], abs=1e-5)
 
 
 def test_pretraining_file_trains(data: Path, tmp_path: Path, call: Callable) -> None:

@@ -35,7 +35,7 @@ test_pipeline = [
 
 every_loader = dict(
     batch_size=72,  # NOTE[DIFF]: in validation as in training; published 32, which changes no metric
-    num_workers=8,  # NOTE[DIFF]: per process; the published runs had 16 on full-breast images
+    num_workers=8,  # NOTE[DIFF]: per process; the published runs had 5 to 16
     pin_memory=True,
     collate_fn=dict(type='default_collate'),
 )

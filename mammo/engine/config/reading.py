@@ -19,7 +19,7 @@ BLANK = '\0'  # stands for a blank, which mmengine's parser takes out
 
 
 def read_config(path: str | Path) -> Config:
-    """A config file, with what it names imported.
+    """A config file, with what it names imported, and its preprocessor in the model, however published it is.
 
     Raises:
         ConfigError: there is no such file, it cannot be read, or it sets a variable that nothing reads.
@@ -33,6 +33,8 @@ def read_config(path: str | Path) -> Config:
     except Exception as error:  # of any kind: a config is code
         raise ConfigError(f'{path}: cannot be read as a config: {type(error).__name__}: {error}') from error
     refuse_dead_variables(path, cfg)
+    if cfg.get('model') and 'data_preprocessor' in cfg:  # where published configs have it
+        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
     return cfg
 
 

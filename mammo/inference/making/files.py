@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 from mmengine.config import Config
+from mmengine.runner import CheckpointLoader
 
 from mammo.crossval.settings import tasks_of
-from mammo.engine.loading.checkpoint import load_from_file
 from mammo.fusion.model import read_model
 from mammo.inference.bundle.architecture import member_file, plain_model, split_weights
 from mammo.inference.bundle.folder import BundleError, canonical
@@ -42,7 +42,8 @@ def bundle_files(trained: Trained, preprocess: dict[str, Any] | None) -> Iterato
     yield 'MODEL_CARD.md', model_card(trained._asdict(), preprocess).encode()
     if trained.fusions:
         yield from _fusion_files(trained)
-    states = (load_from_file(str(path))['state_dict'] for path in trained.members.values())
+    loaded = (CheckpointLoader.load_checkpoint(str(path), 'cpu') for path in trained.members.values())
+    states = (content['state_dict'] for content in loaded)
     yield from split_weights(states, shared=trained.shared)
 
 

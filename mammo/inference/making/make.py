@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-
+from mammo.engine.config.reading import read_config
+from mammo.engine.loading.checkpoint import trust_checkpoints
 from mammo.errors import UserError
 from mammo.inference.bundle.decisions import FUSED, IMAGES
 from mammo.inference.bundle.folder import write_bundle
@@ -21,13 +21,15 @@ from mammo.records.storage.files import read_record
 def make_bundle(
     out: Path, *, cv: Path | None, config: Path | None, checkpoint: Path | None, fusion: Path | None,
     fusion_model: str, report: Path | None, report_names: list[str], preprocess: Path | None,
-    sensitivity: float | None, confidence: float | None,
+    sensitivity: float | None, confidence: float | None, trust_checkpoint: bool = False,
 ) -> list[str]:  # fmt: skip
     """See the options of tools/make_bundle.py -> lines about what was made.
 
     Raises:
         UserError: a file is damaged, or the models cannot be bundled; nothing is left then.
     """
+    if trust_checkpoint:
+        trust_checkpoints()
     if cv:
         default = cv / 'report' / 'report.json'
         report = report or (default if default.is_file() else None)
@@ -37,9 +39,10 @@ def make_bundle(
         settings = read_record(cv / 'cross_validate.json')['settings']
         data_root = settings['config']['test_dataloader']['dataset']['data_root']
     else:
-        cfg = Config.fromfile(str(config))
-        names = dict(zip((IMAGES, FUSED), report_names, strict=True))
+        assert config
         assert checkpoint
+        cfg = read_config(config)
+        names = dict(zip((IMAGES, FUSED), report_names, strict=True))
         trained = from_checkpoint(cfg, checkpoint, fusion, read_record(report) if report else {}, names)
         data_root = cfg.test_dataloader.dataset.data_root
     return _write(out, trained, _preprocess_settings(preprocess, data_root))

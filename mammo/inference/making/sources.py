@@ -70,8 +70,9 @@ def from_cross_validation(
             _tell_tested(content, model, _tested(report, name))
     config = settings['config']
     pipeline = config['test_dataloader']['dataset']['pipeline']
+    model = dict(data_preprocessor=config.get('data_preprocessor')) | config['model']  # of older records
     return Trained(
-        config['model'], pipeline, settings['label'], members, record['shared_backbone'], fusions, content,
+        model, pipeline, settings['label'], members, record['shared_backbone'], fusions, content,
         report, names, settings.get('amp', False),
     )  # fmt: skip
 

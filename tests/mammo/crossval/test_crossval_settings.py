@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from mammo.crossval.settings import RECORD, config_of, describe, keep, start_weights, tasks_of
 from mammo.errors import DataError, UserError
@@ -119,6 +120,8 @@ def test_tasks_come_from_the_list_or_from_the_heads() -> None:
     assert list(tasks_of(config_of(DEMO, [])).items())[::3] == [('N', 'binary'), ('NumPos', 'regression')]
     gap = ROOT / 'configs/ROIs_N_SSL_evaluation/resnet50-expan2_SSL_finetune_Gap_Aug3_ep20.py'
     assert tasks_of(config_of(gap, [])) == dict(N='binary')
+    lone = dict(type='ImageTabClassifier', task='LVI', head=dict(type='SingleLinearClsHead'))
+    assert tasks_of(Config(dict(model=lone))) == dict(LVI='binary')
 
 
 def test_a_config_without_tasks_is_refused() -> None:

@@ -90,6 +90,18 @@ def test_mixed_precision_of_the_development_scores_is_recorded(cross_validation:
     assert ('with mixed precision (--amp)' in files['MODEL_CARD.md'].decode()) == amp
 
 
+def test_the_preprocessor_that_published_configs_have_beside_the_model_is_kept(
+    cross_validation: Path,
+) -> None:
+    path = cross_validation / 'cross_validate.json'
+    record = json.loads(path.read_text())
+    config = record['settings']['config']
+    config['data_preprocessor'] = config['model'].pop('data_preprocessor')
+    path.write_text(json.dumps(record))
+    files = dict(bundle_files(from_cross_validation(cross_validation, 'mlp', {}), None))
+    assert json.loads(files['model.json'])['model']['data_preprocessor'] == MODEL['data_preprocessor']
+
+
 def test_a_promise_that_so_few_positives_cannot_keep_gives_no_threshold(cross_validation: Path) -> None:
     trained = from_cross_validation(cross_validation, 'mlp', {}, confidence=0.95)
     cell = trained.decisions[IMAGES]['unknown']
