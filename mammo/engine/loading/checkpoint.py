@@ -16,7 +16,7 @@ from torch import nn
 
 from mammo.engine.loading.fetching import fetch
 from mammo.engine.log import tell, warn
-from mammo.records.storage.pickles import CheckpointError, load_tensors
+from mammo.records.storage.pickles import NO_WEIGHTS, CheckpointError, load_tensors, text_start
 
 # schemes whose stock loaders may unpickle
 OTHER_SCHEMES = ['pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://', 'modelzoo://', 'torchvision://',
@@ -31,14 +31,15 @@ def load_from_file(filename: str, map_location: Any = 'cpu', *, trust: bool = Fa
     Raises:
         CheckpointError: see there; or the file holds no dict, or weights that are not numbers.
     """
-    if Path(filename).suffix == '.safetensors':
+    path = Path(filename).expanduser()
+    if path.suffix == '.safetensors':
         try:
-            content = safetensors.torch.load_file(
-                Path(filename).expanduser(), device=str(map_location or 'cpu')
-            )
-            return _without_nan(content, filename)
+            content = safetensors.torch.load_file(path, device=str(map_location or 'cpu'))
         except (OSError, safetensors.SafetensorError) as error:
-            raise CheckpointError(f'{filename}: cannot be read as safetensors: {error}') from None
+            text = text_start(path)
+            problem = NO_WEIGHTS.format(text) if text else f'cannot be read as safetensors: {error}'
+            raise CheckpointError(f'{filename}: {problem}') from None
+        return _without_nan(content, filename)
     content = load_tensors(filename, trust=trust, map_location=map_location)
     if not isinstance(content, dict):
         raise CheckpointError(f'{filename}: no checkpoint: it holds a {type(content).__name__}, not a dict')

@@ -13,7 +13,7 @@ from mmengine.dist import all_gather_object
 
 from mammo.engine.log import tell
 from mammo.records.storage.files import sha256_of, sha256_of_bytes
-from mammo.records.storage.pickles import CheckpointError
+from mammo.records.storage.pickles import NO_WEIGHTS, CheckpointError, text_start
 
 
 def fetch(url: str, place: str = '') -> Path:
@@ -35,6 +35,9 @@ def fetch(url: str, place: str = '') -> Path:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 tell(f'{place}: {damage}fetching {url}')
                 torch.hub.download_url_to_file(url, str(target), digest or None, progress=False)
+                if text := text_start(target):
+                    target.unlink()
+                    raise OSError(NO_WEIGHTS.format(text))
         except (OSError, RuntimeError) as error:
             init_cfg = place.removesuffix('.checkpoint')
             without = f', or start without it with --cfg-options {init_cfg}=None, unfrozen' if place else ''
@@ -49,6 +52,8 @@ def fetch(url: str, place: str = '') -> Path:
 
 def _damage(target: Path, digest: str) -> str:
     """What is wrong with a file that is there already, as the start of a sentence; '' if nothing is."""
+    if text := text_start(target):
+        return f'{target} holds {NO_WEIGHTS.format(text)}; '
     if not target.is_file() or sha256_of(target).startswith(digest):
         return ''
     return f'{target} is damaged: its SHA-256 does not start with {digest}, as that of the original does; '

@@ -25,6 +25,10 @@ DAMAGED_ARRAYS = (OSError, EOFError, KeyError, ValueError, SyntaxError, tokenize
 # Only CUDA has an error of its own: torch's CPU allocator, cuDNN and mmap raise RuntimeError and OSError.
 NO_MEMORY = re.compile(r"out of memory|can't allocate memory|cannot allocate memory|ALLOC_FAILED", re.I)
 
+NO_WEIGHTS = (
+    'no weights, but text that begins with {!r} (an error page, a pointer of Git LFS); fetch it again'
+)
+
 
 class CheckpointError(UserError):
     """A checkpoint that is missing, damaged, unsafe or of another model."""
@@ -57,14 +61,28 @@ def load_tensors(path: str | os.PathLike, *, trust: bool = False, map_location: 
             raise  # the file is whole; one without a hash may ask for too much since it is damaged
         names = [] if trust else unsafe_names(path, str(error))
         format_needs_code = 'weights_only=True' in str(error)  # TorchScript, tar files of old torch
+        if text := text_start(path):
+            raise CheckpointError(f'{path}: {NO_WEIGHTS.format(text)}') from None
         if names or format_needs_code or isinstance(error, UnpicklingError):
             reason = listed(names) if names else 'it cannot be read as such'
             raise CheckpointError(
                 f'{path}: refused, since it is damaged or holds more than tensors and plain values, which '
-                f'could run code: {reason}. If you trust its origin, open it with --trust-checkpoint'
+                f'could run code: {reason}. If you trust its origin, open it with --trust-checkpoint; of '
+                'start weights tools/convert_weights.py --source same --trust-checkpoint makes a plain file'
             ) from None
         first_line = str(error).split('\n')[0]
         raise CheckpointError(f'{path}: not a readable checkpoint: {first_line or repr(error)}') from None
+
+
+def text_start(path: Path) -> str:
+    """How a file begins that is text, as a web page is; '' of any other, and where there is none."""
+    try:
+        with path.open('rb') as file:
+            start = file.read(60)
+    except OSError:
+        return ''
+    words = ' '.join(start.decode('ascii', 'replace').split())
+    return words if start.isascii() and words.isprintable() else ''
 
 
 def memory_ran_out(error: BaseException) -> bool:

@@ -109,11 +109,49 @@ def test_truncated_checkpoint_is_one_clear_error(tmp_path: Path) -> None:
             load(path)
 
 
-@pytest.mark.parametrize('content', [b'hello', b'<!DOCTYPE html><html></html>', b'\x00' * 50])
+@pytest.mark.parametrize('content', [b'', b'\x00' * 50, b'hello\xff'])
 def test_file_that_is_no_checkpoint_is_one_clear_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / 'a.pth').write_bytes(content)
-    with pytest.raises(CheckpointError, match=r'a\.pth: '):
+    with pytest.raises(CheckpointError, match=r'a\.pth: (not a readable|refused)'):
         load(tmp_path / 'a.pth')
+
+
+WEB_PAGE = b'<!DOCTYPE html>\n<html><title>404 Not Found</title></html>\n'
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+@pytest.mark.parametrize(
+    'content', [WEB_PAGE, b'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n']
+)
+def test_text_in_the_place_of_weights_is_called_text(tmp_path: Path, suffix: str, content: bytes) -> None:
+    path = tmp_path / f'a{suffix}'
+    path.write_bytes(content)
+    with pytest.raises(
+        CheckpointError, match=rf"a{suffix}: no weights, but text that begins with '{content[:9].decode()}"
+    ):
+        load(path)
+
+
+def test_a_web_page_in_the_place_of_fetched_weights_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, '_hub_dir', None)
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    url = 'https://example.org/r50.pth'  # a name without a hash
+    monkeypatch.setattr(
+        torch.hub, 'download_url_to_file', lambda _, target, *__, **___: Path(target).write_bytes(WEB_PAGE)
+    )
+    with pytest.raises(
+        CheckpointError, match=r'could not fetch https://example.org/r50.pth \(no weights, but text'
+    ):
+        require_pretrained(pretrained(url), None)
+    assert not cached(url)[0].exists()
+    cached(url)[0].write_bytes(WEB_PAGE)  # as an earlier release has left it
+    monkeypatch.setattr(
+        torch.hub, 'download_url_to_file', lambda _, target, *__, **___: torch.save({}, target)
+    )
+    require_pretrained(pretrained(url), None)
+    assert load(cached(url)[0]) == {}
 
 
 def pretrained(checkpoint: str) -> dict[str, Any]:
