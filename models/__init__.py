@@ -3,6 +3,7 @@
 from models.quiet import mmpretrain  # isort: split
 
 from models.backbones.resnet_ws import ResNetWs
+from models.backbones.timm_backbone import TIMMBackbone
 from models.classifier import ImageTabClassifier
 from models.heads.kinds import BinaryTaskHead, RegressionTaskHead, SingleLinearClsHead
 from models.heads.losses import MSELoss

@@ -65,7 +65,7 @@ SOURCES: dict[str, Rules] = {
     'timm-swin': SWIN,
     'dino-vit': VIT,  # DINO, DINOv2 and timm name them alike
     'efficientnet': EFFICIENTNET,
-    'timm': [(r'(.*)', r'timm_model.\1')],  # for TIMMBackbone
+    'timm': [],  # for TIMMBackbone: the names are the same, but for what stands between their parts
     'same': [],
 }
 # What frameworks wrap a network in, before its own names.
@@ -85,13 +85,16 @@ def renamed(state: dict[str, Tensor], source: str, names: Iterable[str]) -> dict
     Raises:
         KeyError: there is no such source.
     """
+    names = list(names)
     blocks = _blocks(names)
+    places = {_run_together(name): name for name in names} if source == 'timm' else {}
     left_out = 'student' if any('teacher' in name.split('.') for name in state) else None
     result = {}
     for name, value in state.items():
         if left_out in name.split('.'):
             continue
         new = _new_name(_unwrapped(name), SOURCES[source], blocks)
+        new = places.get(_run_together(new), new)
         result[new] = _permuted(new, value) if source == 'timm-swin' else value
     return result
 
@@ -100,6 +103,11 @@ def _unwrapped(name: str) -> str:
     while WRAPPERS.match(name):
         name = WRAPPERS.sub('', name)
     return name
+
+
+def _run_together(name: str) -> str:
+    """Where timm gives maps of a network, it writes ``_`` for some dots, and ``model.`` before the names."""
+    return _unwrapped(name.removeprefix('timm_model.')).replace('.', '_')
 
 
 def _new_name(name: str, rules: Rules, blocks: list[str]) -> str:

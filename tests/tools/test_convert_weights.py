@@ -47,6 +47,29 @@ def test_a_network_starts_from_converted_weights(
             torch.testing.assert_close(value, state[key])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('leaf', 'source', 'name'),
+    [
+        ('convnext_tiny', 'timm-convnext', 'convnext_tiny'),
+        ('swin_tiny', 'timm-swin', 'swin_tiny_patch4_window7_224'),
+        ('vit_small_dinov2', 'dino-vit', 'vit_small_patch14_dinov2'),
+        ('timm_regnety', 'timm', 'regnety_032'),
+        ('resnet50_stride16', 'same', 'resnet50'),
+    ],
+)
+def test_each_backbone_starts_whole_from_weights_of_its_source(
+    leaf: str, source: str, name: str, tmp_path: Path, call: Callable, capsys: pytest.CaptureFixture
+) -> None:
+    theirs = pytest.importorskip('timm').create_model(name).state_dict()
+    torch.save(dict(state_dict={f'module.{key}': value for key, value in theirs.items()}), tmp_path / 'a.pth')
+    config = ROOT / f'configs/backbones/{leaf}_gap.py'
+    call('convert_weights.py', config, tmp_path / 'a.pth', '--source', source, '--out', tmp_path / 'b.pth')
+    report = capsys.readouterr().out
+    assert 'another shape' not in report
+    assert all('relative_position_index' in line for line in report.splitlines() if 'start fresh' in line)
+
+
 def test_a_training_state_is_opened_if_it_is_trusted_and_gives_its_teacher(
     state: dict, tmp_path: Path, call: Callable, capsys: pytest.CaptureFixture
 ) -> None:

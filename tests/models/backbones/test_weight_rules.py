@@ -98,11 +98,25 @@ def as_efficientnet_pytorch(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def test_any_network_of_timm(image: Tensor) -> None:
-    config = dict(type='TIMMBackbone', model_name='regnety_002', features_only=True, out_indices=(4,))
-    theirs, ours, fresh = both('regnety_002', config, 'timm')
+@pytest.mark.parametrize(
+    ('name', 'place', 'more'),
+    [
+        ('regnety_002', 4, {}),
+        ('convnext_atto', 3, {}),  # its stages lie in lists, whose names timm joins by _
+        ('swin_tiny_patch4_window7_224', 3, dict(img_size=64, window_size=2)),  # channels last
+        ('vit_tiny_patch16_224', 11, dict(img_size=64)),  # tokens, inside another module
+    ],
+)
+def test_any_network_of_timm(image: Tensor, name: str, place: int, more: dict) -> None:
+    config = dict(
+        type='mammo.TIMMBackbone', model_name=name, features_only=True, out_indices=(place,), **more
+    )
+    theirs, ours, fresh = both(name, config, 'timm', **more)
     assert not fresh
-    close(ours(image)[-1], theirs.forward_features(image))
+    maps = ours(image)[-1]
+    assert maps.shape[1] == theirs.num_features
+    expected = theirs.forward_intermediates(image, indices=[place], intermediates_only=True)[-1]
+    close(maps, expected)
 
 
 def test_resnet_of_torchvision_fills_stem_and_first_stage_of_ours() -> None:
