@@ -8,7 +8,15 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo.evaluation.estimates import Estimate, UndefinedError, Z, defined, estimate, resampled
+from mammo.evaluation.estimates import (
+    Estimate,
+    UndefinedError,
+    Z,
+    defined,
+    estimate,
+    interval_of_difference,
+    resampled,
+)
 from mammo.evaluation.resampling import percentile_interval
 from mammo.evaluation.statistics import proportion
 
@@ -33,8 +41,7 @@ def delta_proportion(a: NDArray, b: NDArray) -> Estimate:
 def delta_npv(called_a: NDArray, called_b: NDArray, labels: NDArray) -> Estimate:
     """Negative predictive value of a minus that of b, whose patients below the threshold overlap.
 
-    Method of variance estimates recovery (Zou & Donner 2008, Stat. Med. 27:1693) from Wilson's intervals; the
-    correlation is that of two means which share patients.
+    From Wilson's intervals; the correlation is that of two means which share patients.
     """
     below_a, below_b, healthy = ~called_a, ~called_b, labels == 0
     n_a, n_b = int(np.sum(below_a)), int(np.sum(below_b))
@@ -47,11 +54,8 @@ def delta_npv(called_a: NDArray, called_b: NDArray, labels: NDArray) -> Estimate
     spread = math.sqrt(np.sum(rest_a**2) * np.sum(rest_b**2))
     overlap = np.sum(below_a & below_b) / math.sqrt(n_a * n_b)  # where a model misses nobody
     shared = float(np.sum(rest_a * rest_b)) / spread if spread > 1e-12 else overlap
-    (a_down, a_up), (b_down, b_up) = ((e['value'] - e['ci_low'], e['ci_high'] - e['value']) for e in (a, b))
-    down = math.sqrt(max(a_down**2 + b_up**2 - 2 * shared * a_down * b_up, 0))
-    up = math.sqrt(max(a_up**2 + b_down**2 - 2 * shared * a_up * b_down, 0))
-    value = a['value'] - b['value']
-    return estimate(value, value - down, value + up, 'Wilson intervals combined (MOVER), paired')
+    low, high = interval_of_difference(a, b, shared)
+    return estimate(a['value'] - b['value'], low, high, 'Wilson intervals combined (MOVER), paired')
 
 
 @defined

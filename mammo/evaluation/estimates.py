@@ -4,6 +4,7 @@ numbers -> dict(value, ci_low, ci_high, method [, reason])
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,23 @@ def resampled(value: float, low: float, high: float, method: str) -> Estimate:
     if high - low < 1e-12:
         return estimate(value, None, None, method, reason='no interval: all replicates are equal')
     return estimate(value, low, high, method)
+
+
+def interval_of_difference(
+    a: Estimate, b: Estimate, correlation: float, factor: float = 1.0
+) -> tuple[float, float]:
+    """Interval of a - factor * b from those of both, by the method of variance estimates recovery.
+
+    Zou & Donner 2008, Stat. Med. 27:1693.
+    """
+    (a_down, a_up), (b_down, b_up) = (
+        (scale * (e['value'] - e['ci_low']), scale * (e['ci_high'] - e['value']))
+        for e, scale in ((a, 1), (b, factor))
+    )
+    down = a_down**2 + b_up**2 - 2 * correlation * a_down * b_up
+    up = a_up**2 + b_down**2 - 2 * correlation * a_up * b_down
+    value = a['value'] - factor * b['value']
+    return value - math.sqrt(max(down, 0)), value + math.sqrt(max(up, 0))
 
 
 def undefined(reason: str) -> Estimate:

@@ -18,6 +18,7 @@ from mammo.fusion.doubts import doubts
 from mammo.fusion.masking import FLAG
 from mammo.fusion.schema import Schema, read_schema
 from mammo.records.features import Features, read_features
+from mammo.records.folds import PARTS
 from mammo.records.fusion_set import (
     MAMMOGRAMS,
     TUMOR_SIDE,
@@ -30,7 +31,6 @@ from mammo.records.storage.files import replacing, write_json
 from mammo.records.tables.matching import check_patients
 from mammo.records.versions import VERSIONS
 
-SPLITS = ('train', 'val', 'test')
 logger = logging.getLogger(__name__)
 
 
@@ -73,7 +73,7 @@ def build_from_files(
         declared = read_schema(schema)
     values = read_clinical(clinical, declared)
     of_images = read_features(features)
-    names = [name for name in SPLITS if not old or (splits / f'{name}.json').exists()]
+    names = [name for name in PARTS if not old or (splits / f'{name}.json').exists()]
     labels = {name: read_labels(splits / f'{name}.json', label, patient_label) for name in names}
     patients = {patient for y in labels.values() for patient in y.index}
     check_patients(set(values.index), patients, clinical.name, allow=allow_unmatched, strict=strict)

@@ -20,7 +20,7 @@ from mammo.records.versions import VERSIONS, version_problem
 
 MODELS = ('mlp', 'logistic')
 N_COPIES = 10  # of a table of which each hides other inputs
-Redraw = Callable[[np.random.Generator], NDArray]
+Redraw = Callable[[np.random.Generator], NDArray]  # the table of one epoch or draw (n, d)
 
 
 def fit_splits(

@@ -21,7 +21,7 @@ SATELLITE_RADIUS_MM = (2.0, 3.0)  # of the lesions beside the main one, in every
 SATELLITE_LOOK = dict(contrast_z=1.0, spike_z=-3.0)  # bright and smooth, whatever the main one looks like
 
 Lesion = tuple[float, float, float]  # x, y, radius in pixels
-VENDORS = (  # what differs between the two makers, each at a site of its own
+VENDORS = (  # two makers, each at a site of its own, so that a demo shows both photometric kinds and centres
     dict(manufacturer='HOLOGIC, Inc.', photometric='MONOCHROME2', bits_stored=12, cohort='site1'),
     dict(manufacturer='GE MEDICAL SYSTEMS', photometric='MONOCHROME1', bits_stored=14, cohort='site2'),
 )

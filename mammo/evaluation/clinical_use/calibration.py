@@ -168,6 +168,7 @@ def _curve(x: NDArray, labels: NDArray) -> tuple[NDArray, NDArray, NDArray]:
 
 
 def _spline(x: NDArray, knots: NDArray) -> NDArray:
+    """Columns of the curve; patsy's ``cr`` spans the same ones, and would be a dependency for five lines."""
     low, middle, high = knots
     cube = [np.maximum(x - knot, 0) ** 3 for knot in knots]
     width = max(high - low, EPSILON)

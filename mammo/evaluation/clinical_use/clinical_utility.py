@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo.evaluation.estimates import Estimate, UndefinedError, require_classes, require_probs
+from mammo.evaluation.estimates import (
+    Estimate,
+    UndefinedError,
+    interval_of_difference,
+    require_classes,
+    require_probs,
+)
 from mammo.evaluation.statistics import mean, proportion
 
 TABLE_THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)  # of prob, threshold table
@@ -49,20 +55,11 @@ def net_benefit(probs: NDArray, labels: NDArray, thresholds: NDArray) -> list[di
 
 
 def _benefit_interval(called: NDArray, event: NDArray, odds: float) -> tuple[float, float]:
-    """Interval of TP/n - odds * FP/n from Wilson's intervals of the two shares of one multinomial.
-
-    Method of variance estimates recovery: Zou & Donner 2008, Stat. Med. 27:1693.
-    """
-    shares = [proportion(np.sum(called & event), len(event)), proportion(np.sum(called & ~event), len(event))]
-    tp, fp = (share['value'] for share in shares)
-    (tp_down, tp_up), (fp_down, fp_up) = (
-        (s['value'] - s['ci_low'], s['ci_high'] - s['value']) for s in shares
-    )
+    """Interval of TP/n - odds * FP/n from Wilson's intervals of the two shares of one multinomial."""
+    hits, alarms = (proportion(np.sum(called & part), len(event)) for part in (event, ~event))
+    tp, fp = hits['value'], alarms['value']
     correlation = -math.sqrt(tp * fp / ((1 - tp) * (1 - fp))) if tp < 1 and fp < 1 else 0.0
-    down = tp_down**2 + (odds * fp_up) ** 2 - 2 * correlation * tp_down * odds * fp_up
-    up = tp_up**2 + (odds * fp_down) ** 2 - 2 * correlation * tp_up * odds * fp_down
-    value = tp - odds * fp
-    return value - math.sqrt(down), value + math.sqrt(up)
+    return interval_of_difference(hits, alarms, correlation, odds)
 
 
 def delta_net_benefit(a: NDArray, b: NDArray, labels: NDArray, thresholds: NDArray) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from scipy.special import expit, logit
 
 from mammo.evaluation import statistics
 from mammo.evaluation.clinical_use import calibration
+from mammo.evaluation.cohort.pooling import arrays
 from mammo.evaluation.estimates import Estimate, UndefinedError, Z, defined, estimate, undefined
 
 COLUMN = 'cohort'
@@ -33,7 +34,7 @@ def centres(table: pd.DataFrame, min_group: int) -> dict[str, Any] | None:
 
 
 def _one(name: str, part: pd.DataFrame, min_group: int) -> dict[str, Any]:
-    scores, labels = part.score.to_numpy(float), part.label.to_numpy(float)
+    scores, labels = arrays(part)
     row: dict[str, Any] = dict(cohort=name, n_patients=len(part), n_events=int(labels.sum()))
     if len(part) < min_group:
         return row | dict.fromkeys(MEASURES, undefined(f'fewer than {min_group} patients'))

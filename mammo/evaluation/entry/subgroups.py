@@ -14,6 +14,7 @@ from scipy.special import logit
 from mammo.errors import listed
 from mammo.evaluation import statistics
 from mammo.evaluation.clinical_use import calibration, clinical_utility
+from mammo.evaluation.cohort.pooling import arrays
 from mammo.evaluation.estimates import UndefinedError, Z, undefined
 from mammo.evaluation.logistic import fit_logistic
 from mammo.records.predictions import PredictionError
@@ -71,7 +72,7 @@ def subgroup_rows(
 
 
 def _subgroup(part: pd.DataFrame, threshold: pd.Series, min_group: int) -> dict[str, Any]:
-    scores, labels = part.score.to_numpy(float), part.label.to_numpy(float)
+    scores, labels = arrays(part)
     result: dict[str, Any] = dict(n_patients=len(part), n_events=int(labels.sum()))
     if len(part) < min_group:
         nothing = undefined(f'fewer than {min_group} patients')
@@ -111,7 +112,7 @@ def _equal_aucs(rows: list[dict[str, Any]]) -> float | None:
 
 def _equal_calibration(part: pd.DataFrame, names: pd.Series) -> float | None:
     """Whether the log odds of the event miss the predicted ones by as much in every group."""
-    probs, labels = part.score.to_numpy(float), part.label.to_numpy(float)
+    probs, labels = arrays(part)
     if probs.min() <= 0 or probs.max() >= 1:
         return None
     groups = pd.get_dummies(names).to_numpy(float)
