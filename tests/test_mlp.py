@@ -107,6 +107,20 @@ def test_dropout_keeps_the_share_and_the_mean_and_is_off_in_eval() -> None:
     assert float(kept.std()) == pytest.approx((200 * 0.8 * 0.2) ** 0.5, rel=0.1)
 
 
+@pytest.mark.parametrize('dropout', [0.0, 0.3])
+def test_gradients_are_those_of_autograd(dropout: float) -> None:
+    x, y = torch.randn(3, 7, 4), torch.rand(3, 7).round()
+    by_hand, by_autograd = (MLP(in_dims=4, dropout=dropout, members=3, seed=1).train() for _ in range(2))
+    with torch.no_grad():
+        loss = by_hand.learn(x, y)
+    logit = by_autograd(x)
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(logit, y, reduction='none').mean(1)
+    expected.sum().backward()
+    torch.testing.assert_close(loss, expected.detach())
+    for found, wanted in zip(by_hand.parameters(), by_autograd.parameters(), strict=True):
+        torch.testing.assert_close(found.grad, wanted.grad)
+
+
 def test_a_member_of_an_ensemble_is_the_single_fit_of_its_seed() -> None:
     (x, y), (x_val, y_val) = table(100), table(40, 1)
     together = fit(x, y, x_val, y_val, members=3, max_epoch=4, seed=5)['state_dict']

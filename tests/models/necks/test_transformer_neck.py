@@ -203,6 +203,20 @@ def test_dropout_is_active_in_training_only() -> None:
     assert neck.dropout.p == 0.2
 
 
+def test_a_fifth_of_the_values_of_all_tokens_is_dropped_with_their_positions() -> None:
+    torch.manual_seed(0)
+    neck, seen = TransformerNeck(**dict(SMALL, pooling_size=4, map_size=(9, 7))), []
+    neck.transformer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    x = (torch.randn(200, 16, 9, 7),)
+    neck.train()(x)
+    neck.eval()(x)
+    dropped, whole = seen
+    kept = dropped != 0
+    assert torch.allclose(dropped[kept], whole[kept] / 0.8)
+    for tokens in (kept[:, :1], kept[:, 1:]):  # class token, and those of the image
+        assert tokens.float().mean() == pytest.approx(0.8, abs=0.03)
+
+
 def test_attention_weights_are_dropped_in_training() -> None:
     attention = Attention(8, heads=1, head_dim=8, is_lsa=False).train()  # no output dropout here
     x = torch.randn(1, 9, 8)

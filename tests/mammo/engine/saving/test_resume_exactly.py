@@ -68,6 +68,16 @@ def test_run_told_to_stop_goes_on_to_the_same_result(tmp_path: Path, whole: dict
         assert names(folder) == names(tmp_path / 'whole')
 
 
+def test_run_that_sums_gradients_stops_once_they_are_applied(tmp_path: Path) -> None:
+    options = {'optim_wrapper.accumulative_counts': 2}
+    whole = train(tmp_path / 'whole', **options)
+    with pytest.raises(SystemExit):
+        train(tmp_path / 'parts', stop=dict(moment='before_train_iter', count=6), **options)
+    (saved,) = (tmp_path / 'parts').glob('*_interrupted.pth')
+    assert torch.load(saved, weights_only=True)['position']['batches_done'] == 3  # the eighth of all
+    assert differences(whole, train(tmp_path / 'parts', resume=True, **options)) == []
+
+
 def test_run_without_power_goes_on_to_the_same_result(tmp_path: Path, whole: dict) -> None:
     for i, moment in enumerate(POWER_CUTS):
         folder = tmp_path / str(i)

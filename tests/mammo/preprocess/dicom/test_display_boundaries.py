@@ -50,12 +50,11 @@ def test_monochrome1_without_a_voi_is_inverted_and_starts_at_zero():
 
 @pytest.mark.parametrize(('written', 'entries'), [(0, 65_536), (-1, 65_535), (-32_768, 32_768)])
 def test_number_of_entries_is_read_without_a_sign_and_0_is_65536(written, entries):
-    table = np.arange(entries) // 16
-    item = item_of((), [written % 2**16, 0, 12], table.astype('<u2').tobytes())
-    item.LUTDescriptor = [written, 0, 12]
-    top = entries - 1
-    got = shown([0, 160, top], VOILUTSequence=[item])
-    assert (got.image.ravel() * 4095).round().tolist() == [0, 10, top // 16]
+    item = item_of((), [written % 2**16, 0, 16], np.arange(entries, dtype='<u2').tobytes())
+    item.LUTDescriptor = [written, 0, 16]
+    last = entries - 1
+    got = shown([0, 160, last], VOILUTSequence=[item])
+    assert (got.image.ravel() * 65_535).round().tolist() == [0, 160, last]
 
 
 @pytest.mark.parametrize(
