@@ -38,10 +38,12 @@ def test_weights_give_what_scikit_learn_gives_on_repeated_patients(rows, sensiti
     assert reduction[0] == pytest.approx(np.mean(repeated < slnb_threshold(repeated, truth, sensitivity)))
 
 
-@pytest.mark.parametrize('tied', [False, True])
+@pytest.mark.parametrize('tied', ['none', 'positives', 'positive and negative', 'all'])
 def test_statistics_of_the_patients_as_they_are_equal_scikit_learn(tied):
     (scores,), labels = draw(n=90)
-    scores = scores.round(1) if tied else scores
+    if tied == 'positive and negative':
+        scores[-20:] = scores[:20]
+    scores = np.where((tied == 'all') | ((tied == 'positives') & (labels == 1)), scores.round(1), scores)
     auc, ap, reduction = point(scores, labels, 0.9)
     assert auc == pytest.approx(roc_auc_score(labels, scores))
     assert ap == pytest.approx(average_precision_score(labels, scores))

@@ -277,6 +277,13 @@ def test_fewer_tokens_average_over_the_positions_between_them() -> None:
     assert neck._positions((5, 6))[0, 1:].abs().max() < 0.1
 
 
+def test_positions_between_tokens_follow_a_cubic_which_overshoots() -> None:
+    neck = TransformerNeck(**dict(SMALL, pooling_size=4, map_size=(9, 7)))  # 8 x 6 tokens
+    neck.pos_embedding.data[0, 1:] = 0
+    neck.pos_embedding.data[0, 1 + 3 * 6 + 2] = 1
+    assert neck._positions((16, 12))[0, 1:].min() < -0.05
+
+
 def test_pooled_maps_are_read_as_tokens_and_only_the_last() -> None:
     neck = TransformerNeck(**dict(SMALL, pooling_size=4, map_size=(9, 7))).eval()
     pooled = TransformerNeck(**dict(SMALL, pooling_size=4, map_size=(9, 7)), pooled=True).eval()
