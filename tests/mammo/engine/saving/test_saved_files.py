@@ -359,6 +359,12 @@ def test_an_undefined_metric_neither_ends_nor_stops_a_run(tmp_path: Path) -> Non
     assert not list(tmp_path.glob('best_*'))
 
 
+def test_early_stopping_by_a_metric_that_there_is_not_is_refused_if_strict(tmp_path: Path) -> None:
+    hooks = [dict(type='EarlyStoppingHook', monitor='M_loss', strict=True)]
+    with pytest.raises(RuntimeError, match='M_loss'):
+        train(tmp_path, custom_hooks=hooks)
+
+
 def test_best_by_a_metric_that_there_is_not_is_refused_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"save_best: no metric \['N_acc_loss'\], validation gives \['N_loss'\]"
