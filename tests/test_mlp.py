@@ -370,7 +370,7 @@ def test_checkpoint_of_another_mode_label_column_or_encoding_is_refused(
     ('content', 'message'),
     [
         (b'', 'not a readable checkpoint'),
-        (b'not a checkpoint', 'refused, since it is damaged'),
+        (b'not a checkpoint', 'no weights, but text that begins with'),
         (dict(code=Path('x')), 'could run code: pathlib'),
         (dict(state_dict={}), 'no checkpoint of mlp.py: format_version is None'),
         ([1], 'no checkpoint of mlp.py: format_version is None'),
