@@ -132,11 +132,13 @@ def row(
     least_ratio: float | None = None,
     most: float | None = None,
     most_mib: float | None = None,
+    most_of_limit: float | None = None,
 ) -> Row:
     """One line of the table; ``ratio`` says how many times ours is better, whatever the unit.
 
     ``needs`` is how much of each limit of the machine (see limits.py) the work takes at least. A target is
-    a ratio to reach, or a limit of ours or of the memory; ``met`` is None without one.
+    a ratio to reach, or a bound on ours, on the memory, or on ours in multiples of that limit (judged by
+    :func:`with_limits`); ``met`` is None without one.
     """
     ratio = None if stock is None else ours / stock if unit.endswith('/s') else stock / ours
     targets = []
@@ -148,9 +150,8 @@ def row(
         targets.append((f'<= {most_mib:g} MiB', peak_mib is not None and peak_mib <= most_mib))
     met = all(reached for _, reached in targets) if targets else None
     told = dict(peak_mib=peak_mib, target=', '.join(text for text, _ in targets), met=met)
-    return dict(
-        stage=stage, stock=stock, ours=ours, unit=unit, ratio=ratio, spread=spread, needs=needs, **told
-    )
+    told |= dict(needs=needs, most_of_limit=most_of_limit)
+    return dict(stage=stage, stock=stock, ours=ours, unit=unit, ratio=ratio, spread=spread, **told)
 
 
 def compared(stage: str, pair: Pair, unit: str, peak_mib: float | None, **more: Any) -> Row:
@@ -167,7 +168,13 @@ def _limit(line: Row, rates: dict[str, float]) -> Row:
     if not line.get('needs'):
         return {}
     limit = PER_SECOND[line['unit']] * sum(amount / rates[name] for name, amount in line['needs'].items())
-    return dict(limit=limit, of_limit=line['ours'] / limit)
+    of_limit, most = line['ours'] / limit, line.get('most_of_limit')
+    if most is None:
+        return dict(limit=limit, of_limit=of_limit)
+    target = ', '.join(text for text in (line['target'], f'<= {most:g} of the limit') if text)
+    return dict(
+        limit=limit, of_limit=of_limit, target=target, met=line['met'] is not False and of_limit <= most
+    )
 
 
 def as_text(rows: list[Row], more: tuple[str, ...] = ()) -> str:

@@ -31,6 +31,17 @@ def test_limit_is_the_sum_of_the_least_times_in_the_unit_of_the_row() -> None:
     assert 'limit' not in bare
 
 
+@pytest.mark.parametrize(('most', 'most_mib', 'met'), [(2.1, 9, True), (1.9, 9, False), (2.1, 7, False)])
+def test_a_target_in_multiples_of_the_limit_is_judged_with_the_others(
+    most: float, most_mib: float, met: bool
+) -> None:
+    aims = dict(most_of_limit=most, most_mib=most_mib)
+    line = table.row('a', None, 0.2, 's', 8, needs={limits.FLOAT32: 10.0}, **aims)
+    (judged,) = table.with_limits([line], {limits.FLOAT32: 100.0})
+    assert judged['met'] is met
+    assert judged['target'] == f'<= {most_mib} MiB, <= {most} of the limit'
+
+
 def test_rates_are_means_of_before_and_after() -> None:
     measured = [dict(limits={limits.MEMORY: dict(median=rate)}) for rate in (4.0, 8.0)]
     assert limits.rates(*measured) == {limits.MEMORY: 6}
