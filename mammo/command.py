@@ -105,7 +105,8 @@ def one_line_errors(go_on: str = GO_ON) -> Iterator[None]:
     except BrokenPipeError:  # of standard output, as of `tool | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Exit.DONE)
-    except OSError as error:
+    except OSError as raised:
+        error = _with_number(raised)
         if error.errno in FULL_DISK:
             place = os.fsdecode(error.filename) if error.filename else 'cannot write'
             remedy = f'free some space or choose another folder; {go_on}'
@@ -115,6 +116,13 @@ def one_line_errors(go_on: str = GO_ON) -> Iterator[None]:
         _end(f'error: {os.fsdecode(error.filename)}: {error.strerror}', Exit.BAD_INPUT)
     except KeyboardInterrupt:
         _end(f'stopped; {go_on}', Exit.INTERRUPTED)
+
+
+def _with_number(error: OSError) -> OSError:
+    """The error of the system behind that of a library, as pydicom raises it, which has its text alone."""
+    while error.errno is None and isinstance(error.__cause__, OSError):
+        error = error.__cause__
+    return error
 
 
 def _end(line: str, code: int) -> NoReturn:

@@ -1,5 +1,6 @@
 """What every tool's main runs in."""
 
+import errno
 import os
 import sys
 import types
@@ -22,6 +23,17 @@ def test_unwritable_folder_ends_as_one_line_with_its_name(capsys: pytest.Capture
         os.mkdir('/proc/none')
     assert end.value.code == Exit.BAD_INPUT
     assert capsys.readouterr().err.startswith('error: /proc/none: ')
+
+
+def test_full_disk_behind_the_error_of_a_library_ends_as_one_line(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as end, one_line_errors('--resume goes on'):
+        try:
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        except OSError as error:
+            raise OSError('With tag (7FE0,0010) got exception') from error
+    assert end.value.code == Exit.NOTHING_MADE
+    message = 'free some space or choose another folder; --resume goes on'
+    assert capsys.readouterr().err == f'error: cannot write: No space left on device; {message}\n'
 
 
 def test_ctrl_c_ends_as_one_line_that_says_how_to_go_on(capsys: pytest.CaptureFixture) -> None:
