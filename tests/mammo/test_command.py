@@ -26,11 +26,9 @@ def test_unwritable_folder_ends_as_one_line_with_its_name(capsys: pytest.Capture
 
 
 def test_full_disk_behind_the_error_of_a_library_ends_as_one_line(capsys: pytest.CaptureFixture) -> None:
+    of_system = OSError(errno.ENOSPC, 'No space left on device')
     with pytest.raises(SystemExit) as end, one_line_errors('--resume goes on'):
-        try:
-            raise OSError(errno.ENOSPC, 'No space left on device')
-        except OSError as error:
-            raise OSError('With tag (7FE0,0010) got exception') from error
+        raise OSError('With tag (7FE0,0010) got exception') from of_system
     assert end.value.code == Exit.NOTHING_MADE
     message = 'free some space or choose another folder; --resume goes on'
     assert capsys.readouterr().err == f'error: cannot write: No space left on device; {message}\n'
