@@ -105,15 +105,15 @@ def one_line_errors(go_on: str = GO_ON) -> Iterator[None]:
     except BrokenPipeError:  # of standard output, as of `tool | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Exit.DONE)
-    except OSError as raised:
-        error = _with_number(raised)
-        if error.errno in FULL_DISK:
-            place = os.fsdecode(error.filename) if error.filename else 'cannot write'
+    except OSError as error:
+        cause = _with_number(error)
+        if cause.errno in FULL_DISK:
+            place = os.fsdecode(cause.filename) if cause.filename else 'cannot write'
             remedy = f'free some space or choose another folder; {go_on}'
-            _end(f'error: {place}: {error.strerror}; {remedy}', Exit.NOTHING_MADE)
-        if error.filename is None:  # not about a file
+            _end(f'error: {place}: {cause.strerror}; {remedy}', Exit.NOTHING_MADE)
+        if cause.filename is None:  # not about a file
             raise
-        _end(f'error: {os.fsdecode(error.filename)}: {error.strerror}', Exit.BAD_INPUT)
+        _end(f'error: {os.fsdecode(cause.filename)}: {cause.strerror}', Exit.BAD_INPUT)
     except KeyboardInterrupt:
         _end(f'stopped; {go_on}', Exit.INTERRUPTED)
 
