@@ -37,8 +37,9 @@ def carried(item: Mapping[str, Any]) -> dict[str, Any]:
         >>> carried(dict(img_path='a.png', cohort='A', clinic_vars=dict(age=61.0, weight=70.0)))
         {'cohort': 'A', 'age': 61.0}
     """
-    known = {**(item.get('clinic_vars') or {}), **item}
-    return {key: known[key] for key in CARRIED if known.get(key) is not None}
+    clinical = item.get('clinic_vars')  # published meta files have a list, whose values have no names
+    values = {**clinical, **item} if isinstance(clinical, Mapping) else item
+    return {key: values[key] for key in CARRIED if values.get(key) is not None}
 
 
 def write_predictions(path: str | os.PathLike, records: list[dict]) -> None:

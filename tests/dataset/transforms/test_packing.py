@@ -69,6 +69,15 @@ def test_what_a_table_of_images_tells_besides_reaches_the_prediction_record() ->
     assert {key: record.get(key) for key in told} == dict(age=61.0, density='c', site=1.0, weight=None)
 
 
+@pytest.mark.parametrize('clinical', [[61.0, 1.0], [], None])
+def test_clinical_values_without_names_as_in_published_meta_files_are_packed(clinical: list | None) -> None:
+    handler = dict(type='PackInputs', algorithm_keys=['clinic_vars'])
+    transform = MammoPackMultiTaskInputs(task_handlers=dict(N=handler))
+    sample = transform(results(N=1.0) | dict(clinic_vars=clinical, cohort='A'))['data_samples']
+    assert sample.N.clinic_vars == clinical
+    assert sample.cohort == 'A'
+
+
 def test_published_arguments_work() -> None:
     pack_inputs = TRANSFORMS.build(
         dict(
