@@ -109,6 +109,13 @@ def test_a_value_is_the_mean_over_images_as_everywhere_unless_asked_otherwise(tm
 def test_breasts_are_called_breasts(folder, capsys):
     run(f'--pred a={folder}/a.pkl --task N --unit breast --out-dir {folder}/sides --bootstrap 100'.split())
     assert re.search(r'a +240 breasts  roc_auc', capsys.readouterr().out)
+    shown = re.sub(
+        r'<style.*?</style>|<[^>]*>', ' ', (folder / 'sides/report.html').read_text(), flags=re.DOTALL
+    )
+    assert 'Left out: breasts without label'.lower() in shown.lower()
+    assert re.findall(r'(?i)\bpatients?\b.*', shown) == []
+    report = json.loads((folder / 'sides/report.json').read_text())
+    assert 'breasts of 120 women' in ' '.join(report['notices'])
 
 
 def test_regression_task_has_a_page(folder):

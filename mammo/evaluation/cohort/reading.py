@@ -62,6 +62,8 @@ def read_patients(
         rows = _outside_merged(rows)
         _refuse_partial(rows)
     every = _one_score_per_image(rows)
+    if unit == 'breast':
+        every, all_sides = _by_breast(every), True
     images = every[every.score.notna()]
     flow = dict(
         prediction_files=len(files),
@@ -69,8 +71,6 @@ def read_patients(
         patients_with_images=every.patient_id.nunique(),
         images_without_task=len(every) - len(images),
     )
-    if unit == 'breast':
-        images, all_sides = _by_breast(images), True
     kept = images[speaking(images, all_sides=all_sides, all_exams=True)]
     flow['images_of_the_other_side'] = len(images) - len(kept)
     latest = images[speaking(images, all_sides=all_sides, all_exams=all_exams)]

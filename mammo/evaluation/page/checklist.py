@@ -57,7 +57,7 @@ def separation(model: dict[str, Any]) -> str:
             'cross-validation; every test patient is development data of other outer folds. Checked: no '
             'development patient of an outer fold is tested in it.'
         )
-    return 'checked: no patient of the development files is in the test files.'
+    return 'checked: nobody of the development files is in the test files.'
 
 
 def _size(name: str, model: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.text import Text
 
 from mammo.evaluation.cohort.pooling import Model
 from mammo.evaluation.page import text
@@ -18,6 +19,7 @@ from mammo.evaluation.page.checklist import checklist
 from mammo.evaluation.page.curves import curves
 from mammo.evaluation.page.drawing import REPORT_RC, Drawn
 from mammo.evaluation.page.panels import Members, instability, panels
+from mammo.evaluation.units import html_in_words_of, in_words_of
 from mammo.pages.environment import data_uri, environment
 from mammo.records.storage.files import replacing, write_json, write_text
 
@@ -31,12 +33,15 @@ def write_report(
 ) -> None:
     """Write all files; ``report.json`` comes last, so that it stands for a whole report."""
     figures: dict[str, list[dict[str, str]]] = {}
+    unit = report['settings']['unit']
     with mpl.rc_context(REPORT_RC):
         for drawn in draw(report, models, members):
+            for label in drawn.figure.findobj(Text):
+                label.set_text(in_words_of(unit, label.get_text()))
             source = _save(out_dir / 'figures', drawn)
             entry = dict(name=drawn.name, source=source, caption=drawn.caption)
             figures.setdefault(drawn.section, []).append(entry)
-    write_text(out_dir / 'report.html', render(report, figures, gallery))
+    write_text(out_dir / 'report.html', html_in_words_of(unit, render(report, figures, gallery)))
     write_json(out_dir / 'report.json', report)
 
 

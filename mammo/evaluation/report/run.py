@@ -15,6 +15,7 @@ from mammo.evaluation.page.gallery import gallery
 from mammo.evaluation.page.write import write_report
 from mammo.evaluation.report.build import build_report, make_models, task_kind
 from mammo.evaluation.report.options import FORM, Evaluation
+from mammo.evaluation.units import in_words_of
 from mammo.patients import POOLING
 from mammo.records.predictions import PredictionError
 
@@ -34,9 +35,10 @@ def evaluate(evaluation: Evaluation) -> dict[str, Any]:
         )
     evaluation, test, development = _read(evaluation)
     report = build_report(test, development, evaluation.task, options)
+    report['settings'] |= evaluation.reading._asdict()
+    report['notices'] = [in_words_of(evaluation.reading.unit, notice) for notice in report['notices']]
     for sentence in report['notices']:
         logger.warning('%s', sentence)
-    report['settings'] |= evaluation.reading._asdict()
     models, _ = make_models(test, development, evaluation.task, options)
     members = {name: _members(name, evaluation) for name in models}
     for name, table in members.items():

@@ -309,6 +309,20 @@ def test_with_the_breast_as_unit_each_breast_has_its_score_and_label_whatever_th
     assert set(table.woman) == {'p'}
 
 
+def test_with_the_breast_as_unit_breasts_are_counted_at_every_step(tmp_path):
+    images = [
+        image('p', 0.7, 1, laterality='L', name='pL'),
+        image('p', 0.2, 0, laterality='R', name='pR'),
+        image('q', 0.3, None, laterality='R', name='qR'),
+        image('r', 0.3, 0, laterality='R', name='rR'),
+    ]
+    flow = read_patients([write(tmp_path / 'a.json', *images)], 'N', unit='breast').flow
+    counts = [
+        flow[f'patients{step}'] for step in ('_with_images', '_without_usable_image', '_without_label', '')
+    ]
+    assert counts == [4, 0, 1, 3]
+
+
 def test_with_the_breast_as_unit_two_breasts_of_one_woman_are_not_on_two_sides(tmp_path):
     paths = [write(tmp_path / f'{side}.json', image('p', 0.1, laterality=side, name=side)) for side in 'LR']
     left, right = (read_patients([path], 'N', unit='breast') for path in paths)

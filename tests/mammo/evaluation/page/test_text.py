@@ -66,7 +66,7 @@ def test_p_values_are_printed_as_journals_do(p, text):
     ('sources', 'folds', 'words'),
     [
         ([], None, 'not checked'),
-        ([1], None, 'no patient of the development files is in the test files'),
+        ([1], None, 'nobody of the development files is in the test files'),
         ([1], dict(n_folds=5), 'every test patient is development data of other outer folds'),
     ],
 )
