@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.studies.steps import Step, step
 
-BEST = 'standardised_pooling'  # of the networks, by cancer
+BEST = 'standardised_pooling_within_breast'  # of the networks, by cancer
 ATTENDING = ('mean_token_transformer', 'transformer', 'transformer@1e-4', 'transformer_within_breast@1e-4')
 MEMBER = '0/0'
 SUBGROUPS = ('age', 'density', 'cohort')
