@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linprog, minimize
 from scipy.special import expit
 
 from mammo.evaluation.estimates import UndefinedError
@@ -32,6 +31,8 @@ def fit_logistic(design: NDArray, labels: NDArray, offset: NDArray | float = 0.0
     Raises:
         UndefinedError: the columns are not independent, or they separate the classes.
     """
+    from scipy.optimize import minimize  # late: takes a second, and answers fit nothing
+
     n, k = design.shape
     if np.linalg.matrix_rank(design) < k:
         raise UndefinedError('no logistic fit: the scores are constant, or take too few different values')
@@ -66,6 +67,8 @@ def separates(design: NDArray, labels: NDArray) -> bool:
 
     Albert & Anderson 1984, Biometrika 71:1; as a linear program: Konis 2007, thesis, University of Oxford.
     """
+    from scipy.optimize import linprog
+
     signed = (design / np.abs(design).max(axis=0)) * (2 * labels - 1)[:, None]
     bounds = [(-1, 1)] * design.shape[1]
     solution = linprog(-signed.sum(axis=0), A_ub=-signed, b_ub=np.zeros(len(labels)), bounds=bounds)

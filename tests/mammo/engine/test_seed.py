@@ -82,6 +82,30 @@ def test_workers_draw_other_numbers_in_each_epoch_and_the_same_again_from_one_se
     assert all(len(set(of_generator)) == 4 for of_generator in zip(*first, strict=True))
 
 
+def test_a_worker_ignores_what_stops_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('mammo.engine.seed.get_worker_info', lambda: SimpleNamespace(id=0))
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        seed_worker(0)
+        assert {signal.getsignal(number) for number in SIGNALS} == {signal.SIG_IGN}
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_numbers_of_a_gpu_go_on_too_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    without, restored = random_state(), []
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'get_rng_state', lambda: torch.tensor([3]))
+    monkeypatch.setattr(torch.cuda, 'set_rng_state', lambda state: restored.append(state.tolist()))
+    restore_random_state(without | dict(cuda=None))
+    restore_random_state(random_state())
+    assert restored == [[3]]
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    restore_random_state(without | dict(cuda=torch.tensor([3])))
+    assert restored == [[3]]
+
+
 def test_in_the_main_process_signals_stay_and_numbers_follow_torch() -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
     torch.manual_seed(2**32 + 7)
