@@ -49,10 +49,11 @@ def used_bits(words: NDArray[Any], ds: Dataset) -> NDArray[Any]:
     raw = words.view(f'u{words.itemsize}')
     if planes := overlay_bits(ds):
         raw = raw & raw.dtype.type(~planes & np.iinfo(raw.dtype).max)
-    above = raw >> bits if bits < 8 * raw.itemsize else np.zeros_like(raw)
-    extended = (raw >> (bits - 1)) == np.iinfo(raw.dtype).max >> (bits - 1)  # a negative number, as usual
-    is_beyond = (above != 0) & ~extended if is_signed else above != 0
     values = raw if not is_signed else _signed(raw, bits)
+    if not int(raw.max()) >> bits:  # of unsigned values nearly always
+        return values
+    extended = (raw >> (bits - 1)) == np.iinfo(raw.dtype).max >> (bits - 1)  # a negative number, as usual
+    is_beyond = (raw >> bits != 0) & ~extended if is_signed else raw >> bits != 0
     if not is_beyond.any():
         return values
     whole = raw.view(f'i{raw.itemsize}') if is_signed else raw
