@@ -11,7 +11,10 @@ from types import FrameType
 from typing import TextIO
 
 OURS = frozenset({'mammo', 'dataset', 'models'})
-NO_NEWS = ('will be deprecated',)  # words of warnings of a framework that no user can act on
+NO_NEWS = (
+    'will be deprecated',
+    'is skipped since its requires_grad=False',
+)  # words of warnings of a framework that no user can act on
 
 
 class TerminalHandler(logging.Handler):

@@ -52,7 +52,8 @@ def main() -> None:
         made(weights, 'tools/train.py', 'CONFIG', '--cfg-options', start)
     else:
         config = weights.parent / Path(args.config).name  # with all settings of this run
-        made(weights, 'tools/test.py', config, weights, '--out', weights.parent / 'predictions.json')
+        test = ('tools/test.py', config, weights, '--out', weights.parent / 'predictions.json')
+        made(weights, *(test if config.is_file() else ()))
 
 
 if __name__ == '__main__':

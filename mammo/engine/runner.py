@@ -113,9 +113,11 @@ class MammoRunner(Runner):
         Raises:
             UserError: a start weight is missing, memory ran out, or the training diverged.
         """
-        if self.cfg.get('auto_resume') and (checkpoint := find_intact(self.cfg)):
+        asked = self.cfg.get('auto_resume') or (self._resume and not self._load_from)
+        if asked and (checkpoint := find_intact(self.cfg)):
             self._resume, self._load_from = True, checkpoint
-        if not self._resume:  # a checkpoint to go on from replaces what training once started from
+        # a checkpoint to go on from replaces what training once started from
+        if not (self._resume and self._load_from):
             require_pretrained(self.cfg.model, self._load_from)
         with resources_explained(self), handling_signals():
             return super().train()

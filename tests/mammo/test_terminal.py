@@ -46,8 +46,11 @@ def test_warning_of_the_framework_is_shown_once_with_its_level(framework, capsys
     assert capsys.readouterr() == ('', 'warning: the weights do not match\n')
 
 
-def test_deprecations_of_the_framework_are_not_shown(framework, capsys) -> None:
-    _log_as('mmengine.fileio', framework, '"FileClient" will be deprecated in future', logging.WARNING)
+@pytest.mark.parametrize(
+    'text', ['"FileClient" will be deprecated in future', 'a.weight is skipped since its requires_grad=False']
+)
+def test_warnings_of_the_framework_that_no_user_can_act_on_are_not_shown(text, framework, capsys) -> None:
+    _log_as('mmengine.fileio', framework, text, logging.WARNING)
     assert capsys.readouterr() == ('', '')
 
 

@@ -186,3 +186,14 @@ def test_pretraining_file_trains(data: Path, tmp_path: Path, call: Callable) -> 
          f'train_dataloader.dataset.data_root={data}')  # fmt: skip
     state = torch.load(tmp_path / 'work/epoch_2.pth', weights_only=True)
     assert state['swav_queue'].shape == (2, 16, 8)  # our hook ran: the queue is in the checkpoint
+
+
+def test_the_first_run_of_a_config_that_resumes_is_told_of_missing_start_weights(
+    tmp_path: Path, call: Callable, capsys: pytest.CaptureFixture
+) -> None:
+    form = dict(preprocessor="type='SelfSupDataPreprocessor', ", rgb=True)
+    start = "init_cfg=dict(type='Pretrained', checkpoint='gone.pth', prefix='backbone'), stem_channels=8"
+    text = (COMMON.format(**form) + PRETRAINING).replace('stem_channels=8', start) + 'resume = True\n'
+    with pytest.raises(SystemExit):
+        call('train.py', published(tmp_path, text), '--work-dir', tmp_path / 'work')
+    assert 'model.backbone.init_cfg.checkpoint: gone.pth: no such file' in capsys.readouterr().err

@@ -33,7 +33,7 @@ def fetch(url: str, place: str = '') -> Path:
         try:
             if damage or not target.is_file():
                 target.parent.mkdir(parents=True, exist_ok=True)
-                tell(f'{place}: {damage}fetching {url}')
+                tell(f'{place or "checkpoint"}: {damage}fetching {url}')
                 torch.hub.download_url_to_file(url, str(target), digest or None, progress=False)
                 if text := text_start(target):
                     target.unlink()
