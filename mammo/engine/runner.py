@@ -39,6 +39,7 @@ class MammoRunner(Runner):
     before any data is read.
     """
 
+    _resume: bool
     _load_from: str | None
     _needed: tuple[str, ...] = ()  # what a checkpoint must hold besides weights
 
