@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
+from mmpretrain import get_model
 
 from mammo.inference import Predictor
 
@@ -177,6 +180,33 @@ def test_supervised_files_train_and_test(
         answer = predictor.predict({'L_CC': data / record['img_path']}, cropped_png=True)
         for task, score in answer.tasks.items():
             assert score.value == pytest.approx(record['tasks'][task]['pred_score'], abs=1e-5)
+
+
+def test_a_checkpoint_with_the_history_of_mmengine_is_bundled_if_it_is_trusted(
+    tmp_path: Path, call: Callable, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the published training saves it."""
+    monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))  # trust ends here
+    file = published(tmp_path, COMMON.format(preprocessor='', rgb=False) + SUPERVISED.format(**SINGLE))
+    model = get_model(str(file), device='cpu')
+    history = dict(log_scalars={'train/loss': HistoryBuffer([1.0], [1])})
+    torch.save(dict(state_dict=model.state_dict(), message_hub=history), tmp_path / 'epoch.pth')
+    command = [
+        'make_bundle.py',
+        '--config',
+        file,
+        '--checkpoint',
+        tmp_path / 'epoch.pth',
+        '--out',
+        tmp_path / 'b',
+    ]
+    with pytest.raises(SystemExit):
+        call(*command)
+    told = capsys.readouterr().err
+    assert 'mmengine.logging.history_buffer.HistoryBuffer' in told
+    assert 'open it with --trust-checkpoint' in told
+    call(*command, '--trust-checkpoint')
+    assert (tmp_path / 'b/manifest.json').is_file()
 
 
 def test_pretraining_file_trains(data: Path, tmp_path: Path, call: Callable) -> None:
