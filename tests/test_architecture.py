@@ -86,3 +86,7 @@ def test_rooms_for_numbers_load_neither_torch_nor_the_framework() -> None:
         [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stderr[-2000:]
+
+
+def test_paths_with_the_prefix_of_the_published_project_lead_here() -> None:
+    assert (ROOT / 'projects/Mammography/configs/multi_task_SL').samefile(ROOT / 'configs/multi_task_SL')
