@@ -12,7 +12,15 @@ from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 
 from mammo.engine.loading.checkpoint import CheckpointError, load_from_file, load_from_trusted_file
-from mammo.engine.saving.files import HashedBackend, checkpoint_folder, clean, find_intact, resumable
+from mammo.engine.saving.files import (
+    LOCK,
+    HashedBackend,
+    checkpoint_folder,
+    clean,
+    find_intact,
+    locked,
+    resumable,
+)
 from mammo.errors import UserError
 from mammo.records.storage import files as files_module
 from mammo.records.storage.files import hash_problem, sha256_of, sidecar_of
@@ -132,6 +140,31 @@ def test_checkpoints_of_an_earlier_longer_run_are_not_resumed(cfg: Config, tmp_p
         (tmp_path / f'epoch_{number}.pth').write_text('')
     (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_3.pth'))
     assert [path.name for path in resumable(cfg)] == ['epoch_3.pth', 'epoch_2.pth']
+
+
+def test_the_checkpoint_named_as_the_last_comes_first_wherever_it_lies(cfg: Config, tmp_path: Path) -> None:
+    elsewhere = tmp_path / 'elsewhere' / 'state.pth'
+    elsewhere.parent.mkdir()
+    (tmp_path / 'epoch_3.pth').write_text('')
+    (tmp_path / 'last_checkpoint').write_text(str(elsewhere))
+    assert resumable(cfg) == [tmp_path / 'epoch_3.pth']  # it is gone
+    elsewhere.write_text('')
+    assert resumable(cfg) == [elsewhere, tmp_path / 'epoch_3.pth']
+
+
+def test_a_folder_is_held_by_one_run_until_it_ends(tmp_path: Path) -> None:
+    a, b = tmp_path / 'a', tmp_path / 'b'
+    for folder in (a, b):
+        folder.mkdir()
+    with locked(a, b, a / '..' / 'a'):
+        for folder in (a, b):
+            with pytest.raises(UserError, match='is training into'), locked(folder):
+                pass
+    with locked(a, b):
+        assert (a / LOCK).is_file()
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(CheckpointError, match='file: not saved: '), locked(tmp_path / 'file'):
+        pass
 
 
 def test_checkpoints_are_looked_for_in_out_dir(cfg: Config, tmp_path: Path) -> None:
