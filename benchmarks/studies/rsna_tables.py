@@ -13,6 +13,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.studies.rsna_areas import area_table
+from benchmarks.studies.rsna_attention import attention_table
 from benchmarks.studies.rsna_breasts import Aucs, Study, linear
 from benchmarks.studies.rsna_pretraining import ARM_NAMES
 from dataset.cache.maps import FeatureCache
@@ -41,6 +42,7 @@ def tables(work: Path) -> str:
     images = averaged_maps(study, work / 'maps_gap')
     parts = [neck_table(study, images, task) for task in ('cancer', 'dense', 'invasive')]
     parts += [pair_table(study, task) for task in ('cancer', 'dense')]
+    parts += [attention_table(study)]
     parts += [area_table(study, task) for task in ('cancer', 'dense')]
     parts += [fusion_table(study, images), shortcut_table(study, images), *robustness(study, images)]
     if arms := finished_arms(study):
