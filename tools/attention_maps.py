@@ -16,7 +16,7 @@ from mammo.terminal import made
 
 @command()
 def main() -> None:
-    """Parse, draw, print attention in lesions and outside the breast against chance."""
+    """Parse, draw, print attention in lesions and outside the breast against chance, and how alike it is."""
     parser = tool_parser(
         __doc__,
         'python tools/attention_maps.py CONFIG work_dirs/run/epoch_9.pth --out-dir maps',
@@ -39,12 +39,17 @@ def main() -> None:
 
     options = vars(args)
     with resources_explained():
-        n_images, summary = draw_attention(single_heads=options.pop('heads') == 'single', **options)
+        n_images, summary, correlations = draw_attention(
+            single_heads=options.pop('heads') == 'single', **options
+        )
     words = dict(lesions='in lesions', background='outside the breast')
     for row in summary:
         place = words[row['place']]
         print('{map} {0}, over the {area}: {share:.3f}, chance {chance:.3f}, ratio {value:.2f} '
               '({ci_low:.2f} to {ci_high:.2f}), {n_images} images'.format(place, **row))  # fmt: skip
+    for row in correlations:
+        if row['correlation'] is not None:
+            print('{map} of two images correlates {correlation:.3f}; 1: the same places in all'.format(**row))
     made(
         f'{n_images} pictures in {args.out_dir}, look at {args.out_dir / "gallery.html"}',
         'tools/evaluate.py', '--pred', 'PREDICTIONS', '--task', 'TASK', '--out-dir', 'REPORT',

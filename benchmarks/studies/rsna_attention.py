@@ -15,6 +15,7 @@ from torch import nn
 
 from benchmarks.studies.rsna_breasts import Study
 from dataset.cache.maps import FeatureCache
+from mammo.evaluation.attention import alike
 from mammo.records.meta import read_meta
 from models.necks.attention_maps import class_row
 from models.necks.transformer import Attention
@@ -65,12 +66,6 @@ def attention_of(neck: nn.Module, cache_dir: Path, meta_file: Path) -> NDArray:
     for item in read_meta(meta_file)['data_list']:
         neck((torch.from_numpy(cache.read('plain', item['img_path'], 0))[None],))
     return torch.cat(rows).numpy()
-
-
-def alike(attention: NDArray) -> float:
-    """Mean correlation of the attention (n, tokens) of two images; 1: it looks at the same places in all."""
-    r = np.corrcoef(attention)
-    return float(r[np.triu_indices(len(r), 1)].mean())
 
 
 def n_effective(attention: NDArray) -> float:

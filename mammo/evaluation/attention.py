@@ -18,6 +18,7 @@ from mammo.preprocess.picture.breast import NoBreastError, breast_mask
 TRACEABLE = (['Resize'], ['Resize', 'CenterCrop'])
 OPACITY_FRAC = 0.5
 MAX_SIDE_PX = 1024  # of a drawn image
+ALIKE_CELLS = 32  # along either side, of attention that is compared between images
 BAR_FRAC, MIN_BAR_PX = 0.1, 44  # width of the color bar, of the picture's height
 
 
@@ -157,6 +158,24 @@ def share_inside(attention: NDArray, inside: NDArray, within: NDArray | None = N
     if not area.any() or attention[area].sum() <= 0:
         raise NoAttentionError('there is no attention in the area to measure it in')
     return float(attention[area & inside].sum() / attention[area].sum()), float(inside[area].mean())
+
+
+def thumbnail(attention: NDArray) -> NDArray[np.float32]:
+    """Attention (H, W) on one common grid, 0 where the network saw nothing: (ALIKE_CELLS ** 2,)."""
+    seen = np.nan_to_num(attention).astype(np.float32)
+    return cv2.resize(seen, (ALIKE_CELLS, ALIKE_CELLS), interpolation=cv2.INTER_AREA).ravel()
+
+
+def alike(attention: NDArray) -> float | None:
+    """Mean correlation of the attention (n, cells) of two images; None, if fewer than two have a pattern.
+
+    Near 1 a network looks at the same places whatever the image shows.
+    """
+    centred = attention - attention.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(centred, axis=1)
+    unit = centred[length > 0] / length[length > 0, None]
+    n = len(unit)
+    return float((np.square(unit.sum(axis=0)).sum() - n) / (n * (n - 1))) if n > 1 else None
 
 
 def ratio_to_chance(

@@ -23,12 +23,14 @@ from mammo.errors import DataError
 from mammo.evaluation.attention import (
     TRACEABLE,
     NoAttentionError,
+    alike,
     axes_of,
     in_breast,
     lesion_mask,
     on_image,
     ratio_to_chance,
     share_inside,
+    thumbnail,
     to_draw,
     with_color_bar,
 )
@@ -56,7 +58,7 @@ def draw_attention(
     seed: int = 0,
     cfg_options: list[str] | None = None,
     **shared: Any,
-) -> tuple[int, list[dict[str, Any]]]:
+) -> tuple[int, list[dict[str, Any]], list[dict[str, Any]]]:
     """Draw every image of a meta file, and write ``attention.json`` and ``gallery.html``.
 
     Args:
@@ -69,7 +71,8 @@ def draw_attention(
         **shared: see :func:`mammo.engine.run.load_config`.
 
     Returns:
-        Number of images; attention in lesions and outside the breast, each against chance, of each map.
+        Number of images; attention in lesions and outside the breast, each against chance, of each map; how
+        alike each map is in two images.
 
     Raises:
         UserError: config, data or checkpoint cannot be used.
@@ -78,7 +81,7 @@ def draw_attention(
     cfg.load_from = str(checkpoint)
     set_options(cfg, cfg_options)
     cfg.test_dataloader.dataset.ann_file = ann_file or cfg.test_dataloader.dataset.ann_file
-    records, names = [], []
+    records, names, thumbnails = [], [], []
     for i, (item, image, maps, lesions) in enumerate(attended_images(build_runner(cfg), single_heads)):
         heads = [f'head {h + 1}' for h in range(maps.shape[1])] if single_heads else ['mean']
         names = [f'block {b + 1}, {head}' for b in range(maps.shape[0]) for head in heads]
@@ -89,12 +92,18 @@ def draw_attention(
         identity = {field: item.get(field) for field in ('patient_id', 'laterality', 'view')}
         record = dict(img_path=item['img_name'], file=file) | identity
         records.append(record | shares(image, maps, lesions))
+        thumbnails.append([thumbnail(attention) for attention in maps])
     rng = np.random.default_rng(seed)
     summaries = {place: summarise(records, place, names, rng) for place in PLACES}
-    content = dict(format_version=VERSIONS['attention'], maps=names, images=records, **summaries, seed=seed)
+    of_maps = zip(names, np.swapaxes(thumbnails, 0, 1), strict=True)
+    correlations = [
+        dict(map=name, correlation=alike(of_map), n_images=len(of_map)) for name, of_map in of_maps
+    ]
+    content = dict(format_version=VERSIONS['attention'], maps=names, images=records, **summaries)
+    content |= dict(alike=correlations, seed=seed)
     write_json(out_dir / 'attention.json', content)
     write_text(out_dir / 'gallery.html', gallery(records))
-    return len(records), [row for rows in summaries.values() for row in rows]
+    return len(records), [row for rows in summaries.values() for row in rows], correlations
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -65,6 +65,9 @@ def test_one_picture_per_image_at_the_size_of_the_file_with_a_color_bar(call: Ca
     content = json.loads((tmp_path / 'out/attention.json').read_text())
     assert content['maps'] == ['block 1, mean']
     assert content['lesions'] == []
+    (correlation,) = content['alike']
+    assert correlation['n_images'] == 8
+    assert 0 < correlation['correlation'] <= 1
     assert len(content['images']) == 8
     for record in content['images']:
         assert cv2.imread(str(tmp_path / 'out' / record['file'])).shape == (

@@ -7,6 +7,7 @@ import torch
 from mammo.evaluation.attention import (
     Axis,
     NoAttentionError,
+    alike,
     cells_from_tokens,
     in_breast,
     lesion_mask,
@@ -15,6 +16,7 @@ from mammo.evaluation.attention import (
     pixels_from_cells,
     ratio_to_chance,
     share_inside,
+    thumbnail,
     with_color_bar,
 )
 from models.backbones.resnet_ws import ResNetWs
@@ -186,3 +188,22 @@ def test_interval_of_ratio_covers_the_truth() -> None:
         found = ratio_to_chance(shares, chances, np.arange(60), rng, n_bootstrap=400)
         covered += found['ci_low'] <= 1.5 <= found['ci_high']
     assert 0.90 <= covered / 300 <= 0.98
+
+
+def test_attention_that_follows_the_image_is_told_from_one_of_the_same_places() -> None:
+    rng = np.random.default_rng(0)
+    place, each = rng.dirichlet(np.ones(160)), rng.dirichlet(np.ones(160), size=20)
+    assert alike(np.outer(np.arange(1, 21), place)) == pytest.approx(1)
+    expected = np.corrcoef(each)[np.triu_indices(20, 1)].mean()
+    assert alike(each) == pytest.approx(expected, abs=1e-9)
+    assert alike(np.vstack([each, np.zeros(160), np.ones(160)])) == pytest.approx(expected, abs=1e-9)
+    assert alike(each[:1]) is None
+
+
+def test_attention_of_images_of_any_size_is_compared_on_one_grid() -> None:
+    y, x = np.mgrid[:640, :320] / np.array([[[640]], [[320]]])
+    large = np.exp(-((x - 0.3) ** 2 + (y - 0.7) ** 2) / 0.02)
+    small = large[::2, ::2].copy()
+    small[:5] = np.nan  # cut off
+    assert alike(np.stack([thumbnail(large), thumbnail(small)])) > 0.99
+    assert alike(np.stack([thumbnail(large), thumbnail(large[::-1])])) < 0.1
