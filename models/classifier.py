@@ -102,8 +102,8 @@ class ImageTabClassifier(ImageClassifier):
             maps = tuple(m * breast_cells(views, (m.shape[2], m.shape[3]), margin) for m in maps)
         if n_views == 1:
             return maps
-        lowest, highest = (bound(views, dim=(1, 2, 3), keepdim=True) for bound in (torch.amin, torch.amax))
-        there = lowest < highest  # a single value: no view
+        lowest, highest = (bound(views, dim=(2, 3), keepdim=True) for bound in (torch.amin, torch.amax))
+        there = (lowest < highest).any(dim=1, keepdim=True)  # a single value: no view
         return tuple(rearrange(m * there, '(b v) c h w -> b c (v h) w', v=n_views) for m in maps)
 
     def maps_for_neck(self, images: Tensor) -> Tensor:

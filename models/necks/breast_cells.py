@@ -18,15 +18,25 @@ def breast_cells(images: Tensor, map_size: tuple[int, int], margin: int) -> Tens
     """Cells that hold breast only, as do all that are at most ``margin`` cells away.
 
     What lies beyond the image counts as breast, so that nothing is lost at the chest wall. The background
-    has one value, the lowest of the image, as :mod:`mammo.preprocess` leaves it; where it has noise in it
-    every cell is taken for breast.
+    has one value, the lowest of its channel, as :mod:`mammo.preprocess` leaves it; where it has noise in it,
+    or a pixel below it, every cell is taken for breast. Of a breast that the margin leaves nothing of, the
+    widest margin that does leave something counts, and all cells where there is none.
 
     Shape:
         images (B, C, H, W) -> bool (B, 1, h, w)
     """
-    tissue = (images > images.amin(dim=(1, 2, 3), keepdim=True)).any(dim=1, keepdim=True)
+    tissue = (images > images.amin(dim=(2, 3), keepdim=True)).any(dim=1, keepdim=True)
     outside = (F.adaptive_avg_pool2d(tissue.float(), map_size) < MIN_TISSUE_FRAC).float()
-    return F.max_pool2d(outside, 2 * margin + 1, stride=1, padding=margin) == 0
+    left_out = _unless_all(outside, torch.zeros_like(outside))
+    for _ in range(margin):
+        outside = F.max_pool2d(outside, 3, stride=1, padding=1)
+        left_out = _unless_all(outside, left_out)
+    return left_out == 0
+
+
+def _unless_all(outside: Tensor, before: Tensor) -> Tensor:
+    """Of each image the cells outside, 1, or those before, if all are; both (B, 1, h, w)."""
+    return torch.where(outside.amin(dim=(1, 2, 3), keepdim=True) == 1, before, outside)
 
 
 def shown(cells: Tensor) -> Tensor:

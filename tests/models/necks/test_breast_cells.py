@@ -69,6 +69,27 @@ def test_an_image_without_background_is_breast_everywhere() -> None:
     assert breast_cells(image, (9, 8), 2).all()
 
 
+@pytest.mark.parametrize('channels', [1, 3])
+def test_channels_may_be_normalised_each_by_its_own_mean(channels: int) -> None:
+    image = breast(slice(2, 8), slice(0, 5))
+    mean, std = (
+        torch.tensor([0.2, -0.1, 0.7])[:channels, None, None],
+        torch.tensor([1.2, 0.9, 1.0])[:channels, None, None],
+    )
+    normalised = (image[:, :channels] - mean) / std
+    assert torch.equal(breast_cells(normalised, (9, 8), 1), breast_cells(image, (9, 8), 1))
+
+
+def test_of_a_breast_narrower_than_the_margin_its_middle_is_left_and_of_less_than_a_cell_the_image() -> None:
+    narrow, wide = breast(slice(1, 8), slice(3, 6)), breast(slice(0, 9), slice(0, 8))
+    cells = breast_cells(torch.cat([narrow, wide]), (9, 8), 3)
+    assert cells[0, 0].nonzero().tolist() == [[2 + row, 4] for row in range(5)]  # as with a margin of one
+    assert cells[1].all()
+    dot = torch.full((1, 3, 36, 32), BLACK)
+    dot[..., 10:12, 10:12] = 1
+    assert breast_cells(dot, (9, 8), 1).all()
+
+
 def test_each_image_of_a_batch_has_its_own_background() -> None:
     images = torch.cat([breast(slice(2, 8), slice(0, 5)), 3 * breast(slice(0, 4), slice(3, 8)) - 1])
     for i, image in enumerate(images):
@@ -121,9 +142,12 @@ def test_no_position_outside_the_breast_has_a_say(neck: TransformerNeck) -> None
 
 @pytest.mark.parametrize('neck', [n for n in NECKS if not hasattr(n, 'pos_embedding')], ids=names)
 def test_more_background_around_the_breast_does_not_change_the_answer(neck: nn.Module) -> None:
+    nn.init.normal_(neck.fc.weight)
     maps = maps_of_breast()
     wider = nn.functional.pad(maps, (0, 3, 0, 2))
     torch.testing.assert_close(neck.eval()((wider,)), neck((maps,)))
+    with pytest.raises(AssertionError):
+        torch.testing.assert_close(neck((2 * maps,)), neck((maps,)))
 
 
 @pytest.mark.parametrize('neck', NECKS, ids=names)
