@@ -140,6 +140,8 @@ def row(
     a ratio to reach, or a bound on ours, on the memory, or on ours in multiples of that limit (judged by
     :func:`with_limits`); ``met`` is None without one.
     """
+    if most_of_limit is not None and not needs:
+        raise ValueError(f'{stage}: a target in multiples of the limit, and nothing that the work needs')
     ratio = None if stock is None else ours / stock if unit.endswith('/s') else stock / ours
     targets = []
     if least_ratio is not None:

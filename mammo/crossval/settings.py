@@ -112,6 +112,7 @@ def keep(work_dir: Path, cfg: Config, settings: dict[str, Any]) -> dict[str, Any
         old = record['settings']
         if 'schema' not in old['files']:  # without a fusion the label decides about no fold
             old = old | dict(label=settings.get('label'))
+        old = old | dict(config=with_preprocessor(old['config']))
         added = {name: digest for name, digest in settings['files'].items() if name not in old['files']}
         pairs = differences(old | dict(files=old['files'] | added), settings)
         lines = [f'{place}: {_short(before)} -> {_short(now)}' for place, before, now in pairs]
@@ -125,6 +126,12 @@ def keep(work_dir: Path, cfg: Config, settings: dict[str, Any]) -> dict[str, Any
     record = dict(format_version=VERSIONS['cross_validate'], settings=settings)
     write_json(work_dir / RECORD, record)
     return record
+
+
+def with_preprocessor(config: dict[str, Any]) -> dict[str, Any]:
+    """The config of a record with the preprocessor in its model; older ones have it at the top level alone."""
+    of_top = dict(data_preprocessor=config['data_preprocessor']) if 'data_preprocessor' in config else {}
+    return config | dict(model=of_top | config['model'])
 
 
 def read_record(work_dir: Path) -> dict[str, Any] | None:

@@ -5,8 +5,9 @@ text, unit -> text
 
 import re
 
-WORD = re.compile(r'(?<![\w/-])([Pp])atient(s?)(?![\w/-])')  # not within names and paths
-TAGS = re.compile(r'(<style.*?</style>|<script.*?</script>|<[^>]*>)', re.DOTALL)
+# not within names and paths; a topic of the reporting checklist keeps its name
+WORD = re.compile(r'(?<![\w./-])([Pp])atient(s?)(?![\w/-]|\.\w| and public involvement)')
+TAGS = re.compile(r'(<style.*?</style>|<script.*?</script>|<code.*?</code>|<[^>]*>)', re.DOTALL)
 LETTERS = dict(p='b', P='B')
 
 
@@ -18,7 +19,7 @@ def in_words_of(unit: str, text: str) -> str:
 
 
 def html_in_words_of(unit: str, html: str) -> str:
-    """The same of what a page shows, not of its tags."""
+    """The same of what a page shows, not of its tags, nor of the files that it names, in ``<code>``."""
     parts = TAGS.split(html)
     parts[::2] = (in_words_of(unit, text) for text in parts[::2])
     return ''.join(parts)

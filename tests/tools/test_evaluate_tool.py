@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -107,11 +108,21 @@ def test_a_value_is_the_mean_over_images_as_everywhere_unless_asked_otherwise(tm
 
 
 def test_breasts_are_called_breasts(folder, capsys):
-    run(f'--pred a={folder}/a.pkl --task N --unit breast --out-dir {folder}/sides --bootstrap 100'.split())
-    assert re.search(r'a +240 breasts  roc_auc', capsys.readouterr().out)
-    shown = re.sub(
-        r'<style.*?</style>|<[^>]*>', ' ', (folder / 'sides/report.html').read_text(), flags=re.DOTALL
+    patients = folder / 'our patients.pkl'
+    shutil.copy(folder / 'a.pkl', patients)
+    run(
+        [
+            '--pred',
+            f'a={patients}',
+            *f'--task N --unit breast --out-dir {folder}/sides --bootstrap 100'.split(),
+        ]
     )
+    assert re.search(r'a +240 breasts  roc_auc', capsys.readouterr().out)
+    page = (folder / 'sides/report.html').read_text()
+    assert f'{patients}</code>, SHA-256' in page
+    assert 'Patient and public involvement' in page
+    page = page.replace(str(patients), '').replace('Patient and public involvement', '')
+    shown = re.sub(r'<style.*?</style>|<[^>]*>', ' ', page, flags=re.DOTALL)
     assert 'Left out: breasts without label'.lower() in shown.lower()
     assert re.findall(r'(?i)\bpatients?\b.*', shown) == []
     report = json.loads((folder / 'sides/report.json').read_text())

@@ -58,11 +58,17 @@ def set_options(cfg: Config, texts: Sequence[str] | None) -> None:
         parsed = _parse(value)
         if options.get(key, parsed) != parsed:
             warn(f'--cfg-options {key} is given twice; {parsed} is taken, not {options[key]}')
-        options |= dict.fromkeys([key, *copies(cfg, key)], parsed)
+        options |= dict.fromkeys([key, *copies(cfg, key), *_of_model(cfg, key)], parsed)
     try:
         cfg.merge_from_dict(options)
     except (TypeError, KeyError, AssertionError) as error:
         raise ConfigError(f'--cfg-options {" ".join(texts or ())}: {error}') from None
+
+
+def _of_model(cfg: Config, key: str) -> list[str]:
+    """Where the model has the preprocessor that the top level of a published config gives it."""
+    shared = cfg.get('model') and cfg.model.get('data_preprocessor') == cfg.get('data_preprocessor')
+    return [f'model.{key}'] if shared and key.partition('.')[0] == 'data_preprocessor' else []
 
 
 def _parse(text: str) -> Any:

@@ -92,10 +92,13 @@ def read_patients(
 
 def _by_breast(images: pd.DataFrame) -> pd.DataFrame:
     """A breast in the place of a patient; the latest exam of each is kept, whatever the other has."""
-    _refuse(
-        'predictions', ~images.laterality.isin(SIDES), images.img_path, 'images have no side (--unit breast)'
-    )
-    return images.assign(woman=images.patient_id, patient_id=images.patient_id + ' ' + images.laterality)
+    sided = images.laterality.isin(SIDES)
+    unknown = ~sided & images.score.notna()
+    _refuse('predictions', unknown, images.img_path, 'images have no side (--unit breast)')
+    breast = images.patient_id + ' ' + images.laterality.where(sided, '')
+    return images.assign(
+        woman=images.patient_id, patient_id=breast.where(sided)
+    )  # none: counted as no breast
 
 
 def prediction_files(paths: Sequence[str | os.PathLike], part: str) -> Iterator[tuple[Path, str]]:

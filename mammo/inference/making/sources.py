@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from mmengine.config import Config
 
-from mammo.crossval.settings import read_record, tasks_of
+from mammo.crossval.settings import read_record, tasks_of, with_preprocessor
 from mammo.evaluation.clinical_use.calibration import recalibrate
 from mammo.fusion.model import read_model
 from mammo.fusion.partial import KNOWN
@@ -68,11 +68,10 @@ def from_cross_validation(
         content = decisions(folder, record, names, target, confidence)
         for model, name in names.items():
             _tell_tested(content, model, _tested(report, name))
-    config = settings['config']
+    config = with_preprocessor(settings['config'])
     pipeline = config['test_dataloader']['dataset']['pipeline']
-    model = dict(data_preprocessor=config.get('data_preprocessor')) | config['model']  # of older records
     return Trained(
-        model, pipeline, settings['label'], members, record['shared_backbone'], fusions, content,
+        config['model'], pipeline, settings['label'], members, record['shared_backbone'], fusions, content,
         report, names, settings.get('amp', False),
     )  # fmt: skip
 

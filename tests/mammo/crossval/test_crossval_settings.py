@@ -80,6 +80,23 @@ def test_weights_that_are_no_local_file_are_left_to_training() -> None:
     assert start_weights(config_of(DEMO, ['load_from=https://example.org/a.pth'])) == {}
 
 
+def test_a_record_with_the_preprocessor_at_the_top_level_alone_is_taken_up_again(tmp_path: Path) -> None:
+    grey = dict(type='ClsDataPreprocessor', mean=[1.0])
+    now, older = (
+        dict(data_preprocessor=grey, model=dict(data_preprocessor=grey)),
+        dict(data_preprocessor=grey, model={}),
+    )
+    settings = dict(files={}, config=now)
+    keep(tmp_path, Config(older), dict(settings, config=older))
+    keep(tmp_path, Config(now), settings)
+    with pytest.raises(DataError, match=r'config\.model\.data_preprocessor\.mean\[0\]: 1\.0 -> 2\.0'):
+        keep(
+            tmp_path,
+            Config(now),
+            dict(settings, config=dict(now, model=dict(data_preprocessor=dict(grey, mean=[2.0])))),
+        )
+
+
 def test_the_label_is_compared_with_a_fusion_only(tmp_path: Path, table: Path) -> None:
     cfg = config_of(DEMO, [])
     keep(tmp_path, cfg, describe(cfg, [], {}, label='N'))

@@ -11,6 +11,8 @@ from mammo.evaluation.units import html_in_words_of, in_words_of
         ('Patients (a): 3 patients, per patient', 'Breasts (a): 3 breasts, per breast'),
         ('model patient-mlp of data/patients/a.json', 'model patient-mlp of data/patients/a.json'),
         ('outpatients', 'outpatients'),
+        ('read from patients.json.', 'read from patients.json.'),
+        ('Patient and public involvement of patients.', 'Patient and public involvement of breasts.'),
     ],
 )
 def test_patients_are_breasts_where_these_are_counted(text: str, of_breasts: str) -> None:

@@ -145,6 +145,13 @@ def test_a_variable_reaches_its_copies(cfg: Config) -> None:
     assert cfg.train_dataloader.dataset.data_root == cfg.test_dataloader.dataset.data_root == 'my study/b'
 
 
+def test_the_preprocessor_of_a_published_config_is_set_in_its_model_too(base: Path) -> None:
+    base.write_text(base.read_text() + "\ndata_preprocessor = dict(type='ClsDataPreprocessor', mean=[1.0])\n")
+    cfg = read_config(base)
+    set_options(cfg, ['data_preprocessor.mean=[9.0]'])
+    assert cfg.model.data_preprocessor.mean == cfg.data_preprocessor.mean == [9.0]
+
+
 def test_a_variable_that_became_something_else_is_refused(cfg: Config) -> None:
     cfg.root = cfg.data_root
     with pytest.raises(ConfigError, match=r'was copied .*set data_root, train_dataloader\.dataset'):

@@ -315,6 +315,7 @@ def test_with_the_breast_as_unit_breasts_are_counted_at_every_step(tmp_path):
         image('p', 0.2, 0, laterality='R', name='pR'),
         image('q', 0.3, None, laterality='R', name='qR'),
         image('r', 0.3, 0, laterality='R', name='rR'),
+        image('s', 0.3, 0, laterality=None, name='s') | dict(tasks={}),
     ]
     flow = read_patients([write(tmp_path / 'a.json', *images)], 'N', unit='breast').flow
     counts = [
