@@ -129,7 +129,7 @@ def keep(work_dir: Path, cfg: Config, settings: dict[str, Any]) -> dict[str, Any
 
 
 def with_preprocessor(config: dict[str, Any]) -> dict[str, Any]:
-    """The config of a record with the preprocessor in its model; older ones have it at the top level alone."""
+    """The config of a record with the preprocessor in its model; older ones have it beside the model."""
     of_top = dict(data_preprocessor=config['data_preprocessor']) if 'data_preprocessor' in config else {}
     return config | dict(model=of_top | config['model'])
 

@@ -3,6 +3,7 @@
 .pth of any of torch's formats -> its tensors and plain values
 """
 
+import codecs
 import os
 import re
 import struct
@@ -81,8 +82,11 @@ def text_start(path: Path) -> str:
             start = file.read(60)
     except OSError:
         return ''
-    words = ' '.join(start.decode('ascii', 'replace').split())
-    return words if start.isascii() and words.isprintable() else ''
+    try:
+        words = ' '.join(codecs.getincrementaldecoder('utf-8-sig')().decode(start).split())
+    except UnicodeDecodeError:
+        return ''
+    return words if words.isprintable() else ''
 
 
 def memory_ran_out(error: BaseException) -> bool:
