@@ -78,7 +78,7 @@ def all_options() -> set[str]:
 
 def scripts(name: str) -> Iterator[str]:
     """Text of what is run with python but has no section."""
-    for folder in ('benchmarks', 'tests/torture', 'tests/docs', 'docs/checks'):
+    for folder in ('benchmarks', 'tests/torture', 'docs/checks'):
         yield from (path.read_text(encoding='utf-8') for path in (ROOT / folder).rglob(f'{name}.py'))
 
 

@@ -121,13 +121,19 @@ WEB_PAGE = b'<!DOCTYPE html>\n<html><title>404 Not Found</title></html>\n'
 
 @pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
 @pytest.mark.parametrize(
-    'content', [WEB_PAGE, b'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n']
+    'content',
+    [
+        WEB_PAGE,
+        '\ufeff<!DOCTYPE html><title>Página no encontrada'.encode(),
+        b'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n',
+    ],
 )
 def test_text_in_the_place_of_weights_is_called_text(tmp_path: Path, suffix: str, content: bytes) -> None:
     path = tmp_path / f'a{suffix}'
     path.write_bytes(content)
     with pytest.raises(
-        CheckpointError, match=rf"a{suffix}: no weights, but text that begins with '{content[:9].decode()}"
+        CheckpointError,
+        match=rf"a{suffix}: no weights, but text that begins with '{content.decode('utf-8-sig')[:9]}",
     ):
         load(path)
 
