@@ -171,11 +171,11 @@ def alike(attention: NDArray) -> float | None:
 
     Near 1 a network looks at the same places whatever the image shows.
     """
-    centred = attention - attention.mean(axis=1, keepdims=True)
+    centred = attention - attention.mean(axis=1, keepdims=True, dtype=np.float64)
     length = np.linalg.norm(centred, axis=1)
     unit = centred[length > 0] / length[length > 0, None]
     n = len(unit)
-    return float((np.square(unit.sum(axis=0)).sum() - n) / (n * (n - 1))) if n > 1 else None
+    return min(1.0, float((np.square(unit.sum(axis=0)).sum() - n) / (n * (n - 1)))) if n > 1 else None
 
 
 def ratio_to_chance(

@@ -191,7 +191,7 @@ def test_overlays_of_an_earlier_answer_do_not_stay_beside_another(
     [
         (['--cv', 'nothing'], 'nothing: no finished cross-validation'),
         (['--config', 'config.py'], '--config C --checkpoint P'),
-        (['--config', 'config.py', '--checkpoint', 'config.py'], 'refused|not a readable'),
+        (['--config', 'config.py', '--checkpoint', 'config.py'], 'no weights, but text that begins with'),
         (['--config', 'config.py', '--checkpoint', 'best.pth', '--report', 'preprocess.json'], 'no model'),
         (['--config', 'config.py', '--checkpoint', 'best.pth', '--report', 'gone.json'], 'gone.json: cannot'),
         (['--config', 'config.py', '--checkpoint', 'best.pth', '--fusion', 'bundle'], 'no such checkpoint'),
