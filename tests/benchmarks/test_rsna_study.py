@@ -94,7 +94,7 @@ def test_attention_is_spread_over_as_many_tokens_as_share_it_evenly() -> None:
 
 @pytest.mark.slow
 @pytest.mark.real_data
-def test_one_fold_of_few_women_goes_from_pictures_to_tables(real_data: Path, tmp_path: Path) -> None:
+def test_two_folds_of_few_women_go_from_pictures_to_tables(real_data: Path, tmp_path: Path) -> None:
     weights = real_data / 'imagenet_resnet50/resnet50_stem_layer1-3_fp16.safetensors'
     done = subprocess.run(
         [
