@@ -95,9 +95,9 @@ def draw_attention(
         thumbnails.append([thumbnail(attention) for attention in maps])
     rng = np.random.default_rng(seed)
     summaries = {place: summarise(records, place, names, rng) for place in PLACES}
-    of_maps = zip(names, np.swapaxes(thumbnails, 0, 1), strict=True)
     correlations = [
-        dict(map=name, correlation=alike(of_map), n_images=len(of_map)) for name, of_map in of_maps
+        dict(map=name, correlation=alike(np.array(of_map)), n_images=len(of_map))
+        for name, of_map in zip(names, zip(*thumbnails, strict=True), strict=True)
     ]
     content = dict(format_version=VERSIONS['attention'], maps=names, images=records, **summaries)
     content |= dict(alike=correlations, seed=seed)

@@ -24,7 +24,12 @@ def breast_cells(images: Tensor, map_size: tuple[int, int], margin: int) -> Tens
 
     Shape:
         images (B, C, H, W) -> bool (B, 1, h, w)
+
+    Raises:
+        ValueError: the margin is negative.
     """
+    if margin < 0:
+        raise ValueError(f'model.neck.breast_margin is {margin}, expected a number of cells, 0 or more')
     tissue = (images > images.amin(dim=(2, 3), keepdim=True)).any(dim=1, keepdim=True)
     outside = (F.adaptive_avg_pool2d(tissue.float(), map_size) < MIN_TISSUE_FRAC).float()
     left_out = _unless_all(outside, torch.zeros_like(outside))

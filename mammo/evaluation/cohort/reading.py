@@ -95,10 +95,8 @@ def _by_breast(images: pd.DataFrame) -> pd.DataFrame:
     sided = images.laterality.isin(SIDES)
     unknown = ~sided & images.score.notna()
     _refuse('predictions', unknown, images.img_path, 'images have no side (--unit breast)')
-    breast = images.patient_id + ' ' + images.laterality.where(sided, '')
-    return images.assign(
-        woman=images.patient_id, patient_id=breast.where(sided)
-    )  # none: counted as no breast
+    breast = (images.patient_id + ' ' + images.laterality.where(sided, '')).where(sided)  # none: no breast
+    return images.assign(woman=images.patient_id, patient_id=breast)
 
 
 def prediction_files(paths: Sequence[str | os.PathLike], part: str) -> Iterator[tuple[Path, str]]:

@@ -64,6 +64,11 @@ def test_a_cell_that_is_partly_background_is_left_out_and_one_of_few_dark_pixels
     assert cells[2, 2]
 
 
+def test_a_negative_margin_is_refused() -> None:
+    with pytest.raises(ValueError, match='breast_margin is -1, expected'):
+        breast_cells(breast(slice(None), slice(None)), (9, 8), -1)
+
+
 def test_an_image_without_background_is_breast_everywhere() -> None:
     image = breast(slice(None), slice(None))
     assert breast_cells(image, (9, 8), 2).all()
