@@ -26,7 +26,7 @@ from benchmarks.studies.rsna_answer import SUBGROUPS, answer_steps
 from benchmarks.studies.rsna_breasts import of_seed
 from benchmarks.studies.rsna_figures import figures
 from benchmarks.studies.rsna_maps import pooled_cache
-from benchmarks.studies.rsna_pretraining import ARM_NAMES, pretrain_arms
+from benchmarks.studies.rsna_pretraining import ARM_NAMES, FIRST_FOLD, pretrain_arms
 from benchmarks.studies.rsna_tables import tables
 from benchmarks.studies.steps import Step, resumed, run, step
 from mammo.crossval.jobs.state import FINISHED
@@ -72,7 +72,7 @@ def main() -> None:
     if 'answer' in args.stages:
         run(answer_steps(args.work_dir, of_seed(args.work_dir / 'necks', args.fold_seed)), dry=args.dry_run)
     if 'pretraining' in args.stages:
-        pretrain_arms(args.work_dir, args.weights, args.arms, '0', dry=args.dry_run)
+        pretrain_arms(args.work_dir, args.weights, args.arms, args.pretrained_folds, dry=args.dry_run)
     if 'tables' in args.stages and not args.dry_run:
         print(tables(args.work_dir))
         figures(args.work_dir, args.work_dir / 'figures')
@@ -88,6 +88,7 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument('--stages', nargs='+', choices=STAGES, default=STAGES)
     parser.add_argument('--necks', nargs='+', choices=NECKS, default=NECKS)
     parser.add_argument('--arms', nargs='*', choices=ARM_NAMES, default=ARM_NAMES, help='of pretraining')
+    parser.add_argument('--pretrained-folds', nargs='+', default=[FIRST_FOLD], help='outer folds of the arms')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0])
     parser.add_argument('--fold-seed', type=int, default=0, help='of the split')
     parser.add_argument('--quick', action='store_true', help=f'two folds of {QUICK_WOMEN} women, two epochs')

@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from dataset.cache.maps import FeatureCache
 from mammo.errors import UserError
 from mammo.evaluation.cohort.reading import read_patients
 from mammo.evaluation.resampling import draws, ordered, percentile_interval, weighted
@@ -83,6 +84,12 @@ class Study:
     def by_breast(self, values: NDArray) -> pd.DataFrame:
         """Values (n_images, k) in the order of the meta file -> their means by breast."""
         return pd.DataFrame(values).groupby(self.images.breast).mean()
+
+    def averaged_maps(self, cache_dir: Path) -> pd.DataFrame:
+        """Means of the plain maps of a cache, by breast; (n_breasts, C)."""
+        cache = FeatureCache(cache_dir)
+        values = [cache.read('plain', name, 0).mean(axis=(1, 2)) for name in self.images.img_path]
+        return self.by_breast(np.array(values))
 
     def predictions(self, run: Path, task: str, part: str) -> pd.DataFrame:
         """Score, label and fold of each breast; the mean over its images."""

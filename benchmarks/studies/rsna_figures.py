@@ -10,15 +10,16 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.studies.rsna_breasts import Aucs, Study, linear
-from benchmarks.studies.rsna_tables import (
+from benchmarks.studies.rsna_pretrained import (
     FEW_WOMEN,
-    averaged_maps,
+    Maps,
+    arm_scores,
     finished_arms,
+    in_folds,
     learned_from,
-    mean_score,
-    of_pretrained_fold,
-    runs,
 )
+from benchmarks.studies.rsna_pretraining import FIRST_FOLD
+from benchmarks.studies.rsna_tables import mean_score, runs
 
 TASKS = ('cancer', 'dense')
 NECK_NAMES = dict(
@@ -39,9 +40,9 @@ ARM_COLORS = dict(imagenet='tab:blue', random='tab:orange')  # by start
 def figures(work: Path, out: Path) -> None:
     """Both figures, of what has been run."""
     study = Study(work)
-    draw_necks(study, averaged_maps(study, work / 'maps_gap'), out / 'rsna_necks.png')
+    draw_necks(study, study.averaged_maps(work / 'maps_gap'), out / 'rsna_necks.png')
     if arms := finished_arms(study):
-        draw_learning_curves(of_pretrained_fold(study), arms, out / 'rsna_learning_curves.png')
+        draw_learning_curves(in_folds(study, [FIRST_FOLD]), arms, out / 'rsna_learning_curves.png')
 
 
 def readable(neck: str) -> str:
@@ -76,20 +77,20 @@ def draw_necks(study: Study, images: pd.DataFrame, path: Path) -> None:
     _save(figure, path)
 
 
-def draw_learning_curves(study: Study, arms: dict[str, pd.DataFrame], path: Path) -> None:
+def draw_learning_curves(study: Study, arms: dict[str, Maps], path: Path) -> None:
     """AUC of the frozen, averaged, linear protocol against the number of women learned from."""
     figure, axes = plt.subplots(1, len(TASKS), figsize=(9, 4))
     for ax, task in zip(axes, TASKS, strict=True):
-        scores = {arm: study.cross_fitted(images, task, linear(0.01)) for arm, images in arms.items()}
+        scores = {arm: arm_scores(study, maps, task) for arm, maps in arms.items()}
         aucs = Aucs(study, scores, task)
         labelled = study.breasts.loc[
             study.parts[study.folds[0], 'train'] + study.parts[study.folds[0], 'val']
         ]
         n_all = labelled.dropna(subset=task).woman.nunique()
         ends: dict[str, float] = {}
-        for arm, images in arms.items():
+        for arm, maps in arms.items():
             method, _, start = arm.rpartition('_')
-            values = [learned_from(study, images, task, n) for n in FEW_WOMEN] + [aucs.estimate(arm)[0]]
+            values = [learned_from(study, maps, task, n) for n in FEW_WOMEN] + [aucs.estimate(arm)[0]]
             style = dict(color=ARM_COLORS[start], marker='o', linestyle='-' if method else ':')
             ax.plot([*FEW_WOMEN, n_all], values, **style)
             ends[arm] = values[-1]

@@ -3,6 +3,7 @@
 WORK/{study, folds} -> WORK/patches/fold<N>, WORK/pretraining/<arm>_fold<N>/{backbone.pth, maps}
 """
 
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -44,18 +45,23 @@ ARMS = [
     Arm('swav', 'imagenet'),
 ]  # in the order of their weight for the claim
 ARM_NAMES = [arm.name for arm in ARMS]
+FIRST_FOLD = '0'
 
 
-def pretrain_arms(work: Path, weights: Path, names: list[str], fold: str, *, dry: bool) -> None:
-    """Patches of the women of an outer fold, and of each arm its network and averaged maps."""
-    patches = work / f'patches/fold{fold}'
-    run([patching(work, fold, patches)], dry=dry)
-    os.environ['MAMMO_PATCHES'] = f'{patches}/'
-    for arm in [arm for arm in ARMS if arm.name in names]:
-        folder = work / f'pretraining/{arm.name}_fold{fold}'
-        run(steps_of(arm, folder, work, weights), dry=dry)
+def pretrain_arms(work: Path, weights: Path, names: list[str], folds: list[str], *, dry: bool) -> None:
+    """Patches of the women of each outer fold, and of each arm its network and averaged maps."""
+    arms = [arm for arm in ARMS if arm.name in names]
+    for fold, arm in itertools.product(folds, arms):
+        patches, folder = work / f'patches/fold{fold}', folder_of(work, arm, fold)
+        os.environ['MAMMO_PATCHES'] = f'{patches}/'
+        run([patching(work, fold, patches), *steps_of(arm, folder, work, weights)], dry=dry)
         if not dry:
-            average(folder)
+            average(folder, work / 'study')
+
+
+def folder_of(work: Path, arm: Arm, fold: str) -> Path:
+    """Network and maps of an arm; one for all folds where nothing is learned from their women."""
+    return work / f'pretraining/{arm.name}_fold{fold if arm.method else FIRST_FOLD}'
 
 
 def patching(work: Path, fold: str, out: Path) -> Step:
@@ -91,8 +97,9 @@ def steps_of(arm: Arm, folder: Path, work: Path, weights: Path) -> Iterator[Step
     yield step('tools/cache_features.py', config, *maps, *where, *roots, *network, done=done)
 
 
-def average(folder: Path) -> None:
+def average(folder: Path, data_root: Path) -> None:
     """Averages take the place of the maps, which need a thousand times the space."""
     if not (folder / 'maps' / FINISHED).is_file():
-        pooled_cache(folder / 'full', folder / 'maps', None, torch.nn.AdaptiveAvgPool2d(1))
+        pool = torch.nn.AdaptiveAvgPool2d(1)
+        pooled_cache(folder / 'full', folder / 'maps', None, pool, data_root=data_root)
         shutil.rmtree(folder / 'full')

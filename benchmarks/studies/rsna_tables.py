@@ -5,19 +5,15 @@ work dir of benchmarks/studies/rsna.py -> tables in Markdown
 
 import itertools
 from collections.abc import Iterable
-from copy import copy
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
 from benchmarks.studies.rsna_areas import area_table
 from benchmarks.studies.rsna_attention import attention_table
 from benchmarks.studies.rsna_breasts import Aucs, Study, linear
-from benchmarks.studies.rsna_pretraining import ARM_NAMES
-from dataset.cache.maps import FeatureCache
-from mammo.crossval.jobs.state import FINISHED
+from benchmarks.studies.rsna_pretrained import finished_arms, pretraining_tables
 from mammo.evaluation.clinical_use.calibration import clipped_logit
 from mammo.records.storage.png import read_grey
 
@@ -31,30 +27,21 @@ PAIRS = (
     ('attention_pooling', REFERENCE),
 )
 LINEAR = 'the logistic regression'
-PRETRAINED_FOLD = '0'
 OTHER_SEED = 1
-FEW_WOMEN, N_DRAWS = (60, 240), 20
 
 
 def tables(work: Path) -> str:
     """All tables of what has been run."""
     study = Study(work)
-    images = averaged_maps(study, work / 'maps_gap')
+    images = study.averaged_maps(work / 'maps_gap')
     parts = [neck_table(study, images, task) for task in ('cancer', 'dense', 'invasive')]
     parts += [pair_table(study, task) for task in ('cancer', 'dense')]
     parts += [attention_table(study)]
     parts += [area_table(study, task) for task in ('cancer', 'dense')]
     parts += [fusion_table(study, images), shortcut_table(study, images), *robustness(study, images)]
     if arms := finished_arms(study):
-        parts += [pretraining_table(study, arms, task) for task in ('cancer', 'dense')]
+        parts += [pretraining_tables(study, arms, task) for task in ('cancer', 'dense')]
     return '\n\n'.join(parts)
-
-
-def averaged_maps(study: Study, folder: Path) -> pd.DataFrame:
-    """Means of the plain maps of a cache, by breast; (n_breasts, C)."""
-    cache = FeatureCache(folder)
-    values = [cache.read('plain', name, 0).mean(axis=(1, 2)) for name in study.images.img_path]
-    return study.by_breast(np.array(values))
 
 
 def runs(study: Study) -> dict[str, list[Path]]:
@@ -99,56 +86,6 @@ def pair_table(study: Study, task: str) -> str:
                 f'| {pair[0]} - {pair[1]} | {len(seeds)} | {Aucs(study, scores, task).difference(*pair)} |'
             )
     return '\n'.join([f'| {task} | seeds | difference |', '|---|---|---|', *rows])
-
-
-def finished_arms(study: Study) -> dict[str, pd.DataFrame]:
-    """Averaged maps by breast of every arm of claim 1 whose maps are there, in the order of the arms."""
-    folders = {name: study.work / f'pretraining/{name}_fold{PRETRAINED_FOLD}/maps' for name in ARM_NAMES}
-    return {
-        name: averaged_maps(study, folder)
-        for name, folder in folders.items()
-        if (folder / FINISHED).is_file()
-    }
-
-
-def of_pretrained_fold(study: Study) -> Study:
-    """The study with the one fold that networks were pretrained for."""
-    study = copy(study)
-    study.folds = [PRETRAINED_FOLD]
-    return study
-
-
-def pretraining_table(study: Study, arms: dict[str, pd.DataFrame], task: str) -> str:
-    """Claim 1: the frozen, averaged, linear protocol on each start, with learning curves; one fold."""
-    study = of_pretrained_fold(study)
-    scores = {arm: study.cross_fitted(images, task, linear(0.01)) for arm, images in arms.items()}
-    aucs = Aucs(study, scores, task)
-    head = f'{task}, fold {PRETRAINED_FOLD}: {aucs.n} breasts, {aucs.n_pos} positive\n\n| | ' + ' | '.join(
-        [*(f'{n} women' for n in FEW_WOMEN), 'all', 'against its start']
-    )
-    rows = []
-    for arm, images in arms.items():
-        few = [f'{learned_from(study, images, task, n):.3f}' for n in FEW_WOMEN]
-        start = arm.split('_')[-1]
-        gain = aucs.difference(arm, start) if arm != start and start in arms else ''
-        rows.append(f'| {arm} | ' + ' | '.join([*few, aucs.auc(arm), gain]) + ' |')
-    return '\n'.join([head + ' |', '|---' * (len(FEW_WOMEN) + 3) + '|', *rows])
-
-
-def learned_from(study: Study, images: pd.DataFrame, task: str, n_women: int) -> float:
-    """AUC of models that learn from few women, mean over draws; (n_breasts, C). NaN where there are fewer."""
-    fold = study.folds[0]
-    breasts = study.breasts.loc[study.parts[fold, 'train'] + study.parts[fold, 'val']].dropna(subset=task)
-    women, values = breasts.woman.drop_duplicates(), []
-    if len(women) <= n_women:
-        return np.nan
-    for seed in range(N_DRAWS):
-        drawn = women.sample(n_women, random_state=seed)
-        among = breasts.index[breasts.woman.isin(drawn)]
-        score = study.cross_fitted(images, task, linear(0.01), among=among)
-        truth = study.breasts[task].reindex(score.index)
-        values.append(roc_auc_score(truth[truth.notna()], score[truth.notna()]))
-    return float(np.mean(values))
 
 
 def robustness(study: Study, images: pd.DataFrame) -> Iterable[str]:
