@@ -34,6 +34,9 @@ def main() -> None:
     parser.add_argument('--seed', type=int, default=0, help='of the bootstrap')
     args = parser.parse_args()
 
+    from mammo.quick_start import load_networks
+
+    load_networks()
     from mammo.engine.faults import resources_explained
     from mammo.inference.attention import draw_attention
 

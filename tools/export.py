@@ -30,6 +30,9 @@ def main() -> None:
     )
     args = parser.parse_args()
 
+    from mammo.quick_start import load_networks
+
+    load_networks()
     from mammo.engine.faults import resources_explained
     from mammo.inference.checked_export import export_checkpoint
 

@@ -43,6 +43,9 @@ def main() -> None:
     )
     args = parser.parse_args()
 
+    from mammo.quick_start import load_networks
+
+    load_networks()
     from mammo.engine.scoring.features import extract
 
     extract(**vars(args))

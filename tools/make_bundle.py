@@ -63,6 +63,9 @@ def main() -> None:
     """Parse, make, say what was made."""
     args = arguments()
 
+    from mammo.quick_start import load_networks
+
+    load_networks()
     from mammo.inference.making.make import make_bundle
 
     print('\n'.join(make_bundle(**vars(args))))

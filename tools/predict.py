@@ -53,6 +53,9 @@ def main() -> int:
     """Answer; exit 1 if a patient of a table could not be scored, 2 on bad input."""
     args = arguments()
 
+    from mammo.quick_start import load_networks
+
+    load_networks()
     from mammo.inference.answers import answer_files, write_answer
     from mammo.inference.batch import TABLE, answer_table
     from mammo.inference.exam.asking import ask

@@ -33,6 +33,9 @@ def main() -> None:
     if not 0 <= args.port < 2**16:
         parser.error(f'--port {args.port}: expected 0 to 65535')
 
+    from mammo.quick_start import load_networks
+
+    load_networks()
     from mammo.inference.web.server import serve
 
     serve(

@@ -48,6 +48,9 @@ def main() -> None:
     if args.out and Path(args.out).suffix not in suffixes:
         parser.error(f'--out is {args.out}, expected a file that ends in {" or ".join(suffixes)}')
 
+    from mammo.quick_start import load_networks
+
+    load_networks()
     from mammo.engine.run import score
 
     for name, value in score(**vars(args)).items():

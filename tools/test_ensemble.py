@@ -31,6 +31,9 @@ def main() -> None:
     parser.add_argument('--out-dir', type=Path, required=True, help='folder for the predictions')
     args = parser.parse_args()
 
+    from mammo.quick_start import load_networks
+
+    load_networks()
     from mammo.engine.scoring.ensemble import score_together
 
     score_together(**vars(args))

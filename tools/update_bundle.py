@@ -39,6 +39,9 @@ def main() -> None:
     args = parser.parse_args()
     args.out_dir = args.out_dir or args.out.with_name(f'{args.out.name}_answers')
 
+    from mammo.quick_start import load_networks
+
+    load_networks()
     from mammo.inference.making.update import update_bundle
 
     print('\n'.join(update_bundle(**vars(args))))

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import torch
 from mmpretrain.models.necks import GlobalAveragePooling as StockPooling
-from torch import nn
+from torch import Tensor, nn
 
 from models.registry import MODELS
 
@@ -106,13 +106,23 @@ def cells_of(backbone: nn.Module, channels: int = 3) -> Cells:
 
 def last_map_shape(backbone: nn.Module, image_size: tuple[int, int], channels: int = 3) -> torch.Size:
     """Shape (1, C, h, w) of the last map that a backbone makes of an image, found without computing it."""
-    probe = copy.deepcopy(backbone).to('meta')
+    probe = copy.deepcopy(backbone)
     probe.eval()  # which returns None in some stock classes
-    with torch.no_grad():
-        shape = probe(torch.zeros(1, channels, *image_size, device='meta'))[-1].shape
+    try:
+        shape = _shape_of_last(probe, torch.zeros(0, channels, *image_size))
+    except (
+        RuntimeError
+    ):  # it reshapes with -1, which no number of images leaves open; meta loads the compiler
+        shape = _shape_of_last(probe.to('meta'), torch.zeros(1, channels, *image_size, device='meta'))
     if len(shape) != 4:
         raise ValueError(
             f'model.backbone: {type(backbone).__name__} emits {tuple(shape)}, expected a map (1, C, h, w): '
             'set out_type="featmap" (VisionTransformer), gap_before_final_norm=False (ConvNeXt) or the like'
         )
-    return shape
+    return torch.Size((1, *shape[1:]))
+
+
+@torch.no_grad()
+def _shape_of_last(backbone: nn.Module, images: Tensor) -> torch.Size:
+    """Of the maps that a backbone makes of images without numbers, none or of no content."""
+    return backbone(images)[-1].shape
