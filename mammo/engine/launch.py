@@ -4,6 +4,7 @@ config made for GPUs -> config and process group that run on CPU
 """
 
 import atexit
+import gc
 import os
 import subprocess
 from collections.abc import Callable
@@ -54,9 +55,18 @@ def init_cpu_group(launcher: str) -> None:
     elif launcher != 'pytorch':
         raise UserError(f'launcher {launcher!r} needs a GPU; on CPU use pytorch or slurm')
     dist.init_process_group('gloo')
-    # a thread of it that is alive at the end aborts the process, now and then
-    atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
+    atexit.register(_end_group)
     tell(f'no GPU: {dist.get_world_size()} processes talk through gloo')
+
+
+def _end_group() -> None:
+    """End the threads of the group; one that is alive at the very end aborts the process, now and then.
+
+    They live as long as a network that is wrapped for the group, and a runner that holds one is a cycle.
+    """
+    gc.collect()
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def is_first_process(launcher: str) -> bool:

@@ -33,7 +33,8 @@ def test_processes_give_the_same_results_and_a_death_costs_one_item():
     assert results == {i: i * i for i in range(20) if i != 13}
 
 
-def test_a_scheduler_that_is_away_is_one_message_with_its_address():
+def test_a_scheduler_that_is_away_is_one_message_with_its_address(monkeypatch):
+    monkeypatch.setattr('mammo.workers.TIMEOUT_S', 1)
     said: list[str] = []
     calls = each(square, [1], scheduler='tcp://127.0.0.1:9', warn=said.append)
     with pytest.raises(UserError, match=r'tcp://127\.0\.0\.1:9: no Dask scheduler answers there'):

@@ -4,12 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
+SUPPORT = ROOT / 'tests/support'
+Alone = Callable[..., None]
 
 CONFIG = """
 _base_ = '{root}/configs/demo/full_breast_224x128_transformer.py'
@@ -38,7 +41,7 @@ def run(*command: str) -> None:
     env = dict(
         os.environ,
         PATH=f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
-        PYTHONPATH=str(ROOT / 'tests/support'),
+        PYTHONPATH=str(SUPPORT),
     )
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -50,12 +53,20 @@ def scalars(work_dir: Path) -> list[dict]:
 
 
 @pytest.fixture(scope='module')
-def work_dirs(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+def alone(call: Alone) -> Iterator[Alone]:
+    """Runs a command of tools/ in one process, which is this."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SUPPORT)
+        yield call
+
+
+@pytest.fixture(scope='module')
+def work_dirs(toy_data: Path, tmp_path_factory: pytest.TempPathFactory, alone: Alone) -> dict[int, Path]:
     """Work dirs of a run with one process of batch 10 and of one with two processes of batch 5."""
     folder = tmp_path_factory.mktemp('distributed')
     config = folder / 'config.py'
     config.write_text(CONFIG.format(root=ROOT, data=toy_data))
-    run('python', 'tools/train.py', str(config), '--work-dir', str(folder / '1'))
+    alone('train.py', config, '--work-dir', folder / '1')
     run(
         'bash', 'tools/dist_train.sh', str(config), '2', '--work-dir', str(folder / '2'),
         '--cfg-options', 'train_dataloader.batch_size=5',
@@ -86,7 +97,9 @@ def test_a_task_without_labels_on_one_rank_is_averaged_over_all_labels(toy_data:
     assert sum(labelled[0::2]) != sum(labelled[1::2])
 
 
-def test_metrics_on_two_processes_equal_those_on_one(work_dirs: dict[int, Path], toy_data: Path) -> None:
+def test_metrics_on_two_processes_equal_those_on_one(
+    work_dirs: dict[int, Path], toy_data: Path, alone: Alone
+) -> None:
     """Seven images, so that the sampler of two processes pads; only rank 0 has labels of LVI."""
     meta = json.loads((toy_data / 'test.json').read_text())
     meta['data_list'] = meta['data_list'][:7]
@@ -103,9 +116,7 @@ def test_metrics_on_two_processes_equal_those_on_one(work_dirs: dict[int, Path],
         '--cfg-options',
         f'test_dataloader.dataset.ann_file={folder}/odd.json',
     ]
-    run(
-        'python', 'tools/test.py', *target, '--work-dir', str(folder), '--out', f'{folder}/a/1.json', *options
-    )
+    alone('test.py', *target, '--work-dir', folder, '--out', f'{folder}/a/1.json', *options)
     run(
         'bash',
         'tools/dist_test.sh',
