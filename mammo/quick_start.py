@@ -20,16 +20,20 @@ TRAINING_ONLY = (
 )
 
 
-def load_networks() -> None:
+def load_networks(launcher: str = 'none') -> None:
     """Import :mod:`models` and with it the frameworks, but for what only training needs.
 
     A part that was loaded before stays. Afterwards every part of torch can be imported as ever; only what
     MMEngine derives from those left out, ``MMFullyShardedDataParallel`` and ``ZeroRedundancyOptimizer``,
     cannot be made in this process.
+
+    Args:
+        launcher: of several processes that answer together. They load all: what wraps a network for them
+            needs the compiler, which holds the group of processes for ever if it is loaded after it.
     """
     import torch  # noqa: F401  its own modules first: none of them is to find a placeholder
 
-    with _placeholders(TRAINING_ONLY):
+    with _placeholders(TRAINING_ONLY if launcher == 'none' else ()):
         import models  # noqa: F401
 
 

@@ -32,7 +32,7 @@ def main() -> None:
 
     from mammo.quick_start import load_networks
 
-    load_networks()
+    load_networks(args.launcher)
     from mammo.engine.faults import resources_explained
     from mammo.inference.checked_export import export_checkpoint
 

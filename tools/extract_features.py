@@ -45,7 +45,7 @@ def main() -> None:
 
     from mammo.quick_start import load_networks
 
-    load_networks()
+    load_networks(args.launcher)
     from mammo.engine.scoring.features import extract
 
     extract(**vars(args))

@@ -50,7 +50,7 @@ def main() -> None:
 
     from mammo.quick_start import load_networks
 
-    load_networks()
+    load_networks(args.launcher)
     from mammo.engine.run import score
 
     for name, value in score(**vars(args)).items():

@@ -33,7 +33,7 @@ def main() -> None:
 
     from mammo.quick_start import load_networks
 
-    load_networks()
+    load_networks(args.launcher)
     from mammo.engine.scoring.ensemble import score_together
 
     score_together(**vars(args))

@@ -138,6 +138,9 @@ def threads():
 atexit.register(lambda: print(len(threads())))  # the last that is called
 
 import torch
+from mammo.quick_start import load_networks
+
+load_networks('pytorch')
 from mammo.engine.launch import init_cpu_group
 
 init_cpu_group('pytorch')
