@@ -183,6 +183,12 @@ def test_the_number_of_images_is_limited(films: Films) -> None:
     assert refused(*[films()] * 33)[0] == 'NUMBER_OF_IMAGES'
 
 
+def test_as_many_images_as_an_exam_may_have_are_read(tmp_path: Path) -> None:
+    for i in range(32):
+        cv2.imwrite(str(tmp_path / f'L_CC_{i}.png'), np.full((60, 40), 50 + i, np.uint8))
+    assert len(read(*sorted(tmp_path.glob('*.png')), cropped_png=True).images) == 32
+
+
 def test_messages_do_not_name_the_patient(films: Films) -> None:
     path = films(PatientName='Doe^Jane', PresentationIntentType='FOR PROCESSING', name='film.dcm')
     assert 'Doe' not in refused(path)[1]
