@@ -44,9 +44,11 @@ torture: $(READY)
 mutate: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/torture/mutation/run.py $(MUTANTS)
 
+# the second pass: where PYTHONDONTWRITEBYTECODE is set pip may leave no bytecode, and each start takes twice as long
 $(READY): $(LOCK)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -r $(LOCK)
+	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null || true
 	touch $@
 
 # torch and torchvision must be a pair of one build, see DESIGN
