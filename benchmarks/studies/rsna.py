@@ -11,71 +11,41 @@ the commands only; --quick is two folds of few women. docs/results/rsna.md has t
 import argparse
 import itertools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 import pandas as pd
-import torch
-from einops import rearrange
-from torch import Tensor
 
 from benchmarks.studies.rsna_answer import SUBGROUPS, answer_steps
 from benchmarks.studies.rsna_breasts import of_seed
 from benchmarks.studies.rsna_figures import figures
-from benchmarks.studies.rsna_maps import pooled_cache
+from benchmarks.studies.rsna_finetuning import finetune
+from benchmarks.studies.rsna_maps import POOLED, make_pooled
 from benchmarks.studies.rsna_pretraining import ARM_NAMES, FIRST_FOLD, pretrain_arms
 from benchmarks.studies.rsna_tables import tables
 from benchmarks.studies.steps import Step, resumed, run, step
 from mammo.crossval.jobs.state import FINISHED
 from mammo.records.storage.files import write_text
-from models import TransformerNeck
-from models.necks.breast_cells import mean_of_shown
 
 NECKS = (
     'gap', 'transformer', 'mean_token_transformer', 'standardised_pooling', 'DwiseresBlock',
     'attention_pooling', 'gap@1e-2', 'gap@1e-4', 'standardised_pooling@1e-4', 'transformer@1e-4',
     'mean_token_transformer@1e-4', 'transformer_within_breast@1e-4', 'standardised_pooling_within_breast',
 )  # fmt: skip
-STAGES = ('data', 'maps', 'necks', 'answer', 'pretraining', 'tables')
 QUICK_WOMEN = 80
 SPLIT = '--unit breast --stratify cancer --stratify cohort --inner 5'
 OUTER_FOLDS, QUICK_OUTER_FOLDS = 5, 2  # a report needs a model of each
 VIEWS = 2
-# caches of necks that begin with a pool, and the class as the settings have it; average pooling has any
-POOLED = dict(
-    gap=None,
-    transformer='TransformerNeck',
-    mean_token_transformer='MeanTokenTransformerNeck',
-    standardised_pooling_within_breast=None,
-    transformer_within_breast='TransformerNeck',
-)
-BREAST_MARGIN = 2  # of the configs *_within_breast.py
 
 
 def main() -> None:
     args = _parsed()
-    if 'data' in args.stages:
-        run([converting(args)], dry=args.dry_run)
-        if not args.dry_run:
-            write_labels(args.work_dir / 'input', QUICK_WOMEN if args.quick else None)
-        run(preparing(args.work_dir, args.fold_seed, n_outer(args)), dry=args.dry_run)
-    if 'maps' in args.stages:
-        run([mapping(args)], dry=args.dry_run)
-        if not args.dry_run:
-            for neck, kind in POOLED.items():
-                make_pooled(args.work_dir, neck, kind)
-    if 'necks' in args.stages:
-        run(necks(args), dry=args.dry_run)
-    if 'answer' in args.stages:
-        run(answer_steps(args.work_dir, of_seed(args.work_dir / 'necks', args.fold_seed)), dry=args.dry_run)
-    if 'pretraining' in args.stages:
-        pretrain_arms(args.work_dir, args.weights, args.arms, args.pretrained_folds, dry=args.dry_run)
-    if 'tables' in args.stages and not args.dry_run:
-        print(tables(args.work_dir))
-        figures(args.work_dir, args.work_dir / 'figures')
+    for stage, work in STAGES.items():
+        if stage in args.stages:
+            work(args)
 
 
 def _parsed() -> argparse.Namespace:
@@ -85,7 +55,7 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument('--data', type=Path, required=True, help='folder with train.csv and images/')
     parser.add_argument('--weights', type=Path, required=True, help='ImageNet start of a ResNet-50')
     parser.add_argument('--work-dir', type=Path, required=True)
-    parser.add_argument('--stages', nargs='+', choices=STAGES, default=STAGES)
+    parser.add_argument('--stages', nargs='+', choices=STAGES, default=list(STAGES))
     parser.add_argument('--necks', nargs='+', choices=NECKS, default=NECKS)
     parser.add_argument('--arms', nargs='*', choices=ARM_NAMES, default=ARM_NAMES, help='of pretraining')
     parser.add_argument('--pretrained-folds', nargs='+', default=[FIRST_FOLD], help='outer folds of the arms')
@@ -157,26 +127,6 @@ def mapping(args: argparse.Namespace) -> Step:
     return step('tools/cache_features.py', config, *maps, *log, *options, done=done)
 
 
-def make_pooled(work: Path, neck: str, kind: str | None) -> None:
-    """A cache of a neck whose first step is a pool, from the maps of all."""
-    out, margin = work / f'maps_{neck}', BREAST_MARGIN if neck.endswith('_within_breast') else None
-    if (out / FINISHED).is_file():
-        return
-    if kind is not None:
-        pool: Callable[[Tensor], Tensor] = TransformerNeck(pooling_size=2, breast_margin=margin).pool
-    elif margin is not None:
-        pool = mean_map_of_shown
-    else:
-        pool = torch.nn.AdaptiveAvgPool2d(1)
-    about = kind and dict(type=kind, pooling_size=2)
-    pooled_cache(work / 'maps', out, about, pool, breast_margin=margin, data_root=work / 'study')
-
-
-def mean_map_of_shown(maps: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, C, 1, 1), over the cells that are not zero."""
-    return mean_of_shown(rearrange(maps, 'b c h w -> b (h w) c'))[..., None, None]
-
-
 def necks(args: argparse.Namespace) -> Iterator[Step]:
     """Every neck on the same maps of a frozen ImageNet network, one model per outer fold and seed."""
     only = ','.join(f'{outer}/0' for outer in range(n_outer(args)))
@@ -196,6 +146,55 @@ def necks(args: argparse.Namespace) -> Iterator[Step]:
         how = ['--only', only, '--unit', 'breast', *groups, *maps, '--cfg-options', *options]
         yield step('tools/cross_validate.py', config, *data, *how, done=folder / 'report/report.json')
 
+
+def prepare(args: argparse.Namespace) -> None:
+    """Meta file, labels and folds."""
+    run([converting(args)], dry=args.dry_run)
+    if not args.dry_run:
+        write_labels(args.work_dir / 'input', QUICK_WOMEN if args.quick else None)
+    run(preparing(args.work_dir, args.fold_seed, n_outer(args)), dry=args.dry_run)
+
+
+def make_maps(args: argparse.Namespace) -> None:
+    """Maps for all necks, and of these the pooled ones."""
+    run([mapping(args)], dry=args.dry_run)
+    if not args.dry_run:
+        for neck, kind in POOLED.items():
+            make_pooled(args.work_dir, neck, kind)
+
+
+def answer(args: argparse.Namespace) -> None:
+    """Bundle, report and attention maps of the best."""
+    run(answer_steps(args.work_dir, of_seed(args.work_dir / 'necks', args.fold_seed)), dry=args.dry_run)
+
+
+def pretrain(args: argparse.Namespace) -> None:
+    """Networks of claim 1 and their averaged maps."""
+    pretrain_arms(args.work_dir, args.weights, args.arms, args.pretrained_folds, dry=args.dry_run)
+
+
+def learn_on(args: argparse.Namespace) -> None:
+    """Claim 1 by fine-tuning; hours, so not among what is quick."""
+    if not args.quick:
+        finetune(args.work_dir, args.weights, dry=args.dry_run)
+
+
+def tell(args: argparse.Namespace) -> None:
+    """Tables on standard output, figures in the work dir."""
+    if not args.dry_run:
+        print(tables(args.work_dir))
+        figures(args.work_dir, args.work_dir / 'figures')
+
+
+STAGES = dict(
+    data=prepare,
+    maps=make_maps,
+    necks=lambda args: run(necks(args), dry=args.dry_run),
+    answer=answer,
+    pretraining=pretrain,
+    finetuning=learn_on,
+    tables=tell,
+)
 
 if __name__ == '__main__':
     main()

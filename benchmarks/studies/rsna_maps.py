@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from einops import rearrange
 from mmpretrain.registry import DATASETS
 from torch import Tensor
 from tqdm import tqdm
@@ -17,7 +18,38 @@ from dataset.cache.making import SeededViews
 from dataset.cache.maps import FeatureCache, open_for_writing
 from mammo.crossval.jobs.state import FINISHED
 from mammo.records.storage.files import write_json
-from models.necks.breast_cells import breast_cells
+from models import TransformerNeck
+from models.necks.breast_cells import breast_cells, mean_of_shown
+
+# caches of necks that begin with a pool, and the class as the settings have it; average pooling has any
+POOLED = dict(
+    gap=None,
+    transformer='TransformerNeck',
+    mean_token_transformer='MeanTokenTransformerNeck',
+    standardised_pooling_within_breast=None,
+    transformer_within_breast='TransformerNeck',
+)
+BREAST_MARGIN = 2  # of the configs *_within_breast.py
+
+
+def make_pooled(work: Path, neck: str, kind: str | None) -> None:
+    """A cache of a neck whose first step is a pool, from the maps of all."""
+    out, margin = work / f'maps_{neck}', BREAST_MARGIN if neck.endswith('_within_breast') else None
+    if (out / FINISHED).is_file():
+        return
+    if kind is not None:
+        pool: Callable[[Tensor], Tensor] = TransformerNeck(pooling_size=2, breast_margin=margin).pool
+    elif margin is not None:
+        pool = mean_map_of_shown
+    else:
+        pool = torch.nn.AdaptiveAvgPool2d(1)
+    about = kind and dict(type=kind, pooling_size=2)
+    pooled_cache(work / 'maps', out, about, pool, breast_margin=margin, data_root=work / 'study')
+
+
+def mean_map_of_shown(maps: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, C, 1, 1), over the cells that are not zero."""
+    return mean_of_shown(rearrange(maps, 'b c h w -> b (h w) c'))[..., None, None]
 
 
 def pooled_cache(

@@ -54,7 +54,7 @@ def pretrain_arms(work: Path, weights: Path, names: list[str], folds: list[str],
     for fold, arm in itertools.product(folds, arms):
         patches, folder = work / f'patches/fold{fold}', folder_of(work, arm, fold)
         os.environ['MAMMO_PATCHES'] = f'{patches}/'
-        run([patching(work, fold, patches), *steps_of(arm, folder, work, weights)], dry=dry)
+        run([patching(work, fold, patches), *steps_of(arm, fold, work, weights)], dry=dry)
         if not dry:
             average(folder, work / 'study')
 
@@ -74,25 +74,28 @@ def patching(work: Path, fold: str, out: Path) -> Step:
     )
 
 
-def steps_of(arm: Arm, folder: Path, work: Path, weights: Path) -> Iterator[Step]:
-    """Pretraining, if it is one, and the maps of all images by the network that comes out."""
-    starts = dict(
-        imagenet=[
-            f'model.backbone.init_cfg.checkpoint={weights}',
-            'model.backbone.init_cfg.prefix=None',
-        ],
-        random=['model.backbone.init_cfg=None'],
+def network_of(arm: Arm, work: Path, fold: str, weights: Path) -> list[str]:
+    """Settings of a config that make its backbone the network of an arm."""
+    checkpoint, prefix = 'model.backbone.init_cfg.checkpoint', 'model.backbone.init_cfg.prefix=None'
+    if arm.method:
+        return [f'{checkpoint}={folder_of(work, arm, fold) / "backbone.pth"}']
+    return (
+        [f'{checkpoint}={weights}', prefix] if arm.start == 'imagenet' else ['model.backbone.init_cfg=None']
     )
-    network = starts[arm.start]
+
+
+def steps_of(arm: Arm, fold: str, work: Path, weights: Path) -> Iterator[Step]:
+    """Pretraining, if it is one, and the maps of all images by the network that comes out."""
+    folder = folder_of(work, arm, fold)
     if arm.method:
         config = f'configs/rsna/{METHODS[arm.method]}'
         where = ['--work-dir', folder, '--amp', '--resume', '--cfg-options']
-        yield step('tools/train.py', config, *where, *network, done=folder / 'backbone.pth')
-        network = [f'model.backbone.init_cfg.checkpoint={folder / "backbone.pth"}']
+        start = network_of(Arm(None, arm.start), work, fold, weights)
+        yield step('tools/train.py', config, *where, *start, done=folder / 'backbone.pth')
     roots = [f'{part}_dataloader.dataset.data_root={work / "study"}/' for part in ('train', 'val', 'test')]
     maps = ['--views', 0, '--out', folder / 'full', '--amp', '--ann-file', 'meta.json']
     where = ['--work-dir', folder / 'maps_log', '--cfg-options']
-    config = 'configs/rsna/pretrained_320_gap.py'
+    config, network = 'configs/rsna/pretrained_320_gap.py', network_of(arm, work, fold, weights)
     done = folder / 'maps' / FINISHED
     yield step('tools/cache_features.py', config, *maps, *where, *roots, *network, done=done)
 

@@ -13,6 +13,7 @@ import pandas as pd
 from benchmarks.studies.rsna_areas import area_table
 from benchmarks.studies.rsna_attention import attention_table
 from benchmarks.studies.rsna_breasts import Aucs, Study, linear
+from benchmarks.studies.rsna_finetuning import finetuning_table
 from benchmarks.studies.rsna_pretrained import finished_arms, pretraining_tables
 from mammo.evaluation.clinical_use.calibration import clipped_logit
 from mammo.records.storage.png import read_grey
@@ -41,6 +42,8 @@ def tables(work: Path) -> str:
     parts += [fusion_table(study, images), shortcut_table(study, images), *robustness(study, images)]
     if arms := finished_arms(study):
         parts += [pretraining_tables(study, arms, task) for task in ('cancer', 'dense')]
+    if (work / 'finetuning').is_dir():
+        parts += [finetuning_table(study, task) for task in ('cancer', 'dense')]
     return '\n\n'.join(parts)
 
 

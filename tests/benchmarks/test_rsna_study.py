@@ -13,7 +13,8 @@ from PIL import Image
 from benchmarks.studies.rsna_areas import areas
 from benchmarks.studies.rsna_attention import n_effective
 from benchmarks.studies.rsna_breasts import Aucs, Study
-from mammo.records.meta import write_meta
+from benchmarks.studies.rsna_finetuning import SIZES, fold_of, write_folds
+from mammo.records.meta import read_meta, write_meta
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -60,6 +61,21 @@ def test_every_breast_is_scored_by_the_fold_that_left_its_woman_out(study: Study
     scores = study.cross_fitted(truth, 'cancer', Remembers)  # type: ignore[arg-type]
     assert len(scores) == 80
     assert Aucs(study, dict(truth=scores), 'cancer').values[0] == 1
+
+
+def test_fine_tuning_learns_from_more_and_more_women_whom_nothing_else_sees(study: Study) -> None:
+    write_folds(study.work)
+    women = {
+        (size, part): {
+            item['patient_id'] for item in read_meta(fold_of(study.work, size) / f'{part}.json')['data_list']
+        }
+        for size in SIZES
+        for part in ('train', 'val', 'test')
+    }
+    for size in SIZES:
+        assert not women[size, 'train'] & (women[size, 'val'] | women[size, 'test'])
+        assert women[size, 'test'] == women['all', 'test']
+    assert len(women['all', 'train'] | women['all', 'val'] | women['all', 'test']) == 40
 
 
 def test_women_who_count_twice_widen_the_interval(study: Study) -> None:
