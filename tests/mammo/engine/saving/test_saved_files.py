@@ -218,6 +218,18 @@ def test_full_disk_leaves_the_previous_checkpoints_and_no_stray_file(
     assert not list(tmp_path.glob('.tmp*'))
 
 
+def test_full_disk_as_the_newest_checkpoint_is_noted_names_the_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: str) -> None:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr('mammo.engine.saving.hook.write_text', full)
+    with pytest.raises(CheckpointError, match=r'last_checkpoint: not saved: No space left on device'):
+        train(tmp_path)
+    assert load_from_file(str(tmp_path / 'epoch_1.pth'))['state_dict']
+
+
 def test_old_best_and_old_epochs_go_only_after_the_new_ones_are_safe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
