@@ -47,7 +47,7 @@ class MammoMultiTaskDataset(ReplaceDamagedMixin, MultiTaskDataset):
             raise MetaError(f'{ann_file}: "data_list" is empty, there is nothing to load')
         self._metainfo = self._get_meta_info({**meta['metainfo'], **(metainfo_override or {})})
         self._folder = os.path.join(self.data_prefix, '')
-        return PackedList(self.parse_data_info(item) for item in meta['data_list'])
+        return PackedList(meta['data_list'], self.parse_data_info)
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
         """An item, under the name that other datasets of the framework use."""

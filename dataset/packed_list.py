@@ -4,18 +4,24 @@ items (dicts) -> sequence of equal items, held as one block of bytes
 """
 
 import pickle
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+Item = dict[str, Any]
+
 
 class PackedList(Sequence):
-    """Read-only list; each access makes a fresh copy of the item.
+    """Read-only list of dicts; each access makes a fresh copy of the item.
 
     A forked worker that looks at a Python object writes its reference count, and so gets a private
     copy of that memory; bytes stay shared. The bytes are this object's own and never come from a file.
-    (mmengine's BaseDataset takes twice the time to pack: 1.4 s instead of 0.7 s for 300,000 items.)
+    The keys of an item stand once for all items that have the same.
+
+    Args:
+        items: what is packed.
+        finished: packed item -> the item that an access gives; default: as it is.
 
     Example:
         >>> items = PackedList([dict(a=1), dict(a=2)])
@@ -23,16 +29,20 @@ class PackedList(Sequence):
         (2, {'a': 2})
     """
 
-    def __init__(self, items: Iterable[Any]) -> None:
+    def __init__(self, items: Iterable[Item], finished: Callable[[Item], Item] = dict) -> None:
         data, ends = bytearray(), [0]
+        places: dict[tuple[str, ...], int] = {}
         for item in items:
-            data += pickle.dumps(item, protocol=pickle.HIGHEST_PROTOCOL)
+            place = places.setdefault(tuple(item), len(places))
+            data += pickle.dumps((place, *item.values()), protocol=pickle.HIGHEST_PROTOCOL)
             ends.append(len(data))
         self._data, self._ends = np.frombuffer(data, np.uint8), np.array(ends)
+        self._keys, self._finished = list(places), finished
 
     def __len__(self) -> int:
         return len(self._ends) - 1
 
     def __getitem__(self, index: Any) -> Any:
         start = range(len(self))[index]
-        return pickle.loads(self._data[self._ends[start] : self._ends[start + 1]].data)
+        place, *values = pickle.loads(self._data[self._ends[start] : self._ends[start + 1]].data)
+        return self._finished(dict(zip(self._keys[place], values, strict=True)))

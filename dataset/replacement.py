@@ -62,7 +62,8 @@ class ReplaceDamagedMixin:
         Raises:
             ImageFileError: it is above the limit; lists their paths.
         """
-        places, n_images = self.damaged.nonzero()[:, 0].tolist(), len(self.damaged)
+        found = self.damaged.clone()  # other workers write to it while it is looked through
+        places, n_images = found.nonzero()[:, 0].tolist(), len(found)
         if len(places) > max(1, MAX_DAMAGED_FRAC * n_images) or 0 < n_images == len(places):
             paths = [self.get_data_info(i)['img_path'] for i in places]  # type: ignore[attr-defined]
             message = (

@@ -1,6 +1,7 @@
 """Damaged images in training: replaced, logged, counted, limited; elsewhere an error."""
 
 import logging
+import multiprocessing
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,6 +161,23 @@ def test_workers_stop_together_although_none_alone_is_above_the_limit(tmp_path: 
     with pytest.raises(ImageFileError, match=r'^3 of 200 training images do not decode.*5\.png$') as error:
         load(data, 2)
     assert 'Traceback' not in str(error.value)
+
+
+def test_damage_is_counted_while_another_worker_notes_some(tmp_path: Path) -> None:
+    """Looking for what is not 0 in memory that changes meanwhile writes beyond the end of its result."""
+    data = build(tmp_path, 'MammoPatchDataset', 10, damaged=())
+    done = multiprocessing.get_context('fork').Event()
+
+    def note() -> None:
+        while not done.is_set():
+            for _ in range(1000):
+                data.damaged[3] ^= 1
+
+    worker = multiprocessing.get_context('fork').Process(target=note, daemon=True)
+    worker.start()
+    assert {data.check_damaged() for _ in range(20_000)} <= {0, 1}
+    done.set()
+    worker.join()
 
 
 @pytest.mark.slow
