@@ -21,7 +21,6 @@ from mammo.engine.log import tell
 from mammo.errors import UserError
 
 T = TypeVar('T')
-MOST_PASSES = 5  # of the garbage collector; two were enough for a run of tools/test.py
 
 
 def adapt_to_cpu(cfg: Config) -> None:
@@ -63,12 +62,9 @@ def init_cpu_group(launcher: str) -> None:
 def _end_group() -> None:
     """End the threads of the group; one that is alive at the very end aborts the process, now and then.
 
-    They live as long as a network that is wrapped for the group, and a runner that holds one is a cycle; what
-    C++ held for it is found once the first of it is gone.
+    They live as long as a network that is wrapped for the group, and a runner that holds one is a cycle.
     """
-    for _ in range(MOST_PASSES):
-        if not gc.collect():
-            break
+    gc.collect()
     if dist.is_initialized():
         dist.destroy_process_group()
 

@@ -105,14 +105,15 @@ def cells_of(backbone: nn.Module, channels: int = 3) -> Cells:
 
 
 def last_map_shape(backbone: nn.Module, image_size: tuple[int, int], channels: int = 3) -> torch.Size:
-    """Shape (1, C, h, w) of the last map that a backbone makes of an image, found without computing it."""
-    probe = copy.deepcopy(backbone)
+    """Shape (1, C, h, w) of the last map that a backbone makes of an image, found without computing it.
+
+    By a batch of no images where the network can have one; PyTorch's meta device loads its compiler first.
+    """
+    probe = copy.deepcopy(backbone).cpu()
     probe.eval()  # which returns None in some stock classes
     try:
         shape = _shape_of_last(probe, torch.zeros(0, channels, *image_size))
-    except (
-        RuntimeError
-    ):  # it reshapes with -1, which no number of images leaves open; meta loads the compiler
+    except RuntimeError:  # some reshape with -1, which may be any number for no images
         shape = _shape_of_last(probe.to('meta'), torch.zeros(1, channels, *image_size, device='meta'))
     if len(shape) != 4:
         raise ValueError(
