@@ -16,7 +16,7 @@ from benchmarks.studies.steps import Step, run, step
 from mammo.evaluation.cohort.reading import read_patients
 from mammo.records.meta import read_meta, write_meta
 
-CONFIG = 'configs/rsna/finetuned_320_gap.py'
+CONFIG = 'configs/rsna/finetuned_320_standardised_pooling.py'
 FINETUNED = ('imagenet', 'barlowtwins_imagenet')
 SIZES = (*map(str, FEW_WOMEN), 'all')
 N_IMAGES = 1920  # that a network sees: 120 steps of 16, whatever the number of women
