@@ -17,6 +17,7 @@ from benchmarks.studies.rsna_pretrained import (
     finished_arms,
     in_folds,
     learned_from,
+    of_folds,
 )
 from benchmarks.studies.rsna_pretraining import FIRST_FOLD
 from benchmarks.studies.rsna_tables import mean_score, runs
@@ -41,7 +42,7 @@ def figures(work: Path, out: Path) -> None:
     """Both figures, of what has been run."""
     study = Study(work)
     draw_necks(study, study.averaged_maps(work / 'maps_gap'), out / 'rsna_necks.png')
-    if arms := finished_arms(study):
+    if arms := of_folds(finished_arms(study), [FIRST_FOLD]):
         draw_learning_curves(in_folds(study, [FIRST_FOLD]), arms, out / 'rsna_learning_curves.png')
 
 

@@ -56,13 +56,19 @@ def arm_scores(study: Study, maps: Maps, task: str, among: pd.Index | None = Non
 def pretraining_tables(study: Study, arms: dict[str, Maps], task: str) -> str:
     """Claim 1: learning curves and gains on the first fold, and gains on all folds."""
     first = in_folds(study, [FIRST_FOLD])
-    parts = learning_table(first, arms, task), gain_table(first, arms, task), gain_table(study, arms, task)
+    here, all_folds = (of_folds(arms, of.folds) for of in (first, study))
+    parts = [learning_table(first, here, task), gain_table(first, here, task)] if here else []
+    parts += [gain_table(study, all_folds, task)] if all_folds else []
     return '\n\n'.join(parts)
 
 
+def of_folds(arms: dict[str, Maps], folds: Sequence[str]) -> dict[str, Maps]:
+    """Arms that have maps of all the folds."""
+    return {arm: maps for arm, maps in arms.items() if maps.keys() >= set(folds)}
+
+
 def gain_table(study: Study, arms: dict[str, Maps], task: str) -> str:
-    """Arms of claim 1 that all folds of the study have, each against its start."""
-    arms = {arm: maps for arm, maps in arms.items() if maps.keys() >= set(study.folds)}
+    """Arms of claim 1, each against its start."""
     aucs = Aucs(study, {arm: arm_scores(study, maps, task) for arm, maps in arms.items()}, task)
     rows = []
     for arm in arms:

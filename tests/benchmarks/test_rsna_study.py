@@ -14,6 +14,7 @@ from benchmarks.studies.rsna_areas import areas
 from benchmarks.studies.rsna_attention import n_effective
 from benchmarks.studies.rsna_breasts import Aucs, Study
 from benchmarks.studies.rsna_finetuning import SIZES, fold_of, write_folds
+from benchmarks.studies.rsna_pretrained import arm_scores, in_folds
 from mammo.records.meta import read_meta, write_meta
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,6 +62,20 @@ def test_every_breast_is_scored_by_the_fold_that_left_its_woman_out(study: Study
     scores = study.cross_fitted(truth, 'cancer', Remembers)  # type: ignore[arg-type]
     assert len(scores) == 80
     assert Aucs(study, dict(truth=scores), 'cancer').values[0] == 1
+
+
+def test_each_fold_is_judged_by_its_own_network(study: Study) -> None:
+    truth = study.breasts[['cancer']].astype(float)
+    nothing = pd.DataFrame(np.random.default_rng(0).normal(size=(len(truth), 1)), truth.index)
+    maps = {'0': truth, '1': nothing}
+    of_fold = {}
+    for fold in maps:
+        alone = in_folds(study, [fold])
+        of_fold[fold] = Aucs(alone, dict(a=arm_scores(alone, maps, 'cancer')), 'cancer')
+    assert of_fold['0'].values[0] == 1
+    assert of_fold['1'].values[0] < 0.9
+    both = Aucs(study, dict(a=arm_scores(study, maps, 'cancer')), 'cancer')
+    assert both.values[0] == pytest.approx(np.mean([aucs.values[0] for aucs in of_fold.values()]))
 
 
 def test_fine_tuning_learns_from_more_and_more_women_whom_nothing_else_sees(study: Study) -> None:
