@@ -29,6 +29,7 @@ NECK_NAMES = dict(
     mean_token_transformer='Transformer from the mean',
     standardised_pooling='standardised pooling',
     attention_pooling='attention pooling',
+    DwiseresBlock='depthwise blocks',
 )
 ARM_LABELS = dict(
     barlowtwins='Barlow Twins', barlowtwins_grey='Barlow Twins, grey kept', byol='BYOL', swav='SwAV'
