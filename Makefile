@@ -12,7 +12,7 @@ demo: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" bash tools/demo.sh
 
 test: $(READY)
-	$(BIN)/python -m pytest -m 'not slow' -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2
 
 test-all: $(READY)
 	$(BIN)/python -m pytest
